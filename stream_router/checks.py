@@ -17,6 +17,7 @@ from botocore.session import Session
 from stream_router.aws import credentials, endpoints
 from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, UNUSABLE_KEY, code_of, cure
 from stream_router.errors import SettingProblem, SettingsError
+from stream_router.leases import Lease
 from stream_router.settings import reading
 
 log = logging.getLogger(__name__)
@@ -322,10 +323,14 @@ def lease_table(session: Session, application: str, stream_name: str) -> Finding
         return no
     silent = None
     for row in answer:
-        shard, number = row.get("leaseKey", {}).get("S", ""), row.get("checkpoint", {}).get("S", "")
-        if not number.isdigit():  # the row is no lease, or its lease has no number yet
+        lease = Lease.parse(row)
+        if lease is None or not lease.sequence_number.isdigit():  # a word of the KCL, such as TRIM_HORIZON
             continue
-        asked = {"StreamName": stream_name, "ShardId": shard, "StartingSequenceNumber": number}
+        asked = {
+            "StreamName": stream_name,
+            "ShardId": lease.shard_id,
+            "StartingSequenceNumber": lease.sequence_number,
+        }
         try:
             kinesis.get_shard_iterator(**asked, ShardIteratorType="AFTER_SEQUENCE_NUMBER")
         except ClientError as error:  # the error concerns this lease alone

@@ -13,13 +13,12 @@ from stream_router.aws_answers import Answer
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import ShardProcessor
-from stream_router.consumer.child.snapshot import ShardTelemetry
+from stream_router.consumer.child.vitals import ShardVitals
 from stream_router.consumer.child.window import Window
 from stream_router.consumer.target_check import AGAIN_S, CheckResult, KnownTarget, Standing, TargetOk, check_interval_s
 from stream_router.envelope import seal
 from stream_router.model import Batch, DeadLetter, Entry, Event, Record
 from stream_router.pipeline.delivery.blame import RetryPolicy
-from stream_router.telemetry.snapshot import Snapshot
 from tests.events import RECEIVED_MS
 from tests.fakes import Rig, entry, rig
 from tests.shard_ends import Kinesis
@@ -37,11 +36,9 @@ class TooLongError(BaseException):
 
 
 class TelemetryStub:
-    """The shard's telemetry: remembers whether it was closed."""
+    """The shard's ledger and its telemetry: counts how often it was closed."""
 
     closed = 0
-
-    vitals: Callable[[Snapshot], object]
 
     def opened(self, records: Sequence[Record]) -> None:
         pass
@@ -127,22 +124,14 @@ class Life:
 
         self.guard = CrashGuard(folder, "shard-1", f"{START}:0", now=now_ms)
         self.proof = SupervisedTarget(TargetOk, world.clock, AGAIN_S)
-        router, clock, telemetry = self.rig.router, world.clock, cast("ShardTelemetry", self.telemetry)
+        router, clock, stub = self.rig.router, world.clock, cast("Any", self.telemetry)
         self.window = Window(router, self.proof, lambda _: None, clock, window_bytes, span_s)
         self.kinesis = Kinesis(world)
         end = self.kinesis.shard_end(START)
         self.checkpoints = Checkpoints(self.proof, lambda: router.accepted_at, checkpoint_s, clock)
-        self.shard = ShardProcessor(
-            router,
-            telemetry,
-            self.window,
-            self.checkpoints,
-            end,
-            self.guard,
-            self._wait,
-            self._beat,
-            clock,
-        )
+        self.vitals = ShardVitals(router, self.window, self.checkpoints, lambda: self.guard.careful, clock)
+        watched = (self.window, self.checkpoints, end, self.guard)
+        self.shard = ShardProcessor(router, stub, self.vitals, stub, *watched, self._wait, self._beat, clock)
 
     def _beat(self) -> None:
         self.beats += 1

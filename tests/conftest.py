@@ -1,11 +1,13 @@
 """What holds for every test of the session."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests import environment, schema_check
+from tests.fakeaws.process import FakeAwsProcess
 
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
@@ -32,3 +34,10 @@ def _what_is_emitted_conforms() -> Iterator[None]:
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of this machine reaches the test."""
     environment.empty(monkeypatch)
+
+
+@pytest.fixture
+def fake_aws(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FakeAwsProcess]:
+    """A fake AWS of the test's own, with the plan, the seed and the options that FAKE_AWS of its module names."""
+    with FakeAwsProcess(tmp_path / "ledger", *getattr(request.module, "FAKE_AWS", ())) as running:
+        yield running

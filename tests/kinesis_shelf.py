@@ -14,9 +14,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.aws_error_codes import code_of
+from stream_router.leases import Shard
 from stream_router.operate import stream as stream_module
 from stream_router.operate import stream_writer
-from stream_router.operate.stream import Shard, StreamDescription
+from stream_router.operate.stream import StreamDescription
 
 TOP = 2**128 - 1
 

@@ -1,6 +1,5 @@
 """Clients of the control plane, created on first use, with standard retries and time-outs. They send no events."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -77,16 +76,3 @@ class Clients:
         """Partition of the region, such as aws, aws-cn or aws-us-gov."""
         with endpoints.refusals("sts"):
             return str(self._session.get_partition_for_region(self.region))
-
-
-def shards_of(kinesis: Any, stream: str, **wanted: Any) -> Iterator[Any]:
-    """Yield every shard as ListShards returns it, including closed shards that still keep records.
-
-    `wanted` is a filter. botocore's own paginator sends the stream's name beside a page's token, and so fails from the
-    second page on (boto/botocore#2009); a page has 1,000 shards. Raises what the client raises.
-    """
-    page = kinesis.list_shards(StreamName=stream, **wanted)
-    yield from page["Shards"]
-    while token := page.get("NextToken"):
-        page = kinesis.list_shards(NextToken=token)
-        yield from page["Shards"]

@@ -98,6 +98,10 @@ class Destinations:
             self._reads[operation] = endpoints.target(self.session, service, operation)
         self.transport.start(self._reads[operation], orjson.dumps(parameters), CALL_TIMEOUT_S, done)
 
+    def pump(self, wait_s: float, others: Sequence[int]) -> Sequence[int]:
+        """Do what `Transport.pump` does."""
+        return self.transport.pump(wait_s, others)
+
     def publisher(self, token_of: Callable[[Event], str], max_rate: float, *, outage_gives_up: bool) -> Publisher:
         """Return the publisher to the bus of the settings, for at most `max_rate` events a second (0.0: no limit).
 

@@ -18,12 +18,12 @@ from botocore.exceptions import ClientError
 
 from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of, cure
 from stream_router.errors import SettingsError
+from stream_router.leases import Shard
 from stream_router.log import LogLimiter
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TableDescriptionTypeDef
-    from mypy_boto3_kinesis.type_defs import ShardTypeDef
 
 log = logging.getLogger(__name__)
 
@@ -105,28 +105,24 @@ def create(
     )
 
 
-def lease(shard: "ShardTypeDef") -> "dict[str, AttributeValueTypeDef]":
+def build_row(shard: Shard) -> "dict[str, AttributeValueTypeDef]":
     """Return a new lease's row, with the columns that the KCL writes for a shard that nobody has read yet."""
     row: dict[str, AttributeValueTypeDef] = {
-        "leaseKey": {"S": shard["ShardId"]},
+        "leaseKey": {"S": shard.shard_id},
         "leaseCounter": {"N": "0"},
         "ownerSwitchesSinceCheckpoint": {"N": "0"},
         "checkpoint": {"S": "TRIM_HORIZON"},
         "checkpointSubSequenceNumber": {"N": "0"},
-        "startingHashKey": {"S": shard["HashKeyRange"]["StartingHashKey"]},
-        "endingHashKey": {"S": shard["HashKeyRange"]["EndingHashKey"]},
+        "startingHashKey": {"S": str(shard.first_hash_key)},
+        "endingHashKey": {"S": str(shard.last_hash_key)},
     }
-    if parents := _parents(shard):
-        row["parentShardId"] = {"SS": parents}
+    if shard.parents:
+        row["parentShardId"] = {"SS": shard.parents}
     return row
 
 
-def _parents(shard: "ShardTypeDef") -> list[str]:
-    return [name for name in (shard.get("ParentShardId"), shard.get("AdjacentParentShardId")) if name]
-
-
 def write_first_leases(
-    dynamodb: "DynamoDBClient", name: str, shards: Sequence["ShardTypeDef"], clock: Callable[[], float] = time.monotonic
+    dynamodb: "DynamoDBClient", name: str, shards: Sequence[Shard], clock: Callable[[], float] = time.monotonic
 ) -> int:
     """Write a lease for each shard that is read first, and return the number of leases that were missing.
 
@@ -135,15 +131,16 @@ def write_first_leases(
     KCL calls it. A shard whose parent is among them gets its lease later, when the KCL has read the parent. An existing
     row is not changed. Raises botocore's errors, and TimeoutError after SEED_WITHIN_S.
     """
-    ids = {shard["ShardId"] for shard in shards}
+    ids = {shard.shard_id for shard in shards}
     until_s, written = clock() + SEED_WITHIN_S, 0
     for shard in shards:
-        if ids.intersection(_parents(shard)):
+        if ids.intersection(shard.parents):
             continue
         if clock() >= until_s:
             raise TimeoutError
         try:
-            dynamodb.put_item(TableName=name, Item=lease(shard), ConditionExpression="attribute_not_exists(leaseKey)")
+            row, is_missing = build_row(shard), "attribute_not_exists(leaseKey)"
+            dynamodb.put_item(TableName=name, Item=row, ConditionExpression=is_missing)
             written += 1
         except ClientError as error:
             if code_of(error) != "ConditionalCheckFailedException":  # that one means: another worker was faster
@@ -165,7 +162,7 @@ class LeaseTablePreparation:
         tags: Mapping[str, str],
         *,
         protected: bool = False,
-        first_shards: Callable[[], Sequence["ShardTypeDef"]] | None = None,
+        first_shards: Callable[[], Sequence[Shard]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._dynamodb = dynamodb

@@ -516,6 +516,11 @@ class TargetChecker:
         self._unwritten_to_be_said = LogLimiter(clock)
         self._thread = threading.Thread(target=self._run, name="target-check", daemon=True)
 
+    @property
+    def ok_since_s(self) -> float:
+        """Time at which an ok counted again after the latest break (monotonic seconds)."""
+        return self.standing.line.since_s
+
     def start(self) -> None:
         """Start the thread, which checks at once."""
         self._thread.start()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stream_router.aws.clients import Clients
 from stream_router.consumer import lease_table
 from stream_router.errors import SettingsError
+from stream_router.leases import list_shards
 from stream_router.local.programs import ACCOUNT, REGION, Program, Programs, answers, enter, free_port, module
 from stream_router.operate import setup
 from stream_router.settings.operators import Setup
@@ -97,4 +98,4 @@ def seed_leases(kinesis: "KinesisClient", dynamodb: "DynamoDBClient", stream: st
     except dynamodb.exceptions.ResourceInUseException:
         return 0
     dynamodb.get_waiter("table_exists").wait(TableName=application, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
-    return lease_table.write_first_leases(dynamodb, application, kinesis.list_shards(StreamName=stream)["Shards"])
+    return lease_table.write_first_leases(dynamodb, application, list(list_shards(kinesis, stream)))

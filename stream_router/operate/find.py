@@ -19,6 +19,7 @@ from stream_router.dead_letter_reasons import Reason, Rejected
 from stream_router.envelope import open_record, read_resubmitted
 from stream_router.errors import SettingsError, UnforeseenError
 from stream_router.event_id import event_id_as_typed
+from stream_router.leases import Position
 from stream_router.model import DeadLetter, Dropped, Event, Record
 from stream_router.operate import leases
 from stream_router.operate import stream as stream_
@@ -27,7 +28,7 @@ from stream_router.operate.dry_run import build_transform, describe_outcome, eve
 from stream_router.operate.leases import LeasesError
 from stream_router.operate.letters import OurLetter, UndeliveredEvent, our_letters, undelivered_events
 from stream_router.operate.queue import QueueAbsentError, QueueError, QueueReader, undelivered_url
-from stream_router.operate.stream import Position, Span, UnreadableError, UserRecord, has_passed
+from stream_router.operate.stream import Span, UnreadableError, UserRecord, has_passed
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.sinks.dead_letters.reader import StrangeLetterError, UnreadableLetterError

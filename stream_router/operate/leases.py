@@ -1,18 +1,13 @@
-"""Reader of the KCL's lease table: the checkpoint and the owner of each shard.
-
-Rows of other kinds are skipped: KCL 3.5 keeps its leader, its migrations and its workers' figures
-in the same table, each with an `entityType` of its own (source: `DynamoDBLeaseSerializer` and
-`EntityType` of KCL 3.5.1).
-"""
+"""The operators' reader of the KCL's lease table: the checkpoint of each shard, or why it is unknown."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws_error_codes import ABSENT, code_of
 from stream_router.checks import failure_of
-from stream_router.operate.stream import SHARD_END, TRIM_HORIZON, Position, Shard, parse_position
+from stream_router.leases import SHARD_END, TRIM_HORIZON, Lease, Position, Shard, scan_leases
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -32,27 +27,10 @@ class LeasesError(Exception):
         """AWS's error code; one of `aws_error_codes.ABSENT` if there is no such table."""
 
 
-class Lease(NamedTuple):
-    """Lease of a shard: checkpoint, owner ("" if it has none), and the number of renewals."""
-
-    shard_id: str
-    checkpoint: Position
-    owner: str
-    counter: int
-    checkpoint_owner: str = ""
-    """Worker that is handing the lease over to `owner`; "" if none is."""
-    sequence_number: str = ""
-    """The checkpoint as its row has it.
-
-    An emulator may write leading zeros, and accepts no other form.
-    """
-
-
 def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
     """Return the leases of `application` by shard id. Raises LeasesError."""
     try:
-        pages = dynamodb.get_paginator("scan").paginate(TableName=application, ConsistentRead=True)
-        leases = [lease for page in pages for row in page["Items"] if (lease := parse_lease(row))]
+        return scan_leases(dynamodb, application, consistent=True)
     except (BotoCoreError, ClientError) as error:
         code = code_of(error)
         if code in ABSENT:
@@ -61,22 +39,6 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
             raise LeasesError(problem, "see STREAM_ROUTER_APPLICATION", code) from None
         failure, what_to_do = failure_of(error)
         raise LeasesError(f"the lease table {application} cannot be read{failure}", what_to_do, code) from None
-    return {lease.shard_id: lease for lease in leases}
-
-
-def parse_lease(row: Mapping[str, Any]) -> Lease | None:
-    """Return the lease in a row of the table; None if the row is no lease, or one of a multi-stream worker."""
-    kind = row.get("entityType", {}).get("S", "LEASE")
-    checkpoint = row.get("checkpoint", {}).get("S")
-    if kind != "LEASE" or checkpoint is None or "streamName" in row:
-        return None
-    try:
-        position = parse_position(checkpoint, int(row.get("checkpointSubSequenceNumber", {}).get("N", "0")))
-    except ValueError:
-        return None
-    counter = int(row.get("leaseCounter", {}).get("N", "0"))
-    owner, checkpoint_owner = (row.get(name, {}).get("S", "") for name in ("leaseOwner", "checkpointOwner"))
-    return Lease(row["leaseKey"]["S"], position, owner, counter, checkpoint_owner, checkpoint)
 
 
 def checkpoints(leases: Mapping[str, Lease], shards: Mapping[str, Shard]) -> dict[str, Position]:

@@ -17,10 +17,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from stream_router import limits
-from stream_router.aws.clients import Clients, shards_of
+from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import ABSENT, DENIED, code_of
 from stream_router.consumer.lease_table import OWNER_INDEX, TableState, state_of
 from stream_router.errors import SettingsError
+from stream_router.leases import list_shards
 from stream_router.model import SOURCE
 from stream_router.process import iso
 from stream_router.settings.common import SETUP_TAG
@@ -271,8 +272,8 @@ class StreamResource(Resource):
         Read events are needed for a replay.
         """
         # A read may return no records although later ones exist, so each shard is read up to its tip.
-        for shard in shards_of(self._kinesis, self._name):
-            start: Any = {"ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+        for shard in list_shards(self._kinesis, self._name):
+            start: Any = {"ShardId": shard.shard_id, "ShardIteratorType": "TRIM_HORIZON"}
             iterator: Any = self._kinesis.get_shard_iterator(StreamName=self._name, **start).get("ShardIterator")
             while iterator:
                 answer: Any = self._kinesis.get_records(ShardIterator=iterator, Limit=1)

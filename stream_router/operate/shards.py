@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import Clients
+from stream_router.leases import Shard
 from stream_router.operate import stream as streams
 from stream_router.operate.console import Stop, stopping, warn, write_line
 from stream_router.operate.resources import MOST_BUCKETS, buckets_for
-from stream_router.operate.stream import Piece, Shard, Span, UnreadableError
+from stream_router.operate.stream import Piece, Span, UnreadableError
 from stream_router.settings.receiver import Receiver
 
 MEASURED_S = 60

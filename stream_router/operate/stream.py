@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws.clients import Clients, shards_of
+from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of
 from stream_router.checks import failure_of
 from stream_router.consumer import kpl
+from stream_router.leases import AT_TIMESTAMP, LATEST, Position, Shard, list_shards
 from stream_router.operate.console import Stop, count_of, duration, warn
 from stream_router.process import backoff_s, iso
 
@@ -33,36 +34,6 @@ class UnreadableError(Exception):
 
 
 # --- positions
-
-
-class Position(NamedTuple):
-    """A position in a shard, or one of the KCL's words for one.
-
-    It compares as the KCL's `ExtendedSequenceNumber`.
-    """
-
-    sequence_number: int
-    sub_sequence_number: int
-
-    def __str__(self) -> str:
-        return f"{self.sequence_number}.{self.sub_sequence_number}"
-
-
-AT_TIMESTAMP = Position(-3, 0)
-TRIM_HORIZON = Position(-2, 0)
-LATEST = Position(-1, 0)
-SHARD_END = Position(10**129, 0)
-"""Greater than any sequence number, which has at most 129 digits (model `kinesis`, SequenceNumber)."""
-
-_WORDS = {"AT_TIMESTAMP": AT_TIMESTAMP, "TRIM_HORIZON": TRIM_HORIZON, "LATEST": LATEST, "SHARD_END": SHARD_END}
-
-
-def parse_position(sequence_number: str, sub_sequence_number: int) -> Position:
-    """Parse the checkpoint in a lease's row.
-
-    Raises ValueError if it is neither a number nor a word of the KCL.
-    """
-    return _WORDS.get(sequence_number) or Position(int(sequence_number), sub_sequence_number)
 
 
 def has_passed(checkpoint: Position, position: Position) -> bool | None:
@@ -83,16 +54,6 @@ class Span(NamedTuple):
     def holds(self, arrived_at_ms: int) -> bool:
         """Return whether a record arrived in this span."""
         return self.since_ms <= arrived_at_ms < self.until_ms
-
-
-class Shard(NamedTuple):
-    """A shard: its parents (one after a split, two after a merge), its range of hash keys, and whether it is open."""
-
-    shard_id: str
-    parents: tuple[str, ...]
-    first_hash_key: int
-    last_hash_key: int
-    is_open: bool
 
 
 class StreamDescription(NamedTuple):
@@ -119,23 +80,11 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
                 f"{iso(now_ms - keeps_ms)} can be read; give a later --since"
             )
         since = {"Type": "FROM_TIMESTAMP", "Timestamp": datetime.fromtimestamp(since_ms / 1000, UTC)}
-        shards = {
-            listed_shard["ShardId"]: _shard(listed_shard)
-            for listed_shard in shards_of(kinesis, name, ShardFilter=since)
-        }
+        shards = {shard.shard_id: shard for shard in list_shards(kinesis, name, ShardFilter=since)}
     except (BotoCoreError, ClientError) as error:
         raise UnreadableError(_why_unreadable(name, error)) from None
     on_demand = summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND"
     return StreamDescription(name, shards, on_demand, keeps_ms)
-
-
-def _shard(listed_shard: Any) -> Shard:
-    parents = tuple(
-        name for name in (listed_shard.get("ParentShardId"), listed_shard.get("AdjacentParentShardId")) if name
-    )
-    keys = listed_shard["HashKeyRange"]
-    is_open = "EndingSequenceNumber" not in listed_shard["SequenceNumberRange"]
-    return Shard(listed_shard["ShardId"], parents, int(keys["StartingHashKey"]), int(keys["EndingHashKey"]), is_open)
 
 
 def _why_unreadable(name: str, error: ClientError | BotoCoreError) -> str:

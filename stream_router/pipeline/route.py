@@ -64,7 +64,10 @@ class Router:
         self.publisher = publisher
         self.dead_letters = dead_letters
         self._claim_check = claim_check
-        self._dispatchers: list[Dispatcher[Any]] = [publisher.dispatcher, dead_letters.dispatcher]
+        self.bus: Dispatcher[Entry] = publisher.dispatcher
+        """Calls to the bus."""
+        self._letters: Dispatcher[Any] = dead_letters.dispatcher
+        self._dispatchers: list[Dispatcher[Any]] = [self.bus, self._letters]
         if claim_check:
             self._dispatchers.append(claim_check.dispatcher)
         self._ledger = ledger
@@ -194,7 +197,7 @@ class Router:
 
     def block_publishing(self, *, blocked: bool) -> None:
         """Start no PutEvents call while `blocked`. Dead letters are still sent."""
-        self.publisher.dispatcher.gate.blocked = blocked
+        self.bus.block(blocked=blocked)
 
     def stop(self) -> None:
         """Start no more calls, since another worker holds the lease. Calls in flight may still be answered.
@@ -204,19 +207,24 @@ class Router:
         """
         self._stopped = True
         for dispatcher in self._dispatchers:
-            dispatcher.gate.stop()
+            dispatcher.stop()
 
     def at_the_end(self, already_s: float) -> None:
         """Record that no more events will come. From now on an event that fails alone is retried for 15 minutes.
 
         It has waited `already_s` of these seconds in the processes before this one.
         """
-        self.publisher.dispatcher.at_the_end(already_s)
+        self.bus.at_the_end(already_s)
 
     @property
     def backlog(self) -> int:
         """Number of events, messages and objects that have not ended."""
-        return self.publisher.backlog + sum([dispatcher.backlog for dispatcher in self._dispatchers[1:]])
+        return self.unpublished + sum([dispatcher.backlog for dispatcher in self._dispatchers[1:]])
+
+    @property
+    def unpublished(self) -> int:
+        """Number of entries that wait for the bus."""
+        return self.publisher.backlog
 
     @property
     def ready(self) -> int:
@@ -226,19 +234,17 @@ class Router:
     @property
     def ready_letters(self) -> int:
         """Number of dead-letter messages that wait only for a call."""
-        return self.dead_letters.dispatcher.ready
+        return self._letters.ready
 
     @property
     def only_sick(self) -> bool:
         """Whether every pending entry fails by itself, is suspected, or waits behind such an entry."""
-        return self.publisher.dispatcher.only_sick and not any(
-            dispatcher.backlog for dispatcher in self._dispatchers[1:]
-        )
+        return self.bus.only_sick and not any(dispatcher.backlog for dispatcher in self._dispatchers[1:])
 
     @property
     def accepted_at(self) -> float:
         """Time at which the bus last accepted an entry (monotonic seconds)."""
-        return self.publisher.dispatcher.accepted_at
+        return self.bus.accepted_at
 
     @property
     def holding(self) -> bool:

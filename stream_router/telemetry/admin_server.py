@@ -10,6 +10,7 @@ import functools
 import hashlib
 import hmac
 import ipaddress
+import json
 import logging
 import re
 import socket
@@ -24,6 +25,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from stream_router.errors import SettingsError
 from stream_router.settings.types import split_host_port
+from stream_router.telemetry.metrics_catalogue import STAGE_LABELS
 
 log = logging.getLogger(__name__)
 
@@ -244,7 +246,9 @@ def _web_page() -> Page:
 
     The headers permit the page's own script and style by their hash, so that no injected script would run.
     """
-    body = (files("stream_router.telemetry") / "page" / "index.html").read_bytes()
+    written = (files("stream_router.telemetry") / "page" / "index.html").read_text("utf-8")
+    labels = json.dumps(STAGE_LABELS, ensure_ascii=False)
+    body = re.sub(r"\{/\* STAGE_LABELS .*? \*/\}", lambda _: labels, written).encode()
     policy = (
         "default-src 'none'",
         "img-src data:",

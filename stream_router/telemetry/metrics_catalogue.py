@@ -1,7 +1,7 @@
 """Catalogue of all metrics of the programs, each once, with its meaning.
 
 Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it. The values come from
-`consumer/child/snapshot.py` and `vitals.py` for a child, from `consumer/supervisor/status.py` for the supervisor, and
+`consumer/child/ledger.py` and `vitals.py` for a child, from `consumer/supervisor/status.py` for the supervisor, and
 from `receiver/stats.py` and `receiver/status.py` for the receiver.
 """
 
@@ -132,6 +132,16 @@ STAGES: Final[dict[Stage, Metric]] = {
 }
 """Metrics of the values of the label `stage`. Each is a metric of its own in CloudWatch."""
 
+STAGE_LABELS: Final[dict[Stage, str]] = {
+    "received_to_stored": "received → stored",
+    "stored_to_read": "stored → read",
+    "read_to_sent": "read → first sent",
+    "sent_to_accepted": "first sent → accepted",
+    "received_to_accepted": "received → accepted",
+    "received_to_dead_lettered": "received → dead letter",
+}
+"""Names of the stages for people, on the page and in `top`."""
+
 ENTRIES_PER_CALL: Final = Metric(
     "entries_per_call",
     "histogram",
@@ -193,11 +203,9 @@ RULE_MATCHED: Final = _gauge(
 )
 CATCH_UP: Final = _gauge(
     "catch_up_seconds",
-    "Time until every shard has caught up, at the speed of the last minute; absent if the lag does not shrink",
+    "Time until every shard has caught up at the speed of the last minute; absent if the lag does not shrink",
 )
-DAEMON_UP: Final = _gauge(
-    "daemon_up", "0 if no KCL daemon has run for a minute, and the program was not told to stop; else 1"
-)
+DAEMON_UP: Final = _gauge("daemon_up", "0 if no KCL daemon has run for a minute, and no stop was requested; else 1")
 DAEMON_RESTARTS: Final = _counter(
     "daemon_restarts",
     "Times that the KCL daemon was started again after it died, or was killed because it hung",

@@ -82,7 +82,7 @@ class Snapshot:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return the snapshot that `to_dict` wrote. Raises KeyError, TypeError, ValueError or IndexError if it did not."""
+        """Return the snapshot that `to_dict` wrote. Raises KeyError, TypeError, ValueError or IndexError if not."""
         histograms = {
             name: {tuple(labels): Histogram.from_dict(histogram) for *labels, histogram in rows}
             for name, rows in data["histograms"].items()

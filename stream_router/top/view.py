@@ -7,6 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stream_router.telemetry.metrics_catalogue import STAGE_LABELS
 from stream_router.telemetry.verdict import Level, level_of, no_answer, rank_of, sentence
 from stream_router.top.words import (
     UNKNOWN,
@@ -31,14 +32,6 @@ LINES_MAX = 10
 
 KEYS = "q quit"
 PERCENTILES = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p999": "p99.9", "max": "max"}
-STAGES = {
-    "received_to_stored": "received → stored",
-    "stored_to_read": "stored → read",
-    "read_to_sent": "read → sent",
-    "sent_to_accepted": "sent → accepted",
-    "received_to_accepted": "whole way",
-    "received_to_dead_lettered": "to dead letter",
-}
 
 STYLES = {Level.GOOD: "green", Level.WARN: "yellow", Level.BAD: "bold red"}
 SIGNS = {Level.GOOD: "✓", Level.WARN: "◐", Level.BAD: "✗"}
@@ -231,7 +224,7 @@ def _latencies(status: dict[str, Any]) -> RenderableType:
     """Return the percentiles of the last minutes by stage."""
     minutes = (get(status, "recent.seconds") or 0) / 60
     table = _table(f"latency, {minutes:.0f} min" if minutes else "latency", *PERCENTILES.values())
-    for stage, title in STAGES.items():
+    for stage, title in STAGE_LABELS.items():
         if quantiles := get(status, f"recent.latenciesMs.{stage}"):
             style = "bold" if stage == "received_to_accepted" else ""
             table.add_row(title, *(millis(quantiles.get(name)) for name in PERCENTILES), style=style)

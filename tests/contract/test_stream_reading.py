@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from stream_router.aws.clients import Clients
+from stream_router.leases import Position
 from stream_router.operate import leases
 from stream_router.operate import stream as stream_module
 from stream_router.operate.console import Stop
-from stream_router.operate.stream import Position, Span
+from stream_router.operate.stream import Span
 from stream_router.operate.stream_writer import OutgoingLine, StreamWriter
 from tests import kpl
 from tests.environment import given

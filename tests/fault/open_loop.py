@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
+from tests.background import Background
 from tests.daemon import FIRST_SEQUENCE, Child, prove
 from tests.fakeaws.process import FakeAwsProcess
 
@@ -187,25 +188,17 @@ def _peak_kb(pid: int) -> int:
     return 0
 
 
-class Supervisor:
+class Supervisor(Background):
     """Writes the proof of the bus as the supervisor does, until closed; without `proves` not before UNASKED_S."""
 
     def __init__(self, folder: Path, *, proves: bool = True) -> None:
-        self._folder, self._proves, self._stop = folder, proves, threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._folder, self._proves = folder, proves
+        super().__init__()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def run(self) -> None:
         begun = time.monotonic()
         prove(self._folder, ahead_s=0.0)
-        while not self._stop.wait(PROOF_EVERY_S):
+        while not self.stopped.wait(PROOF_EVERY_S):
             if self._proves or time.monotonic() - begun > UNASKED_S:
                 prove(self._folder, ahead_s=0.0)
             else:

@@ -6,8 +6,7 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
@@ -47,12 +46,6 @@ class Load:
     def close(self) -> None:
         self._over.set()
         self._thread.join()
-
-
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger") as made:
-        yield made
 
 
 def test_a_clean_stop_under_load_twenty_times(

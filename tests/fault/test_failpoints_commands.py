@@ -2,8 +2,6 @@
 
 import signal
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +12,7 @@ from tests.fakeaws.process import FakeAwsProcess
 COUNT = 240
 
 
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    plan = {"bus_rules": [dlq.RULE], "keep_records": True, "shard_limits": False}
-    with FakeAwsProcess(tmp_path / "ledger.jsonl", plan, 7) as made:
-        yield made
+FAKE_AWS = ({"bus_rules": [dlq.RULE], "keep_records": True, "shard_limits": False}, 7)
 
 
 @pytest.mark.parametrize("action", ["kill@150", pytest.param("stall:2s@2", marks=pytest.mark.long)])

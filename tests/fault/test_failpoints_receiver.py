@@ -3,7 +3,6 @@
 import contextlib
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -22,12 +21,6 @@ DOWN = {"shard_limits": False, "rules": [{"fault": "outage", "operation": "PutRe
 UP = {"shard_limits": False}
 PLACES = {"after_put_before_ack": False, "spill_written_before_answer": True, "spill_drained_before_removed": True}
 """Whether the stream is down when the events come."""
-
-
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger") as running:
-        yield running
 
 
 class Sender:

@@ -5,8 +5,6 @@ import re
 import resource
 import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -23,10 +21,7 @@ MANY, WITHIN_S, RSS_BYTES = 100_000, 240.0, 300 * 1024 * 1024
 """A minute or two, with slack for a machine that does other things as well."""
 
 
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger.jsonl", {"shards": 2, "shard_limits": False}, 7) as running:
-        yield running
+FAKE_AWS = ({"shards": 2, "shard_limits": False}, 7)
 
 
 class Read(NamedTuple):

@@ -6,7 +6,6 @@ The short form runs in `make test`, the long one (30 s of outage under 1,000/s) 
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,10 +37,7 @@ class Shape(NamedTuple):
 SHAPES = [Shape(300, 0.5, 2.0, 1.0), pytest.param(Shape(1_000, 3.0, 30.0, 7.0), marks=pytest.mark.long)]
 
 
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger", UP) as running:
-        yield running
+FAKE_AWS = (UP,)
 
 
 @pytest.fixture

@@ -2,14 +2,14 @@
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
+from tests.background import Background
 from tests.daemon import envelope
 from tests.dead_letters import RULE
 from tests.fakeaws.process import FakeAwsProcess
@@ -41,25 +41,17 @@ def bus(tmp_path: Path) -> Iterator[FakeAwsProcess]:
         yield fake_aws
 
 
-class Feed:
+class Feed(Background):
     """Puts events into the stream at RATE, until closed; `sent` are their ids."""
 
     def __init__(self, world: World) -> None:
         self.sent: set[str] = set()
-        self._world, self._stop = world, threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._world = world
+        super().__init__()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def run(self) -> None:
         number = 0
-        while not self._stop.wait(0.1):
+        while not self.stopped.wait(0.1):
             numbers = range(number, number + RATE // 10)
             number += len(numbers)
             records = [{"Data": b"\n".join(map(envelope, numbers)), "PartitionKey": f"bucket-{number}"}]

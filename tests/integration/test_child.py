@@ -25,10 +25,7 @@ from tests.snapshots import read_snapshots
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 
 
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger", None, 1, "--payloads") as running:
-        yield running
+FAKE_AWS = (None, 1, "--payloads")
 
 
 @pytest.fixture

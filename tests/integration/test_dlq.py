@@ -5,12 +5,10 @@ import json
 import re
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 
 from stream_router.dead_letter_reasons import Reason
 from stream_router.pipeline.sinks.dead_letters import reader
@@ -39,10 +37,7 @@ def plan(**more: Any) -> dict[str, Any]:
     return {"bus_rules": [dlq.RULE], "keep_records": True, "shards": 2, "shard_limits": False, **more}
 
 
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger.jsonl", plan(), 7) as made:
-        yield made
+FAKE_AWS = (plan(), 7)
 
 
 def put_one(letters: Letters, **changes: Any) -> str:

@@ -3,12 +3,10 @@
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 
 from tests import dead_letters as dlq
 from tests.fakeaws.process import FakeAwsProcess
@@ -24,10 +22,7 @@ def plan(**more: Any) -> dict[str, Any]:
     return {"bus_rules": [OURS, OTHER, SILENT], "keep_records": True, "shards": 2, **more}
 
 
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger.jsonl", plan(), 7) as made:
-        yield made
+FAKE_AWS = (plan(), 7)
 
 
 def client(fake_aws: FakeAwsProcess, name: str) -> Any:

@@ -2,22 +2,16 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.constants import METRICS_EVERY_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import event, eventually, receiver, stored_ids
 
-
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger", {"shard_limits": False}, 0, "--payloads") as running:
-        yield running
+FAKE_AWS = ({"shard_limits": False}, 0, "--payloads")
 
 
 def told(fake_aws: FakeAwsProcess) -> tuple[Counter[str], dict[str, float]]:

@@ -99,12 +99,6 @@ def served(one: Served) -> Served:
     return one
 
 
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger") as running:
-        yield running
-
-
 def test_a_stored_event_is_202_with_its_id(served: Served) -> None:
     """The answer names each event's id, in order, and the stream holds the envelopes of the contract."""
     body = b'[{"conversationId":"c1","n":1},\n {"conversationId":"c2","n":2}]'

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -23,10 +22,7 @@ QUEUED = 1_500
 """More than the loop takes in the rounds that it goes on for."""
 
 
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger", {"shard_limits": False}) as running:
-        yield running
+FAKE_AWS = ({"shard_limits": False},)
 
 
 def answer_of(sender: socket.socket) -> str:

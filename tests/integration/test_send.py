@@ -25,10 +25,7 @@ SIGNED = {
 }
 
 
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger", None, 0, "--payloads") as running:
-        yield running
+FAKE_AWS = (None, 0, "--payloads")
 
 
 @pytest.fixture

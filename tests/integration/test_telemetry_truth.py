@@ -6,7 +6,6 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,7 @@ from tests.daemon import Child, envelope, prove
 from tests.fakeaws.process import FakeAwsProcess
 from tests.snapshots import read_snapshots
 
-
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger", None, 1) as running:
-        yield running
+FAKE_AWS = (None, 1)
 
 
 def host(folder: Path, name: str) -> Path:

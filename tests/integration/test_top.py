@@ -61,7 +61,7 @@ def test_the_verdict_stands_first_then_what_explains_it_and_what_is_ill_before_w
         "data safe for 6d23h  oldest unsettled event 2m02s",
         "last minute: delivered 256 events/s  read 100 records/s",
         "sent again 14.5 events/s  dead letters 0 events/s",
-        the(lines, "whole way"),
+        the(lines, "received → accepted"),
         "dead letters: malformed_json 6, unroutable 1",
         "retries: ThrottlingException 20, InternalFailure 4",
         the(lines, "receiver ✓ well since"),
@@ -69,7 +69,7 @@ def test_the_verdict_stands_first_then_what_explains_it_and_what_is_ill_before_w
         "shard 1 since 09:28:00: the event bus refuses every call",
     ]
     assert found == sorted(found, key=lines.index)
-    assert found[3].split() == ["whole", "way", "840ms", "1.85s", "2.6s", "9.24s", "35s", "1m19s"]
+    assert found[3].split() == ["received", "→", "accepted", "840ms", "1.85s", "2.6s", "9.24s", "35s", "1m19s"]
     first = lines.index(the(lines, "shard state")) + 1
     assert lines[first].split() == ["1", "a", "shard", "holds", "2m02s", "6d23h", "117KiB", "3.5s"]
     moved = shown(statuses.moved())

@@ -10,7 +10,7 @@ from amazon_kclpy.checkpoint_error import CheckpointError
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import REST_S, ShardProcessor
-from stream_router.consumer.child.snapshot import ShardTelemetry
+from stream_router.consumer.child.vitals import ShardVitals
 from stream_router.consumer.child.window import SPARE_BYTES, Window
 from stream_router.model import DeadLetter, Dropped, Entry, Event, Transformed
 from stream_router.pipeline.delivery.blame import RetryPolicy
@@ -121,8 +121,10 @@ class Child:
         self.window = Window(self.router, self.proof, lambda _: None, clock, scenario.window_bytes, scenario.span_s)
         end = Stream(self.outside, self.world).shard_end(start)
         checkpoints = Checkpoints(self.proof, lambda: self.router.accepted_at, CHECKPOINT_S, clock)
-        told = cast("ShardTelemetry", TelemetryStub())
-        return ShardProcessor(self.router, told, self.window, checkpoints, end, guard, self._wait, lambda: None, clock)
+        vitals = ShardVitals(self.router, self.window, checkpoints, lambda: guard.careful, clock)
+        stub = cast("Any", TelemetryStub())
+        watched = (self.window, checkpoints, end, guard)
+        return ShardProcessor(self.router, stub, vitals, stub, *watched, self._wait, lambda: None, clock)
 
     def _deadly(
         self, transform: Callable[[Event | DeadLetter], Transformed]

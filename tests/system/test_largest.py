@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,12 +28,6 @@ CHILD_MIB = 300
 
 _FULL = re.compile(r"Pause Full .*? (\d+)M->(\d+)M\((\d+)M\)")
 """A collection of the whole heap: what is left is in use. What a young one leaves is mostly garbage too."""
-
-
-@pytest.fixture
-def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger") as made:
-        yield made
 
 
 def _record(shard: int, number: int) -> bytes:

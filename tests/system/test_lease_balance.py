@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from stream_router.consumer import lease_table
-from stream_router.consumer.lease_table import lease
+from stream_router.consumer.lease_table import build_row
+from stream_router.leases import list_shards
 from stream_router.operate.doctor.host import SKEW_WARN_S
 from tests.ports import free_port
 from tests.system.world import PROGRAM, SHIPPED, World, until
@@ -76,14 +77,14 @@ class Pair:
         world.start_stack()
         world.run_setup()
         self.dynamodb = world._client("dynamodb")
-        self.shards = world.kinesis.list_shards(StreamName="cxone-events")["Shards"]
+        self.shards = list(list_shards(world.kinesis, "cxone-events"))
         lease_table.create(self.dynamodb, APPLICATION)
 
     def seed(self, *owners: str) -> None:
         """Put a lease for each shard into the table; they belong to the owners in turn, or to nobody."""
         for number, shard in enumerate(self.shards):
             owner = {"leaseOwner": {"S": owners[number % len(owners)]}} if owners else {}
-            self.dynamodb.put_item(TableName=APPLICATION, Item={**lease(shard), **owner})
+            self.dynamodb.put_item(TableName=APPLICATION, Item={**build_row(shard), **owner})
 
     def start(self, name: str, **more: str) -> None:
         self.world.start(
@@ -100,7 +101,7 @@ class Pair:
 
     def owners(self) -> dict[str, str]:
         """The owner of each shard's lease; the one that gives it away while it is handed over."""
-        ours = {shard["ShardId"] for shard in self.shards}
+        ours = {shard.shard_id for shard in self.shards}
         return {
             row["leaseKey"]["S"]: row.get("checkpointOwner", row.get("leaseOwner", {"S": ""}))["S"]
             for row in self.rows()

@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import pytest
 
 from stream_router.consumer.supervisor.stuck import DELAY_S, ILL_S, STUCK_S
 from tests import supervised
+from tests.background import Background
 from tests.fault.lane.proxy import Trouble, Wires
 from tests.ports import free_port
 from tests.system.test_takeover import APPLICATION, Workers
@@ -114,7 +115,7 @@ class Fleet(Workers):
         self.proxy.close()
 
 
-class Feed:
+class Feed(Background):
     """Puts an event into each shard every second, on a thread, and takes what comes out at the target."""
 
     def __init__(self, world: World) -> None:
@@ -125,20 +126,11 @@ class Feed:
         self.copies = 0
         self.latest: dict[str, float] = dict.fromkeys(self.keys, 0.0)
         """When an event of each shard came out last, in monotonic seconds."""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        super().__init__()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def run(self) -> None:
         number = 0
-        while not self._stop.wait(1.0):
+        while not self.stopped.wait(1.0):
             records = []
             for shard, key in self.keys.items():
                 number += 3  # of a type that the rule passes

@@ -14,6 +14,7 @@ from stream_router.errors import SettingsError
 from stream_router.operate.doctor import command, host, stream
 from stream_router.operate.doctor.world import Check, Subject, World
 from tests.environment import CONSUMER, given
+from tests.leases import lease_row, listed_shard
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
@@ -120,11 +121,7 @@ class Aws:
         return [{"Items": rows[:1]}, {"Items": [{"leaseKey": {"S": "leader"}}, *rows[1:]]}]
 
     def list_shards(self, **_: Any) -> dict[str, Any]:
-        closed = {"ShardId": "s0", "SequenceNumberRange": {"EndingSequenceNumber": "9"}}
-        children: list[dict[str, Any]] = [
-            {"ShardId": name, "ParentShardId": "s0", "SequenceNumberRange": {}} for name in ("s1", "s2")
-        ]
-        return {"Shards": [closed, *children]}
+        return {"Shards": [listed_shard("s0", is_open=False), listed_shard("s1", "s0"), listed_shard("s2", "s0")]}
 
     def describe_stream_summary(self, **_: Any) -> dict[str, Any]:
         return {"StreamDescriptionSummary": {"RetentionPeriodHours": 168}}
@@ -139,15 +136,11 @@ class Aws:
         return {"Records": [], "MillisBehindLatest": late}
 
 
-def row(shard: str, checkpoint: str = "123", owner: str = "worker-1", counter: int = 1) -> dict[str, Any]:
-    made = {"leaseKey": {"S": shard}, "checkpoint": {"S": checkpoint}, "leaseCounter": {"N": str(counter)}}
-    return {**made, **({"leaseOwner": {"S": owner}} if owner else {})}
-
-
-BOTH = [row("s1"), row("s2")]
-MOVED = [row("s1", counter=2), row("s2", counter=2)]
-OWNERLESS = [row("s1", owner=""), row("s2")]
-READ = [[row("s0", "SHARD_END", owner=""), *BOTH], MOVED]
+BOTH = [lease_row("s1"), lease_row("s2")]
+MOVED = [lease_row("s1", counter=2), lease_row("s2", counter=2)]
+OWNERLESS = [lease_row("s1", owner=""), lease_row("s2")]
+FINISHED = lease_row("s0", "SHARD_END", owner="")
+READ = [[FINISHED, *BOTH], MOVED]
 
 
 @pytest.mark.parametrize(
@@ -156,8 +149,9 @@ READ = [[row("s0", "SHARD_END", owner=""), *BOTH], MOVED]
         ("SR160", [BOTH, MOVED], {}, WELL, "2 leases, 1 workers: worker-1"),
         ("SR160", [BOTH, BOTH], {}, WRONG, "2 of 2 shards are read by nobody (s1: lease does not move, s2: "),
         ("SR160", [OWNERLESS, OWNERLESS], {}, WRONG, "read by nobody (s1: no owner, s2: "),
-        ("SR160", [OWNERLESS, [row("s1", owner="other"), MOVED[1]]], {}, WELL, "2 workers: other, worker-1"),
-        ("SR160", [[], [], [row("s0", "TRIM_HORIZON")]], {}, WELL, "1 leases"),
+        ("SR160", [OWNERLESS, [lease_row("s1", owner="other"), MOVED[1]]], {}, WELL, "2 workers: other, worker-1"),
+        ("SR160", [[], [], [lease_row("s0", "TRIM_HORIZON")]], {}, WELL, "1 leases"),
+        ("SR160", [[FINISHED, *BOTH], [FINISHED, *MOVED]], {}, WELL, "2 leases, 1 workers: worker-1"),
         ("SR160", [BOTH, *[THROTTLED] * 7], {}, UNKNOWN, "cannot be read (Provisioned"),
         ("SR160", [BOTH, *[THROTTLED] * 6, [MOVED[0], BOTH[1]]], {}, WRONG, "(s2: lease does not move)"),
         ("SR160", [GONE], {}, WARNING, "there is no lease table"),

@@ -28,6 +28,7 @@ from stream_router.process import iso, now_ms
 from stream_router.settings.operators import DeadLetters
 from stream_router.settings.reading import load
 from tests.kinesis_shelf import Kept, Puts, Shelf, quick, refusal
+from tests.leases import listed_shard
 
 SHARD, STREAM, APPLICATION = "shard-1", "cxone-events", "cxone-event-router"
 BEGUN_MS = int(now_ms()) - 3_600_000
@@ -141,9 +142,8 @@ def asked(
 
     shelf.refuse = denied
     listed = iter([[], children])
-    told = {"HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "9"}, "SequenceNumberRange": {}}
     shelf.describe_stream_summary = lambda **_: {"StreamDescriptionSummary": {"RetentionPeriodHours": 24}}  # type: ignore[attr-defined]
-    shelf.list_shards = lambda **_: {"Shards": [{**told, **one} for one in ({"ShardId": SHARD}, *next(listed))]}  # type: ignore[attr-defined]
+    shelf.list_shards = lambda **_: {"Shards": [listed_shard(SHARD), *next(listed)]}  # type: ignore[attr-defined]
     clients = shelf.clients
     clients.sqs = SimpleNamespace(get_queue_url=queue_url)
     clients.dynamodb = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=scan))
@@ -212,7 +212,7 @@ REDRIVEN = (line(), put_back("redrive"))
         ([line()], {"undelivered": None, "rule": "none"}, FOUND, f"{ACCEPTED} .* as interaction.created$"),
         # resharded while it was read: the KCL deletes its lease once a child is under way
         ([line()], {**CHILD}, FOUND, WAITING),
-        ([line()], {**CHILD, "children": [{"ShardId": "child", "ParentShardId": SHARD}]}, FOUND, ACCEPTED),
+        ([line()], {**CHILD, "children": [listed_shard("child", SHARD)]}, FOUND, ACCEPTED),
     ],
 )  # fmt: skip
 def test_only_what_is_certain_is_said(

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2] / "stream_router"
 
 SHARED = {
     *("model", "event_id", "dead_letter_reasons", "envelope"),
-    *("aws_answers", "aws_error_codes", "errors", "limits", "log", "process"),
+    *("aws_answers", "aws_error_codes", "errors", "leases", "limits", "log", "process"),
 }
 """What every part may import; they import nothing but each other."""
 

@@ -18,6 +18,7 @@ from stream_router.consumer.lease_table import (
     write_first_leases,
 )
 from stream_router.errors import SettingsError
+from stream_router.leases import Shard
 
 MISSING = "ResourceNotFoundException"
 
@@ -185,10 +186,8 @@ def test_an_emulator_that_knows_no_such_call_is_left_to_the_kcl() -> None:
     assert of(DynamoDb("UnknownOperationException")).prepare() == ""
 
 
-def shard(name: str, *parents: str) -> Any:
-    """A row of ListShards."""
-    named = dict(zip(("ParentShardId", "AdjacentParentShardId"), parents, strict=False))
-    return {"ShardId": name, "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "9"}, **named}
+def shard(name: str, *parents: str) -> Shard:
+    return Shard(name, parents, 0, 9, is_open=True)
 
 
 SPLIT_AND_MERGED = [shard("0"), shard("1", "0"), shard("2", "0"), shard("3", "gone", "too"), shard("4", "1", "2")]

@@ -11,24 +11,10 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 
 from stream_router.envelope import conversation_hash, group_of
+from stream_router.leases import AT_TIMESTAMP, LATEST, SHARD_END, TRIM_HORIZON, Lease, Position, Shard
 from stream_router.operate import leases, stream_writer
 from stream_router.operate.console import Stop
-from stream_router.operate.leases import Lease
-from stream_router.operate.stream import (
-    AT_TIMESTAMP,
-    FORGOTTEN_MS,
-    LATE_MS,
-    LATEST,
-    READ_BYTES,
-    SHARD_END,
-    TRIM_HORIZON,
-    Position,
-    Shard,
-    Span,
-    UnreadableError,
-    has_passed,
-    read,
-)
+from stream_router.operate.stream import FORGOTTEN_MS, LATE_MS, READ_BYTES, Span, UnreadableError, has_passed, read
 from stream_router.operate.stream_writer import MOST_LINE_BYTES, OutgoingLine, StreamRefusesError, StreamWriter
 from stream_router.receiver.events import PartitionGroup
 from tests.kinesis_shelf import Kept, Puts, Shelf, quick, refusal
@@ -133,7 +119,7 @@ def test_a_shard_without_a_lease_is_done_only_where_a_child_is_under_way(
 ) -> None:
     """The KCL deletes the lease of a shard that it has read to its end, once a child has begun; never before."""
     shards = {name: Shard(name, tuple(of.split()), 0, 9, is_open=False) for name, of in parents.items()}
-    made = leases.checkpoints({name: Lease(name, one, "", 0) for name, one in at.items()}, shards)
+    made = leases.checkpoints({name: Lease(name, one) for name, one in at.items()}, shards)
     assert made == dict.fromkeys(parents, TRIM_HORIZON) | dict.fromkeys(done, SHARD_END) | at
 
 

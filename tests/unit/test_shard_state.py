@@ -57,7 +57,7 @@ def told(life: Life) -> tuple[MergedShard, float]:
     """What the life's child says now, and when that is on a wall clock that began when its events were received."""
     wall_s = RECEIVED_MS / 1000 + life.rig.world.now - BEGAN
     said = Snapshot(wall_s, states={"shard": "shard-1", "pid": 1})
-    life.telemetry.vitals(said)
+    life.vitals(said)
     return MergedShard("shard-1", 1, said), wall_s
 
 

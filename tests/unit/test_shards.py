@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from stream_router.leases import Position, Shard
 from stream_router.operate import shards
 from stream_router.operate.shards import Load
-from stream_router.operate.stream import Piece, Position, Shard, Span, UserRecord
+from stream_router.operate.stream import Piece, Span, UserRecord
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,15 @@ from typing import Any
 import pytest
 
 from stream_router.consumer.supervisor import stuck
-from stream_router.consumer.supervisor.stream_watch import EVERY_S, SHARD_END, StreamWatch
+from stream_router.consumer.supervisor.stream_watch import EVERY_S, StreamWatch
 from stream_router.consumer.supervisor.stuck import DELAY_S, ILL_S, REST_S, STUCK_S, StuckEvent, StuckState
 from stream_router.consumer.supervisor.stuck_watch import StuckWatch
 from stream_router.consumer.supervisor.supervisor import PlannedRestart
 from stream_router.consumer.supervisor.vitals import Vitals
+from tests.leases import lease_row, listed_shard
 
 JVM = 42
 US = "us"
-
-Row = dict[str, str]
 
 
 class World:
@@ -24,7 +23,7 @@ class World:
 
     def __init__(self, shards: dict[str, tuple[str, ...]], max_leases: int | None = None, delay: float = 0.5) -> None:
         self.shards, self.closed = shards, set[str]()
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, dict[str, Any]] = {}
         self.stream_answers = self.table_answers = True
         self.now_s = 1_000_000.0
         self.restarts: list[PlannedRestart] = []
@@ -40,13 +39,12 @@ class World:
         self.restarts.append(planned)
 
     def lease(self, shard: str, owner: str = "", counter: int = 1, checkpoint: str = "1", before: str = "") -> None:
-        self.rows[shard] = {"leaseOwner": owner, "checkpoint": checkpoint, "counter": str(counter)}
-        if before:
-            self.rows[shard]["checkpointOwner"] = before
+        self.rows[shard] = lease_row(shard, checkpoint, owner, counter, before)
 
     def renew(self, *shards: str) -> None:
         for shard in shards:
-            self.rows[shard]["counter"] = str(int(self.rows[shard]["counter"]) + 1)
+            row = self.rows[shard]
+            row["leaseCounter"] = {"N": str(int(row["leaseCounter"]["N"]) + 1)}
 
     def run(self, for_s: float, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Let time pass, with a check every EVERY_S; `meanwhile` is called before each."""
@@ -70,12 +68,9 @@ class World:
     def list_shards(self, **_: str) -> Any:
         if not self.stream_answers:
             raise ConnectionError
-        return {"Shards": [self._shard(name, parents) for name, parents in self.shards.items()]}
-
-    def _shard(self, name: str, parents: tuple[str, ...]) -> dict[str, Any]:
-        numbers = {"StartingSequenceNumber": "1"} | ({"EndingSequenceNumber": "9"} if name in self.closed else {})
-        names = dict(zip(("ParentShardId", "AdjacentParentShardId"), parents, strict=False))
-        return {"ShardId": name, "SequenceNumberRange": numbers, **names}
+        return {
+            "Shards": [listed_shard(name, *of, is_open=name not in self.closed) for name, of in self.shards.items()]
+        }
 
     def get_paginator(self, _: str) -> "World":
         return self
@@ -83,11 +78,7 @@ class World:
     def paginate(self, **_: str) -> Any:
         if not self.table_answers:
             raise ConnectionError
-        items = []
-        for shard, row in self.rows.items():
-            texts = {name: {"S": text} for name, text in row.items() if name != "counter" and text}
-            items.append({"leaseKey": {"S": shard}, "leaseCounter": {"N": row["counter"]}, **texts})
-        return [{"Items": items}]
+        return [{"Items": list(self.rows.values())}]
 
 
 def stopped(world: World) -> None:
@@ -180,7 +171,7 @@ def test_a_closed_parent_that_is_not_finished_restarts_nobody() -> None:
     world.lease("1")
     world.run(20 * STUCK_S, lambda: world.renew("0"))
     assert (world.restarts, world.is_healthy) == ([], True)
-    world.lease("0", checkpoint=SHARD_END)
+    world.lease("0", checkpoint="SHARD_END")
     world.run(STUCK_S + DELAY_S)
     assert "1, 2" in world.restarts[0].reason
 
@@ -202,7 +193,7 @@ def test_workers_that_are_full_restart_nobody_and_say_so_once(caplog: pytest.Log
     world.shards.pop("2")
     world.run(STUCK_S + DELAY_S, lambda: world.renew("1"))
     assert not world.restarts, "the one worker that is left is full"
-    world.lease("0", checkpoint=SHARD_END)
+    world.lease("0", checkpoint="SHARD_END")
     world.lease("1")
     world.run(STUCK_S + DELAY_S + EVERY_S)
     assert world.restarts, "this worker has room"

@@ -11,28 +11,24 @@ from stream_router.consumer.supervisor.stream_watch import (
     HAND_OVER_S,
     NO_OWNER,
     NOT_HANDED_OVER,
-    SHARD_END,
     SHARDS_INTERVAL_S,
     STANDS_STILL,
-    LeaseState,
-    StreamShard,
     StreamView,
     StreamWatch,
     unread,
 )
+from stream_router.leases import SHARD_END, Lease, Position, Shard
+from tests.leases import lease_row, listed_shard
 
-FREE, DONE, OWNED_TO_THE_END = (
-    LeaseState("", "8", "123"),
-    LeaseState("", "9", SHARD_END),
-    LeaseState("worker-1", "9", SHARD_END),
-)
+AT = Position(123, 0)
+FREE, DONE, OWNED_TO_THE_END = Lease("0", AT), Lease("0", SHARD_END), Lease("0", SHARD_END, "worker-1", 9)
 ONE = {"0": ()}
 SPLIT = {"0": (), "1": ("0",), "2": ("0",)}
 TWICE = {"0": (), "1": ("0",), "2": ("1",)}
 
 
-def held(counter: int, before: str = "") -> LeaseState:
-    return LeaseState("worker-1", str(counter), "123", before)
+def held(counter: int, before: str = "") -> Lease:
+    return Lease("0", AT, "worker-1", counter, before)
 
 
 @pytest.mark.parametrize(
@@ -60,20 +56,14 @@ def held(counter: int, before: str = "") -> LeaseState:
 def test_a_shard_that_is_to_be_read_now_and_is_not_is_found(
     parents: dict[str, tuple[str, ...]],
     closed: str,
-    before: dict[str, LeaseState],
-    now: dict[str, LeaseState],
+    before: dict[str, Lease],
+    now: dict[str, Lease],
     found: Any,
 ) -> None:
     """By its lease's counter, and by what is before and behind it in a stream that was resharded."""
-    shards = [StreamShard(name, of, closed=name in closed) for name, of in parents.items()]
+    shards = [Shard(name, of, 0, 9, is_open=name not in closed) for name, of in parents.items()]
     told = unread(StreamView(50.0, shards, now), StreamView(0.0, shards, before))
     assert [(one.shard, one.why, one.since_s) for one in told] == [(*one, 0.0) for one in found]
-
-
-def shard(name: str, parent: str = "", *, closed: bool = False) -> dict[str, Any]:
-    """A row of ListShards."""
-    numbers = {"StartingSequenceNumber": "1"} | ({"EndingSequenceNumber": "9"} if closed else {})
-    return {"ShardId": name, "SequenceNumberRange": numbers} | ({"ParentShardId": parent} if parent else {})
 
 
 class Watched:
@@ -84,7 +74,7 @@ class Watched:
         self.checkpoint_owner = ""
         self.is_refused = False
         self.listed = 0
-        self.shards = [shard("0")]
+        self.shards = [listed_shard("0")]
         self.now_s = 1000.0
         self.watch = StreamWatch(self, self, "stream", "table", 10.0, lambda: self.now_s)
 
@@ -112,9 +102,7 @@ class Watched:
         rows: list[Any] = [{"leaseKey": {"S": "worker-1"}, "entityType": {"S": "WORKER_METRICS"}}]
         for name, (owner, count, *checkpoint) in self.leases.items():
             position = checkpoint[0] if checkpoint else "1"
-            of = {"leaseOwner": {"S": owner}, "leaseCounter": {"N": count}, "checkpoint": {"S": position}}
-            before = {"checkpointOwner": {"S": self.checkpoint_owner}} if self.checkpoint_owner else {}
-            rows.append({"leaseKey": {"S": name}, **of, **before})
+            rows.append(lease_row(name, position, owner, int(count), self.checkpoint_owner))
         return [{"Items": rows}]
 
 
@@ -164,11 +152,11 @@ def test_shards_are_listed_once_a_minute_and_at_once_after_a_reshard() -> None:
         aws.leases = {"0": ("worker-1", str(count))}
         assert not aws.look()
     assert aws.listed == 2, "75 s"
-    aws.shards = [shard("0", closed=True), shard("1", "0"), shard("2", "0")]
+    aws.shards = [listed_shard("0", is_open=False), listed_shard("1", "0"), listed_shard("2", "0")]
     aws.leases = {"0": ("worker-1", "16")}
     assert aws.look() == []
     assert aws.listed == 2, "the parent is still being read"
-    aws.leases = {"0": ("worker-1", "17", SHARD_END)}
+    aws.leases = {"0": ("worker-1", "17", "SHARD_END")}
     assert aws.look() == []
     assert aws.listed == 3
     assert aws.look() == [], "a lease may be without an owner for some seconds"

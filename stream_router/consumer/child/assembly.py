@@ -12,9 +12,11 @@ from pathlib import Path
 
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.ledger import ShardLedger
 from stream_router.consumer.child.shard import REST_S, ShardProcessor
 from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.snapshot import ShardTelemetry
+from stream_router.consumer.child.vitals import ShardVitals
 from stream_router.consumer.child.window import Window
 from stream_router.consumer.destinations import Destinations, Targets
 from stream_router.consumer.state_dir import HEARTBEATS, LIVES, TARGET_PROOF
@@ -77,14 +79,14 @@ class Child:
     def _wait(self, seconds: float, daemon: bool) -> None:
         """Handle calls, and wait at most `seconds`. A signal or, if `daemon`, a line of the daemon ends the wait."""
         others = (self._woken, self._daemon_fd) if daemon else (self._woken,)
-        if self._woken in self._calls.transport.pump(seconds, others):
+        if self._woken in self._calls.pump(seconds, others):
             os.read(self._woken, 4096)
 
     def shard(self, shard_id: str, start: str) -> ShardProcessor:
         """Return the processor of this shard. It begins after the checkpoint `start`, "number:subnumber"."""
         settings, clock = self._settings, time.monotonic
         guard = CrashGuard(self._lives, shard_id, start)
-        telemetry = ShardTelemetry(shard_id, settings, self._transform)
+        ledger = ShardLedger(shard_id, settings, self._transform)
         ordered = settings.ordering == "conversation"
         policy = self._transform.policy
         masking = self._transform.masking if policy and policy.mask_dead_letters else ""
@@ -98,10 +100,12 @@ class Child:
             self._calls.publisher(token_of, rate, outage_gives_up=gives_up),
             self._calls.dead_letters(settings.sqs_dlq_url, writer),
             self._calls.claim_check(),
-            telemetry,
+            ledger,
         )
-        window = Window(router, self._proof, telemetry.batch_closed, clock)
+        window = Window(router, self._proof, ledger.batch_closed, clock)
         checkpoints = Checkpoints(self._proof, lambda: router.accepted_at, settings.checkpoint_s, clock)
+        vitals = ShardVitals(router, window, checkpoints, lambda: guard.careful, clock)
+        telemetry = ShardTelemetry(shard_id, ledger, vitals, settings.state_dir)
         began = start.partition(":")[0]
         end = ShardEnd(self._calls.ask, settings.stream, settings.application, shard_id, began, clock)
         heartbeat = Heartbeat(settings.state_dir, clock)
@@ -109,7 +113,10 @@ class Child:
             "shard taken up",
             extra={"event": "shard-taken-up", "shard": shard_id, "from": start, "careful": guard.careful},
         )
-        return ShardProcessor(router, telemetry, window, checkpoints, end, guard, self._wait, heartbeat, clock)
+        wait = self._wait
+        return ShardProcessor(
+            router, ledger, vitals, telemetry, window, checkpoints, end, guard, wait, heartbeat, clock
+        )
 
 
 class Heartbeat:

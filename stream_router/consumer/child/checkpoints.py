@@ -49,7 +49,7 @@ class Checkpoints:
         every_s: float,
         clock: Callable[[], float],
     ) -> None:
-        self.proof = proof
+        self._proof = proof
         self._accepted_at = accepted_at
         self._every_s = every_s
         self._clock = clock
@@ -71,6 +71,25 @@ class Checkpoints:
         self._watermark.expect(records)
         self._given = records[-1].sequence_number
 
+    def follow_target_check(self) -> str:
+        """Read the latest result of the target check, and return `target_problem`."""
+        self._proof.look()
+        return self.target_problem
+
+    @property
+    def target_problem(self) -> str:
+        """Reason for which nothing may be published, by the result that was read last; "" if publishing is allowed."""
+        return self._proof.problem
+
+    @property
+    def is_disproven(self) -> bool:
+        """Whether bus or rule were broken, so that events sent since the last successful check must be resent."""
+        return self._proof.is_broken
+
+    def want_proof(self) -> None:
+        """Ask for a target check that covers the entry accepted last."""
+        self._proof.want(self._accepted_at())
+
     @property
     def settled(self) -> bool:
         """Whether every record received so far is settled."""
@@ -85,7 +104,7 @@ class Checkpoints:
     def proven(self) -> bool:
         """Return whether a target check has succeeded since the last settled event was accepted."""
         self._watermark.advance(self._accepted_at())
-        self._watermark.proven(self.proof.proven_s)
+        self._watermark.proven(self._proof.proven_s)
         return not self._watermark.unproven
 
     @property
@@ -103,7 +122,7 @@ class Checkpoints:
 
     def _comes_with_a_proof(self, now: float) -> bool:
         """Return whether a checkpoint is nearly due, and a target check succeeded since the last checkpoint."""
-        return now >= self._due - min(EARLY_S, self._every_s / 2) and self.proof.proven_s > self._proof_s
+        return now >= self._due - min(EARLY_S, self._every_s / 2) and self._proof.proven_s > self._proof_s
 
     def take(self, checkpointer: Checkpointer) -> bool:
         """Checkpoint the settled and checked prefix if it has moved. Return False if it must be retried.
@@ -112,7 +131,7 @@ class Checkpoints:
         """
         now = self._clock()
         self._due = now + self._every_s
-        self._proof_s = self.proof.proven_s
+        self._proof_s = self._proof.proven_s
         position = self._watermark.proven(self._proof_s)
         if position is None or position == self.taken:
             if self._watermark.unproven:

@@ -16,6 +16,7 @@ from amazon_kclpy.kcl import Checkpointer
 
 from stream_router.consumer.child.checkpoints import Checkpoints, LeaseGoneError, LeavingError
 from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.ledger import ShardLedger
 from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.vitals import ShardVitals, Wait
@@ -57,6 +58,8 @@ class ShardProcessor:
     def __init__(
         self,
         router: Router,
+        ledger: ShardLedger,
+        vitals: ShardVitals,
         telemetry: ShardTelemetry,
         window: Window,
         checkpoints: Checkpoints,
@@ -66,11 +69,10 @@ class ShardProcessor:
         beat: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
-        self._router, self._telemetry = router, telemetry
+        self._router, self._ledger, self._vitals, self._telemetry = router, ledger, vitals, telemetry
         self._window, self._checkpoints = window, checkpoints
         self._end, self._guard, self._beat, self._clock = end, guard, beat, clock
-        self._vitals = ShardVitals(router, window, checkpoints, lambda: guard.careful, clock)
-        self._wait = self._vitals.timed(wait)
+        self._wait = vitals.timed(wait)
         self._lease_gone = self._unread = False
         self._batches = 0
         self._last_position = RecordPosition(-1, -1)
@@ -78,7 +80,6 @@ class ShardProcessor:
         self._hand_off_by = clock() + HAND_OFF_WITHIN_S
         self.leave_by = 0.0
         """Latest time for an answer; 0.0 until a stop is requested. A signal handler sets it once."""
-        telemetry.vitals = self._vitals
 
     # --- callbacks of the daemon
 
@@ -144,12 +145,12 @@ class ShardProcessor:
     def _open(self, records: list[Record], digits: int, checkpointer: Checkpointer) -> None:
         self._window.take_charge(records)
         self._checkpoints.expect(records, digits)
-        self._telemetry.opened(records)
+        self._ledger.opened(records)
         self._guard.route(
             records, self._router, lambda: self._until_started(checkpointer), lambda: self._keep_up(checkpointer)
         )
         self._window.opened(records)
-        self._telemetry.routed(records[0].batch)
+        self._ledger.routed(records[0].batch)
         self._routed_at = self._clock()
         self._turn(0.0)
 
@@ -247,15 +248,15 @@ class ShardProcessor:
         self._follow_target_check()
         company_s = self._routed_at + COMPANY_S - self._clock()
         self._router.advance(flush=company_s <= 0)
-        if self._router.holding or self._checkpoints.proof.problem:
+        if self._router.holding or self._checkpoints.target_problem:
             self._guard.holds()
         if longest_s and company_s > 0:
             longest_s = min(longest_s, company_s)
         self._wait(self._router.wait_s(longest_s) if longest_s else 0.0, daemon)
         self._router.collect()
-        self._checkpoints.proof.want(self._router.accepted_at)
+        self._checkpoints.want_proof()
         self._telemetry.tick()
-        if self._checkpoints.proof.is_broken:
+        if self._checkpoints.is_disproven:
             log.warning(
                 "The rule takes our events again. Events sent since the last successful check may have reached nobody. "
                 "This process ends, and the next one sends them again.",
@@ -265,9 +266,7 @@ class ShardProcessor:
 
     def _follow_target_check(self) -> None:
         """Hold publishing while bus or rule do not take our events. Dead letters are still sent."""
-        proof = self._checkpoints.proof
-        proof.look()
-        self._router.block_publishing(blocked=bool(proof.problem))
+        self._router.block_publishing(blocked=bool(self._checkpoints.follow_target_check()))
 
     @contextlib.contextmanager
     def _losing_the_lease(self) -> Iterator[None]:

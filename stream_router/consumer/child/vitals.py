@@ -80,12 +80,12 @@ class ShardVitals:
 
     def _activity(self, *, daemon: bool) -> str:
         """Return what the child waits for now, a key of WAITS."""
-        dispatcher = self._router.publisher.dispatcher
-        if dispatcher.flight.calls and not dispatcher.gate.failures and not self._window.holds_for:
+        bus = self._router.bus
+        if bus.calls_in_flight and not bus.is_failing and not self._window.holds_for:
             return "bus"  # the usual case first, since this runs before each wait
         if self._router.holding or self._window.holds_for:
             return "holding"
-        if self._router.publisher.backlog:
+        if self._router.unpublished:
             return "bus"
         if self._router.backlog:
             return "deadLetters"
@@ -97,8 +97,8 @@ class ShardVitals:
             self._caught_up_at = now
         spent = {**self._spent, "work": max(0.0, now - self._began - sum(self._spent.values()))}
         snapshot.counts[TIME.name] = {(activity,): in_binary(seconds) for activity, seconds in spent.items()}
-        accepted = self._router.publisher.dispatcher.flight.accepted
-        snapshot.counts[ENTRIES_PER_CALL.name] = {(str(entries),): calls for entries, calls in accepted.items()}
+        by_size = self._router.bus.calls_by_size
+        snapshot.counts[ENTRIES_PER_CALL.name] = {(str(entries),): calls for entries, calls in by_size.items()}
         snapshot.gauges |= {name: {(): value} for name, value in self._gauges(now).items()}
         snapshot.states |= {
             **self._hold(now),
@@ -120,12 +120,12 @@ class ShardVitals:
 
     def _gauges(self, now: float) -> dict[str, float]:
         """Return the gauges by their names in the catalogue."""
-        window, dispatcher = self._window, self._router.publisher.dispatcher
+        window, bus = self._window, self._router.bus
         return {
             "window_bytes": window.held_bytes,
             "window_span_seconds": round(window.span_s, 3),
-            "calls_in_flight": dispatcher.flight.calls,
-            "calls_ceiling": dispatcher.gate.ceiling,
+            "calls_in_flight": bus.calls_in_flight,
+            "calls_ceiling": bus.calls_ceiling,
             "checkpoint_age_seconds": round(now - self._checkpoints.taken_at, 3) if window.events_above else 0.0,
         }
 
@@ -135,7 +135,7 @@ class ShardVitals:
         A destination that accepts nothing counts even if another one accepts: the checkpoint passes no event that waits
         for either of them.
         """
-        if problem := self._checkpoints.proof.problem:
+        if problem := self._checkpoints.target_problem:
             return {"holding": "target", "holdReason": problem}
         held, full_by = self._router.held, self._window.holds_for
         if held and now - held.since >= HOLDING_AFTER_S:

@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from stream_router import checks, limits
 from stream_router.aws import credentials, endpoints
-from stream_router.aws.clients import Clients, shards_of
+from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import code_of
 from stream_router.checks import Finding, at_start
 from stream_router.consumer import lease_table, state_dir
@@ -37,6 +36,7 @@ from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_check import NO_RULE_TOLD, TRUSTED, TargetChecker, ask_every_s, question
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import unwritable
+from stream_router.leases import Shard, list_shards
 from stream_router.log import start_logging
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform, policy_of
@@ -51,9 +51,6 @@ from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH
 from stream_router.telemetry.sampler import Sampler
 from stream_router.telemetry.silence import Answers
 from stream_router.telemetry.status import LATELY_S, SAMPLE_S
-
-if TYPE_CHECKING:
-    from mypy_boto3_kinesis.type_defs import ShardTypeDef
 
 log = logging.getLogger(__name__)
 
@@ -194,10 +191,10 @@ def _folders(settings: Consumer, state: StateDir) -> dict[str, Path]:
     return folders
 
 
-def _first_shards(session: Session, stream: str) -> "Callable[[], list[ShardTypeDef]]":
+def _first_shards(session: Session, stream: str) -> Callable[[], list[Shard]]:
     """Return the function that lists the shards which a new application reads first, as the KCL asks for them."""
     kinesis = endpoints.client(session, "kinesis", checks.ONCE)
-    return lambda: list(shards_of(kinesis, stream, ShardFilter={"Type": "AT_TRIM_HORIZON"}))
+    return lambda: list(list_shards(kinesis, stream, ShardFilter={"Type": "AT_TRIM_HORIZON"}))
 
 
 def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:

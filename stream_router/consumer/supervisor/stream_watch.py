@@ -4,15 +4,15 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from stream_router.aws import endpoints
-from stream_router.aws.clients import shards_of
 from stream_router.aws_error_codes import ABSENT, DENIED, code_of
+from stream_router.leases import SHARD_END, Lease, Shard, list_shards, scan_leases
 from stream_router.log import LogLimiter
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.silence import Answers
@@ -40,9 +40,6 @@ SHARDS_INTERVAL_S = 60.0
 """Seconds between two ListShards calls, unless the leases show a reshard: CloudTrail records each call."""
 
 
-SHARD_END = "SHARD_END"
-"""The KCL's checkpoint of a shard that was read to its end."""
-
 NO_OWNER, STANDS_STILL, NOT_HANDED_OVER = "no owner", "lease does not move", "hand-over is not finished"
 NO_LEASE = "no lease"
 
@@ -58,52 +55,12 @@ class UnreadShard(NamedTuple):
     since_s: float
 
 
-def text_of(row: Mapping[str, Any], name: str) -> str:
-    """Return an attribute of an item as text, of whatever type; "" if the item lacks it."""
-    return str(next(iter(row.get(name, {"S": ""}).values())))
-
-
-class StreamShard(NamedTuple):
-    """A shard as Kinesis describes it."""
-
-    shard_id: str
-    parents: tuple[str, ...]
-    closed: bool
-
-    @classmethod
-    def of(cls, shard: Mapping[str, Any]) -> Self:
-        """Return the shard of a row of ListShards."""
-        parents = tuple(shard[name] for name in ("ParentShardId", "AdjacentParentShardId") if shard.get(name))
-        return cls(shard["ShardId"], parents, "EndingSequenceNumber" in shard["SequenceNumberRange"])
-
-
-class LeaseState(NamedTuple):
-    """A shard's row in the lease table."""
-
-    owner: str
-    counter: str
-    """Number that the lease's owner increases several times a minute, whenever it renews the lease."""
-    checkpoint: str
-    checkpoint_owner: str = ""
-    """The worker that reads the shard during a hand-over, until its child has checkpointed.
-
-    If the hand-over is never finished, this worker continues to renew the lease, so that the counter moves although
-    nobody reads (KCL 3.5.1).
-    """
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        """Return the lease of a row of the table; "" for attributes that it lacks."""
-        names = ("leaseOwner", "leaseCounter", "checkpoint", "checkpointOwner")
-        return cls(*(text_of(row, name) for name in names))
-
-
 class StreamView(NamedTuple):
     """Result of one check, and its time (epoch seconds)."""
 
     at_s: float
-    shards: Sequence[StreamShard]
-    leases: Mapping[str, LeaseState]
+    shards: Sequence[Shard]
+    leases: Mapping[str, Lease]
 
 
 def unread(now: StreamView, before: StreamView) -> list[UnreadShard]:
@@ -113,20 +70,20 @@ def unread(now: StreamView, before: StreamView) -> list[UnreadShard]:
     return sorted(UnreadShard(shard, _why(sign), before.at_s) for shard, sign in lasting)
 
 
-def _signs(look: StreamView) -> "dict[str, LeaseState | str]":
+def _signs(look: StreamView) -> "dict[str, Lease | str]":
     """Return a sign for each shard that should be read now. It stays the same at the next check if nobody reads.
 
     The sign is NO_OWNER, NOT_HANDED_OVER, or the lease itself, which its owner changes by renewing it.
     """
     ours = {shard.shard_id for shard in look.shards}
     held = {shard: lease for shard, lease in look.leases.items() if lease.owner and lease.checkpoint != SHARD_END}
-    signs: dict[str, LeaseState | str] = dict.fromkeys(without_owner(look), NO_OWNER)
+    signs: dict[str, Lease | str] = dict.fromkeys(without_owner(look), NO_OWNER)
     for shard in held.keys() & ours:
         signs[shard] = NOT_HANDED_OVER if held[shard].checkpoint_owner else held[shard]
     return signs
 
 
-def unread_signs(look: StreamView) -> "dict[str, LeaseState | str]":
+def unread_signs(look: StreamView) -> "dict[str, Lease | str]":
     """Return a sign for each shard that could be read now, for the rule that restarts a daemon (`stuck.py`).
 
     A shard could be read if it is not read to its end, and its parents are or have left the stream. The sign stays the
@@ -134,7 +91,7 @@ def unread_signs(look: StreamView) -> "dict[str, LeaseState | str]":
     """
     by_id = {shard.shard_id: shard for shard in look.shards}
     missing = {*without_owner(look)} - look.leases.keys()
-    signs: dict[str, LeaseState | str] = dict.fromkeys(missing, NO_LEASE)
+    signs: dict[str, Lease | str] = dict.fromkeys(missing, NO_LEASE)
     for shard_id in by_id.keys() & look.leases.keys():
         lease = look.leases[shard_id]
         if lease.checkpoint == SHARD_END or any(_is_under_way(parent, look) for parent in by_id[shard_id].parents):
@@ -154,7 +111,7 @@ def all_full(look: StreamView, worker: str, max_leases: int, unread_shards: Coll
     return all(held[owner] >= max_leases for owner in alive | {worker})
 
 
-def _why(sign: "LeaseState | str") -> str:
+def _why(sign: "Lease | str") -> str:
     return sign if isinstance(sign, str) else STANDS_STILL
 
 
@@ -176,7 +133,7 @@ def without_owner(look: StreamView) -> list[str]:
         lease = look.leases.get(shard.shard_id)
         if lease is None:
             # A shard without a lease was read to its end and its lease removed, or waits for its parents, or is unread.
-            is_done = shard.closed and shard.shard_id in begun
+            is_done = not shard.is_open and shard.shard_id in begun
             if not is_done and shard.shard_id not in waiting:
                 shard_ids.append(shard.shard_id)
         elif not lease.owner and lease.checkpoint != SHARD_END:
@@ -184,7 +141,7 @@ def without_owner(look: StreamView) -> list[str]:
     return shard_ids
 
 
-def _waiting(by_id: Mapping[str, StreamShard], look: StreamView) -> set[str]:
+def _waiting(by_id: Mapping[str, Shard], look: StreamView) -> set[str]:
     """Return the shards that wait for an ancestor: the KCL creates their leases once the parents are finished."""
     waiting: set[str] = set()
     for name in sorted(by_id):  # parents have lower numbers, so each is known before its children
@@ -239,9 +196,9 @@ class StreamWatch:
         self._now_s = now_s
         self._failover_s = failover_s
         self._looked_at = self._retention_at = -RETENTION_EVERY_S
-        self._since: dict[str, tuple[LeaseState | str, float]] | None = None
+        self._since: dict[str, tuple[Lease | str, float]] | None = None
         """Sign of each shard, and the time since which it is the same; None if the latest check failed."""
-        self._shards: list[StreamShard] = []
+        self._shards: list[Shard] = []
         self._shards_listed_s = -math.inf
         self._ended_by_lease: dict[str, bool] = {}
         """Whether each lease was at its shard's end at the latest check."""
@@ -345,33 +302,29 @@ class StreamWatch:
         at_s = self._now_s()
         if is_due := at_s - self._shards_listed_s >= SHARDS_INTERVAL_S:
             self._list_shards(at_s)
-        leases = dict(self._leases())
+        leases = self._leases()
         ended_by_lease = {shard: lease.checkpoint == SHARD_END for shard, lease in leases.items()}
         if not is_due and ended_by_lease != self._ended_by_lease:
             # Leases are read after the shards, so that a shard that was created in between has its lease here.
             self._list_shards(at_s)
-            leases = dict(self._leases())
+            leases = self._leases()
             ended_by_lease = {shard: lease.checkpoint == SHARD_END for shard, lease in leases.items()}
         self._ended_by_lease = ended_by_lease
         return StreamView(at_s, self._shards, leases)
 
     def _list_shards(self, at_s: float) -> None:
         self._shards_listed_s = -math.inf  # if the call fails, the next look asks again
-        self._shards = [StreamShard.of(shard) for shard in shards_of(self._kinesis, self._stream)]
+        self._shards = list(list_shards(self._kinesis, self._stream))
         self._shards_listed_s = at_s
 
-    def _leases(self) -> Iterator[tuple[str, LeaseState]]:
-        """Yield the rows of shards. The KCL's other rows in this table lack `leaseCounter` or `leaseKey`."""
+    def _leases(self) -> dict[str, Lease]:
         try:
-            pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table)
-            for page in pages:
-                for row in page["Items"]:
-                    if "leaseKey" in row and "leaseCounter" in row:
-                        yield text_of(row, "leaseKey"), LeaseState.of(row)
+            return scan_leases(self._dynamodb, self._table, consistent=False)
         except ClientError as error:
             # No table: no consumer has read this stream under this application name yet.
             if code_of(error) not in ABSENT:
                 raise
+            return {}
 
 
 def of(settings: Consumer, failover_s: float, answers: Answers) -> StreamWatch:

@@ -193,7 +193,7 @@ class DaemonSupervisor:
                 self._drain(jvm.pid)
                 return None
             # A child that sent events which no check covers ends by itself then, and would take the JVM with it.
-            if self._target_checker.standing.line.since_s > started_s:
+            if self._target_checker.ok_since_s > started_s:
                 return self._restart(PlannedRestart(jvm.pid, "target_restored", TARGET_RESTORED), logging.INFO)
             if self._state.read(ENDING):
                 log.warning(

@@ -7,7 +7,6 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import checks
-from stream_router.aws.clients import shards_of
 from stream_router.aws.endpoints import is_aws
 from stream_router.aws_error_codes import ABSENT
 from stream_router.checks import (
@@ -25,18 +24,14 @@ from stream_router.checks import (
     wrong,
 )
 from stream_router.consumer.supervisor.stream_watch import (
-    SHARD_END,
-    LeaseState,
-    StreamShard,
     StreamView,
     UnreadShard,
     unread,
 )
+from stream_router.leases import SHARD_END, TRIM_HORIZON, Lease, list_shards
 from stream_router.operate import leases
 from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World
 from stream_router.operate.resources import count_messages
-from stream_router.operate.stream import SHARD_END as END
-from stream_router.operate.stream import TRIM_HORIZON
 
 
 def _check_stream(world: World) -> Iterator[Finding]:
@@ -113,29 +108,19 @@ SHARDS_READ = 20
 
 def _check_leases(world: World) -> Iterator[Finding]:
     yield checks.lease_table(world.session, world.settings.application, world.settings.stream)
-    no, view_and_leases = _read_leases(world)
+    no, view = _read_view(world)
     if no:
         yield no
         return
-    first, lease_rows = view_and_leases
-    yield _check_owners(world, first)
-    yield _check_lag(world, {name: lease for name, lease in lease_rows.items() if lease.checkpoint != END})
+    yield _check_owners(world, view)
+    yield _check_lag(world, [lease for lease in view.leases.values() if lease.checkpoint != SHARD_END])
 
 
-def _read_leases(world: World) -> tuple[Finding | None, Any]:
-    """Return a finding and None, or None and a pair: the view for the supervisor's judge, and the leases by shard."""
-
-    def read_both() -> tuple[StreamView, dict[str, leases.Lease]]:
-        lease_rows = leases.read(world.client("dynamodb"), world.settings.application)
-        shards = [StreamShard.of(shard) for shard in shards_of(world.client("kinesis"), world.settings.stream)]
-        rows = {
-            name: LeaseState(lease.owner, str(lease.counter), str(lease.checkpoint), lease.checkpoint_owner)
-            for name, lease in lease_rows.items()
-        }
-        return StreamView(world.now_s(), shards, rows), lease_rows
-
+def _read_view(world: World) -> tuple[Finding | None, Any]:
+    """Return a finding and None, or None and the view for the supervisor's judge."""
     try:
-        return None, read_both()
+        lease_rows = leases.read(world.client("dynamodb"), world.settings.application)
+        shards = [*list_shards(world.client("kinesis"), world.settings.stream)]
     except leases.LeasesError as error:
         cure = error.cure
         if error.code in ABSENT:
@@ -144,6 +129,7 @@ def _read_leases(world: World) -> tuple[Finding | None, Any]:
         return judge("SR160", APPLICATION, error.problem, cure), None
     except (ClientError, BotoCoreError) as error:
         return of_error("SR160", STREAM, "its shards", error, ("there is no such stream", "see SR101")), None
+    return None, StreamView(world.now_s(), shards, lease_rows)
 
 
 def _check_owners(world: World, first: StreamView) -> Finding:
@@ -151,10 +137,10 @@ def _check_owners(world: World, first: StreamView) -> Finding:
     latest, no, left = first, None, list[UnreadShard]()
     for _ in range(LEASE_READS):
         world.wait(LEASE_READ_INTERVAL_S)
-        no, view_and_leases = _read_leases(world)
+        no, view = _read_view(world)
         if no:
             continue  # only the last read counts: before it a worker may not have renewed yet
-        latest, _held = view_and_leases
+        latest = view
         left = unread(latest, first)
         if not left:
             break
@@ -170,19 +156,21 @@ def _check_owners(world: World, first: StreamView) -> Finding:
     return ok("SR160", f"{len(owners)} leases, {len(workers)} workers: {', '.join(workers[:MAX_NAMED])}{more}")
 
 
-def _check_lag(world: World, unfinished: dict[str, leases.Lease]) -> Finding:
+def _check_lag(world: World, unfinished: list[Lease]) -> Finding:
     """Check the age of the oldest event after each shard's checkpoint."""
     summary = world.client("kinesis").describe_stream_summary(StreamName=world.settings.stream)
     kept_s = summary["StreamDescriptionSummary"]["RetentionPeriodHours"] * 3600
     late: dict[str, float] = {}
     silent: Finding | None = None
-    for shard, lease in list(unfinished.items())[:SHARDS_READ]:
+    for lease in unfinished[:SHARDS_READ]:
         behind = functools.partial(_measure_lag_s, world, lease)
-        no, behind_s = ask("SR115", STREAM, f"the lag of {shard}", behind, _GONE, {"InvalidArgumentException": _GONE})
+        no, behind_s = ask(
+            "SR115", STREAM, f"the lag of {lease.shard_id}", behind, _GONE, {"InvalidArgumentException": _GONE}
+        )
         if no and no.verdict is not CheckVerdict.WRONG:
             silent = no
         elif behind_s is not None:
-            late[shard] = behind_s
+            late[lease.shard_id] = behind_s
     if not late:
         return silent or skipped("SR115", "no shard is read")
     shard = max(late, key=lambda name: late[name])
@@ -201,7 +189,7 @@ _GONE = ("it is gone", "")
 """Answer for a lease whose shard the stream no longer has, or whose checkpoint is of another stream (SR105)."""
 
 
-def _measure_lag_s(world: World, lease: leases.Lease) -> float | None:
+def _measure_lag_s(world: World, lease: Lease) -> float | None:
     """Return the age of the oldest event after the checkpoint in seconds; None if the checkpoint is no position."""
     start: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
     if lease.checkpoint.sequence_number >= 0:

@@ -120,7 +120,7 @@ class Blame(Generic[T]):
         self._tries: dict[Hashable, Tries] = {}
         self._spent_budgets: dict[Hashable, float] = {}
         """By conversation: beginning of the budget of its item that was given up."""
-        self.first_tries = FirstTries()
+        self._first_tries = FirstTries()
         self.ends_since: float | None = None
         """Time at which the shard's end was reached, so that no more items come; None before."""
         self._end_s = AT_THE_END_S
@@ -131,6 +131,16 @@ class Blame(Generic[T]):
         """Number of items that failed by themselves and have not ended."""
         self.unanswered = 0
         """Number of items sent in a call that timed out, so that the destination may have accepted them."""
+
+    @property
+    def accepted_at(self) -> float:
+        """Time at which the destination last accepted an item (monotonic seconds)."""
+        return self._first_tries.accepted_at
+
+    @property
+    def accepted_sent_at(self) -> float:
+        """Time at which the latest call of which an item was accepted was sent (monotonic seconds)."""
+        return self._first_tries.accepted_sent_at
 
     def at_the_end(self, now: float, already_s: float) -> None:
         """Record that no more items will come. Sick items have waited `already_s` in earlier processes."""
@@ -143,7 +153,7 @@ class Blame(Generic[T]):
         tries = self._tries.get(key)
         if tries is None:
             tries = self._tries[key] = Tries(sent_at, self._spent_budgets.get(key, 0.0))
-            self.first_tries.count_failed(sent_at, now)
+            self._first_tries.count_failed(sent_at, now)
         tries.last_sent = sent_at
         tries.all += 1
         if timed_out and not tries.unanswered:
@@ -178,7 +188,7 @@ class Blame(Generic[T]):
             return Decision.RETRY
         # Calls sent after the item's last try are no evidence about the failure of that try: a slow answer may come
         # from a failure of the destination that is over by now.
-        accepted, failed = self.first_tries.between(tries.first_own_at, tries.last_sent, now)
+        accepted, failed = self._first_tries.between(tries.first_own_at, tries.last_sent, now)
         others = accepted + failed
         if not others:
             self.waits_alone = True
@@ -198,7 +208,7 @@ class Blame(Generic[T]):
 
         It is, if another item was accepted by a call sent since then.
         """
-        is_proven = self.first_tries.accepted_sent_at > refused_at
+        is_proven = self._first_tries.accepted_sent_at > refused_at
         return is_proven or self._has_waited_at_the_end(refused_at, now, in_charge)
 
     def _has_waited_at_the_end(self, first_at: float, now: float, in_charge: int) -> bool:
@@ -228,7 +238,7 @@ class Blame(Generic[T]):
                     retried.append(([item], now - tries.first_sent))
                 else:
                     at_first_try.append(item)
-        self.first_tries.count_accepted(sent_at, now, len(at_first_try))
+        self._first_tries.count_accepted(sent_at, now, len(at_first_try))
         return [(at_first_try, now - sent_at), *retried] if at_first_try else retried
 
     def record_given_up(self, item: T) -> int:

@@ -10,7 +10,7 @@ import heapq
 import itertools
 import logging
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from stream_router.aws_answers import ACCEPTED, TIMED_OUT, Answer, Outcome, Refusal
@@ -256,7 +256,35 @@ class Dispatcher(Generic[T]):
     @property
     def accepted_at(self) -> float:
         """Time at which the destination last accepted an item (monotonic seconds)."""
-        return self.blame.first_tries.accepted_at
+        return self.blame.accepted_at
+
+    @property
+    def calls_in_flight(self) -> int:
+        """Number of calls that have no answer yet."""
+        return self.flight.calls
+
+    @property
+    def calls_ceiling(self) -> int:
+        """Maximum number of calls in flight at present."""
+        return self.gate.ceiling
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the latest call failed, with nothing accepted since."""
+        return self.gate.failures > 0
+
+    @property
+    def calls_by_size(self) -> Mapping[int, int]:
+        """Number of answered calls by the number of their accepted items."""
+        return self.flight.accepted
+
+    def block(self, *, blocked: bool) -> None:
+        """Start no call while `blocked`, for reasons that say nothing about the destination."""
+        self.gate.blocked = blocked
+
+    def stop(self) -> None:
+        """Start no call any more, whatever comes back."""
+        self.gate.stop()
 
     def submit(self, items: Iterable[T]) -> None:
         """Accept `items`. Full calls start at once if the gate allows it."""
@@ -433,7 +461,7 @@ class Dispatcher(Generic[T]):
         if refusal.code in THROTTLING:
             self.gate.throttled()
         # A call that was sent just before the destination fell silent may be older than its last answer.
-        if timed_out and self.blame.first_tries.accepted_at < sent_at + SLOW_S:
+        if timed_out and self.blame.accepted_at < sent_at + SLOW_S:
             self.gate.timed_out(now, sent_at)
         else:
             self.gate.failed(now, refusal.retry_after_s, self.flight.calls)
@@ -458,7 +486,7 @@ class Dispatcher(Generic[T]):
         if len(items) == 1 and self.blame.is_poison(refused_at, now, self.backlog + 1):
             self._give_up(items[0], Reason.REFUSED, refusal.code)
             return
-        if len(items) == 1 or self.blame.first_tries.accepted_sent_at <= refused_at:
+        if len(items) == 1 or self.blame.accepted_sent_at <= refused_at:
             self.gate.failed(now, in_flight=self.flight.calls)
         self._suspects.split(items, now)
 
