@@ -68,7 +68,7 @@ class OpenCall:
 class SteppedSpill(Spill):
     """The spill on its real files; each job of its thread is done when the test says so."""
 
-    def _work(self) -> None:
+    def _run_jobs(self) -> None:
         """Do nothing: `step` takes the thread's place."""
 
     def step(self, *, fails: bool) -> None:

@@ -119,14 +119,14 @@ def test_behind_trusted_proxies_the_rightmost_address_that_is_none_of_theirs_cou
 
 def app_of(taken: list[object], stats: Stats) -> App:
     says = SimpleNamespace(events=lambda _: [])
-    source: Any = SimpleNamespace(name="", verify=lambda *_: None, says=lambda _: ("", "", ""), intake=says)
+    source: Any = SimpleNamespace(name="", verify=lambda *_: None, read_headers=lambda _: ("", "", ""), intake=says)
     batcher: Any = SimpleNamespace(ready=True, submit=lambda events, *_, **__: taken.append(events))
     return App({"/v1/events": source}, batcher, stats, cast("Any", None), 1_000, 1_000)
 
 
 def requested(age_s: float) -> Request:
     """A request whose last bytes were read so long ago."""
-    request = Request(cast("Any", SimpleNamespace(known=lambda: None, flush=lambda: None)))
+    request = Request(cast("Any", SimpleNamespace(mark_known=lambda: None, flush=lambda: None)))
     request.method, request.path, request.body = "POST", "/v1/events", b"{}"
     request.read_s = time.monotonic() - age_s
     return request

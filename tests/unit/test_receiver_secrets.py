@@ -74,7 +74,7 @@ PAIRS = '{"webhook":"0123456789abcdef-of-a-pair","other":"0123456789abcdef-of-an
 @pytest.mark.parametrize(
     ("text", "of_one", "of_many"),
     [
-        ("# nothing yet\n", "there are 0 secrets where it points", "holds no secret; write one there"),
+        ("# nothing yet\n", "there are 0 secrets where it points", "holds no secret; write a secret there"),
         (f"{SECRET}\n{SECRET}2\n", "there are 2 secrets where it points", ""),
         ("short\n", "has a secret of less than 16 bytes", "less than 16 bytes"),
         ("x" * (1024 * 1024 + 1), "larger than 1 MiB", "larger than 1 MiB"),

@@ -17,8 +17,8 @@ from tests.snapshots import caught_up
 
 NOW = 1_000_000.0
 BEGAN = World().now
-CAREFUL = "its child died again and again at one place: one event at a time until it is past it"
-SILENT = "its child has said nothing for 60 s: it hangs, or STREAM_ROUTER_STATE_DIR takes nothing"
+CAREFUL = "its child died repeatedly at one place, and opens one event at a time until that place is passed"
+SILENT = "its child has not reported for 60 s: it hangs, or STREAM_ROUTER_STATE_DIR cannot be written"
 
 
 @pytest.mark.parametrize(
@@ -30,15 +30,15 @@ SILENT = "its child has said nothing for 60 s: it hangs, or STREAM_ROUTER_STATE_
             {"callbackAgoS": 61.0, "caughtUpAgoS": 61.0},
             1,
             62.0,
-            ("catching-up", "the daemon has brought nothing for 62 s"),
+            ("catching-up", "the daemon has brought no records for 62 s"),
         ),
         ({"oldestReceivedMs": (NOW - 30) * 1000}, 2, 32.0, ("catching-up", "events wait for longer than 10 s")),
         ({"oldestReceivedMs": (NOW - 9) * 1000}, 0, 9.0, ("well", "")),
         ({"behindS": 90.0}, 0, 91.0, ("catching-up", "events wait for longer than 10 s")),
-        ({"callbackAgoS": None}, 0, None, ("starting", "the daemon has brought nothing yet")),
+        ({"callbackAgoS": None}, 0, None, ("starting", "the daemon has brought no records yet")),
         ({"holding": "bytes", "holdReason": "why", "holdingS": 7.0, "full": True}, 0, 0.0, ("holding", "why")),
         ({"careful": True, "full": True}, 0, 0.0, ("careful", CAREFUL)),
-        ({"full": True}, 0, 0.0, ("back-pressure", "the window is full, and what is in flight is being settled")),
+        ({"full": True}, 0, 0.0, ("back-pressure", "the window is full; the events in flight are being settled")),
     ],
 )
 def test_the_age_of_the_oldest_event_and_the_state_in_a_word(
