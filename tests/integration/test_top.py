@@ -55,7 +55,7 @@ def test_the_verdict_stands_first_then_what_explains_it_and_what_is_ill_before_w
     assert " ".join(lines[:6]) == (
         "✗ a shard holds (holding) since 09:28:00 UTC: 1 of 2 shards: the event bus refuses every call "
         "(ThrottlingException) [1 of 2 well] The shard publishes nothing, and no event is lost. Events wait "
-        "in the stream. Mend what the reason names; the shard goes on by itself."
+        "in the stream. Remove the cause that the reason names; the shard then continues by itself."
     )
     found = [
         "data safe for 6d23h  oldest unsettled event 2m02s",
