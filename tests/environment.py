@@ -1,6 +1,7 @@
-"""An environment that holds the settings of a test alone, and the smallest with which each program starts."""
+"""A test's environment: its settings alone, the smallest that each program starts with, and required programs."""
 
 import os
+import shutil
 
 import pytest
 
@@ -29,3 +30,9 @@ def empty(monkeypatch: pytest.MonkeyPatch) -> None:
 def given(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
     for name, value in values.items():
         monkeypatch.setenv(name, value)
+
+
+def needs_programs(*names: str) -> pytest.MarkDecorator:
+    """Return the mark that skips a test if a program is not on PATH. In CI the test runs, and fails, instead."""
+    missing = [name for name in names if not shutil.which(name)]
+    return pytest.mark.skipif(bool(missing) and not os.environ.get("CI"), reason=f"needs {', '.join(missing)} on PATH")

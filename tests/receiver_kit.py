@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import orjson
@@ -301,9 +301,19 @@ class ReceiverProcess:
         return {name.removeprefix("stream_router_receiver_"): float(value) for name, value in pairs}
 
     def metrics_once(self, is_so: Callable[[dict[str, float]], bool], within_s: float = 10.0) -> dict[str, float]:
-        """They are so soon: it shows what it has counted four times a second."""
-        found: dict[str, float] = eventually(lambda: is_so(told := self.metrics()) and told, within_s)
-        return found
+        """Return the metrics as soon as `is_so` holds for them. The receiver publishes its counts four times a second.
+
+        The admin port may not be open yet: on a shared port another receiver can answer the wait for this one's start.
+        """
+
+        def fitting() -> dict[str, float] | None:
+            try:
+                metrics = self.metrics()
+            except httpx.ConnectError:
+                return None
+            return metrics if is_so(metrics) else None
+
+        return cast("dict[str, float]", eventually(fitting, within_s))
 
     def lines(self, *levels: str) -> list[dict[str, Any]]:
         """The log so far, of these levels where they are given."""

@@ -155,7 +155,9 @@ def test_a_loop_that_stands_still_makes_it_ill(fake_aws: FakeAwsProcess, tmp_pat
         return answer.status_code, answer.text
 
     with receiver(fake_aws.url, tmp_path, around("loop")) as running:
-        eventually(lambda: asked(running, "/healthz") == (503, "hanging: a process hangs; unhealthy, a restart is needed\n"))
+        eventually(
+            lambda: asked(running, "/healthz") == (503, "hanging: a process hangs; unhealthy, a restart is needed\n")
+        )
         eventually(lambda: asked(running, "/readyz") == (503, "not ready\n"))
         assert "\nstream_router_receiver_ready 0.0\n" in asked(running, "/metrics")[1]
         os.kill(running.process.pid, signal.SIGKILL)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.environment import needs_programs
 from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import ReceiverProcess, eventually, receiver
 
@@ -41,7 +42,7 @@ def ids(done: subprocess.CompletedProcess[str]) -> list[str]:
     return list(json.loads(body)["ids"])
 
 
-@pytest.mark.parametrize("kind", ["python", "javascript"])
+@pytest.mark.parametrize("kind", ["python", pytest.param("javascript", marks=needs_programs("node"))])
 @pytest.mark.parametrize("page", ["expert.md", "studio.md"])
 def test_a_page_s_sender_is_taken_through_a_rotation(tmp_path: Path, page: str, kind: str) -> None:
     """With the page's settings: the old secret, both, then the new one alone; a stranger's is refused.

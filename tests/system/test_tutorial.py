@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.environment import needs_programs
 from tests.ports import free_port
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text("utf-8")
@@ -135,6 +136,7 @@ def event_of(terminal: Terminal, identity: str) -> dict[str, Any]:
     return event
 
 
+@needs_programs("curl", "openssl")
 def test_the_page_from_its_first_command_to_its_last(reader: Reader) -> None:
     """Within five commands of `local` an event is seen at the target; the one by hand is answered and seen as well."""
     assert [name[-1] for name, _ in reader.blocks] == ["1", "2", "3", "4", "4", "4", "4"]
