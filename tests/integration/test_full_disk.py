@@ -30,7 +30,7 @@ def test_a_child_whose_disk_is_full_goes_on_and_makes_good_what_is_missing(tmp_p
     assert told["checkpointsWhileFull"] > 3, "the checkpoint moves on as ever"
     assert told["snapshotAgeS"] > FULL_S - 2, "no snapshot was written"
     assert log.count("The snapshot of the metrics was not written (No space left on device)") == 1, "once a minute"
-    assert log.count("The audit log cannot be written: No space left on device.") == 1
+    assert log.count("The audit log cannot be written: the disk is full.") == 1
     assert told["deliveredInSnapshot"] == told["sent"], "once there is room, all is told"
     assert told["audit"] == [told["batches"], ""], "each batch has its record, and the chain holds"
     assert not told["torn"], "a line that did not fit was taken back: nothing had crashed"

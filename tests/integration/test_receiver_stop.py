@@ -129,7 +129,7 @@ status.SILENT_S = status.HANGS_AFTER_S = 1.0
 look = program._Program._publish_state
 def stuck(self, *parts):
     look(self, *parts)
-    if self._up and sys.argv[1] == "loop":
+    if self._is_serving and sys.argv[1] == "loop":
         time.sleep(3)
 program._Program._publish_state = stuck
 Secrets.refresh = lambda self: time.sleep(60)
