@@ -5,6 +5,7 @@ out of answers.
 """
 
 import enum
+import re
 from typing import NamedTuple
 
 
@@ -170,3 +171,35 @@ def code_of(error: BaseException) -> str:
     answer = getattr(error, "response", None)
     code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
     return str(code or type(error).__name__)
+
+
+UNNAMED = "a resource that AWS does not name"
+
+_REFUSED = re.compile(r"is not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9]+)(?: on resource: \"?([^\s,;\"]+))?")
+"""AWS's sentence for a missing permission. The resource is not always named; S3 puts it in quotes.
+
+Source: IAM user guide, "Troubleshoot access denied error messages".
+"""
+
+
+class Refusal(NamedTuple):
+    """IAM's action, and the ARN of the resource or UNNAMED."""
+
+    action: str
+    resource: str
+
+    def in_words(self) -> str:
+        """Return the refusal as a phrase."""
+        return f"{self.action} on {self.resource} is refused"
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the code of an exception that boto3 raised; of a refusal also the action and the resource."""
+    refusal = find_refusal(str(error))
+    return f"{code_of(error)}: {refusal.in_words()}" if refusal else code_of(error)
+
+
+def find_refusal(message: str) -> Refusal | None:
+    """Return the refusal that a message quotes; None if it quotes none."""
+    match = _REFUSED.search(message)
+    return Refusal(match[1], match[2] or UNNAMED) if match else None

@@ -262,6 +262,7 @@ VerdictCode = Literal[
     "stream-slow",
     "target-broken",
     "disk-full",
+    "daemon-refused",
     "shards-unread",
     "no-answer",
     "hanging",

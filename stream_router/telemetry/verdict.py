@@ -33,6 +33,7 @@ class Code(enum.StrEnum):
     STREAM_SLOW = "stream-slow"
     TARGET_BROKEN = "target-broken"
     DISK_FULL = "disk-full"
+    DAEMON_REFUSED = "daemon-refused"
     SHARDS_UNREAD = "shards-unread"
     NO_ANSWER = "no-answer"
     HANGING = "hanging"
@@ -106,6 +107,14 @@ TABLE: Mapping[Code, StateText] = {
         Level.BAD,
         "No event is lost. No checkpoint is taken, so after a restart events are published a second time.",
         "Make room on the disk that the reason names.",
+    ),
+    Code.DAEMON_REFUSED: StateText(
+        "AWS refuses the KCL daemon's calls",
+        Level.BAD,
+        "Shards that need the call are not read. Their events wait in the stream, and none is lost.",
+        "Grant what the reason names: `stream-router setup --policy consume` prints all that the role needs. Nothing "
+        "has to be restarted.",
+        "unread-shards",
     ),
     Code.SHARDS_UNREAD: StateText(
         "a shard is not read",

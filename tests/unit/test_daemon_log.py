@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from stream_router.aws_error_codes import Refusal
 from stream_router.consumer.supervisor.daemon_log import LONGEST_MESSAGE, DaemonLog
 from stream_router.log import Form, as_json
 
@@ -22,10 +23,12 @@ class World:
         self.lines: list[str] = []
         self.skips: list[None] = []
         self.failed_starts: list[None] = []
+        self.refusals: list[Refusal] = []
         self.log = DaemonLog(
             self.lines.append,
             lambda: self.skips.append(None),
             lambda: self.failed_starts.append(None),
+            self.refusals.append,
             PID,
             form,
             clock=lambda: self.now,
@@ -86,6 +89,16 @@ def test_a_lease_coordinator_that_did_not_start_is_reported_each_time() -> None:
             "Caught exception when initializing LeaseCoordinator software.amazon.awssdk.services.dynamodb.model.R"
         )
     assert (len(world.failed_starts), len(world.skips)) == (2, 0)
+
+
+def test_a_refused_permission_is_reported_each_time() -> None:
+    """A line that is held back as a repeat counts too, so that the refusal lasts as long as AWS refuses."""
+    world = World()
+    sentence = "User: u is not authorized to perform: kinesis:GetRecords on resource: arn because no policy allows it"
+    for _ in range(2):
+        world.kcl(f"shardId-000000000000 : AccessDeniedException: {sentence}")
+    world.kcl("shardId-000000000000 : Rate exceeded")
+    assert world.refusals == [Refusal("kinesis:GetRecords", "arn")] * 2
 
 
 def test_whatever_is_wrong_with_a_line_stops_no_other() -> None:

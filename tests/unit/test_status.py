@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stream_router.aws_error_codes import Refusal
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import history
 from stream_router.consumer.supervisor.status import ConsumerStatus, tells_zeros
@@ -40,6 +41,7 @@ class World:
         self.known = StreamKnown()
         self.table_waits_for = self.disk_trouble = ""
         self.silences: list[Silence] = []
+        self.refusals: list[tuple[Refusal, float]] = []
         self.vitals = Vitals(lambda: self.now, lambda: self.wall)
         self.vitals.daemon_runs(1)
         self.standing = Standing()
@@ -54,6 +56,7 @@ class World:
             lambda: self.table_waits_for,
             lambda: self.silences,
             lambda: self.disk_trouble,
+            lambda: self.refusals,
         )
         self.sent: list[dict[str, Any]] = []
         whose, metrics = MetricDimensions("us-east-1", "router"), CONSUMER_IN_CLOUDWATCH
@@ -123,6 +126,7 @@ HAPPENS: dict[str, Callable[[World], object]] = {
     ),
     "silent destination": lambda world: world.child_says("a", holding="destination", silent="EventBridge"),
     "disk": lambda world: setattr(world, "disk_trouble", "the disk of /state is full"),
+    "refused": lambda world: world.refusals.append((Refusal("kinesis:GetRecords", "arn"), world.wall)),
     "stops": lambda world: world.vitals.draining(),
     "index": lambda world: setattr(world, "table_waits_for", "the lease table's index is being made"),
 }
@@ -140,6 +144,11 @@ HAPPENS: dict[str, Callable[[World], object]] = {
         ("holds, hangs, unmatched, silent", 0, "aws-silent", "DynamoDB and EventBridge"),
         ("silent destination", 0, "aws-silent", "EventBridge"),
         ("reads, disk", 0, "disk-full", "the disk of /state is full"),
+        ("holds, hangs, refused", 0, "daemon-refused", "kinesis:GetRecords on arn is refused"),
+        ("unread, refused", START_S, "daemon-refused", "kinesis:GetRecords on arn is refused"),
+        ("dies, refused", 2, "daemon-refused", "kinesis:GetRecords on arn is refused"),
+        ("refused, unmatched", 0, "target-broken", "is gone"),
+        ("stops, refused", 0, "draining", "told to stop"),
         ("reads, unread", START_S, "shards-unread", "nobody reads b (no owner)"),
         ("", 0, "starting", "the KCL daemon reads no shard yet"),
         ("unread", 0, "starting", "the KCL daemon reads no shard yet"),

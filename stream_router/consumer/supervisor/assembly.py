@@ -28,6 +28,7 @@ from stream_router.consumer.supervisor import (
     properties,
     stream_watch,
 )
+from stream_router.consumer.supervisor.daemon_refusals import DaemonRefusals
 from stream_router.consumer.supervisor.hang_watch import HangWatch
 from stream_router.consumer.supervisor.status import VERDICT_INTERVAL_S, ConsumerStatus, admin_port, tells_zeros
 from stream_router.consumer.supervisor.stuck_watch import StuckWatch
@@ -98,7 +99,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         protected=rendered.protects_lease_table,
         first_shards=_first_shards(session, settings.stream) if rendered.begins_at_trim_horizon else None,
     )
-    disks = Disks(_folders(settings, state))
+    disks, refusals = Disks(_folders(settings, state)), DaemonRefusals()
     status = ConsumerStatus(
         settings,
         state,
@@ -108,6 +109,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         table_waits_for=lambda: table.waits_for,
         silences=answers.silent,
         disk_trouble=lambda: disks.trouble,
+        refusals=refusals.current,
     )
     token = settings.key("admin_token") or None
     admin = admin_port(settings.admin_listen, token, settings.admin_hosts, vitals, status)
@@ -122,7 +124,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     jvm = _proven_java(settings, rendered)
     if settings.audit_dir:
         state.write(RETENTION, _retention(settings))
-    supervisor = _supervisor(settings, state, jvm, rendered, target_checker, happenings, vitals, table)
+    supervisor = _supervisor(settings, state, jvm, rendered, target_checker, happenings, vitals, table, refusals)
     worker = rendered.properties["workerId"]
     stuck = StuckWatch(
         stream,
@@ -166,6 +168,7 @@ def _supervisor(
     happenings: "queue.SimpleQueue[Happening]",
     vitals: Vitals,
     table: LeaseTablePreparation,
+    refusals: DaemonRefusals,
 ) -> DaemonSupervisor:
     command = java.command(jvm, rendered, state.path / DAEMON_PROPERTIES)
     return DaemonSupervisor(
@@ -178,6 +181,7 @@ def _supervisor(
         vitals=vitals,
         prepare=lambda: state.write(DAEMON_PROPERTIES, rendered.text()),
         prepare_table=table.prepare,
+        note_refusal=refusals.note,
         grace_s=rendered.grace_s,
         log_format=settings.log_format,
     )

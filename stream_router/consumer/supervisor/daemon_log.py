@@ -14,6 +14,7 @@ from typing import IO
 
 import orjson
 
+from stream_router.aws_error_codes import Refusal, find_refusal
 from stream_router.log import Form, form_of, to_stderr
 
 EVERY_S = 60.0
@@ -51,7 +52,8 @@ class DaemonLog:
     """Filter for the lines of a daemon. `write` gets each line that is passed on, formatted by `form`.
 
     `skipped` is called if the daemon reports that it skips records, `not_initialized` if its lease coordinator did not
-    start. `pid` is the daemon's process id, `clock` monotonic seconds.
+    start, `refused` with each call that AWS refused for lack of a permission. `pid` is the daemon's process id, `clock`
+    monotonic seconds.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class DaemonLog:
         write: Callable[[str], object],
         skipped: Callable[[], object],
         not_initialized: Callable[[], object],
+        refused: Callable[[Refusal], object],
         pid: int,
         form: Form,
         *,
@@ -67,6 +70,7 @@ class DaemonLog:
         self._write = write
         self._skipped = skipped
         self._not_initialized = not_initialized
+        self._refused = refused
         self._pid = pid
         self._form = form
         self._clock = clock
@@ -99,6 +103,8 @@ class DaemonLog:
                 self._skipped()
             if NOT_INITIALIZED in message:
                 self._not_initialized()
+            if refusal := find_refusal(message):
+                self._refused(refusal)
             repeats = self._repeats(str(line.get("logger")), message)
             if repeats is None:
                 return
@@ -126,10 +132,11 @@ def follow(
     log_format: str,
     skipped: Callable[[], object],
     not_initialized: Callable[[], object],
+    refused: Callable[[Refusal], object],
     pid: int,
 ) -> threading.Thread:
-    """Start a thread that passes a daemon's output on, and ends with it. The last three arguments are DaemonLog's."""
-    log = DaemonLog(to_stderr, skipped, not_initialized, pid, form_of(log_format))
+    """Start a thread that passes a daemon's output on, and ends with it. The last four arguments are DaemonLog's."""
+    log = DaemonLog(to_stderr, skipped, not_initialized, refused, pid, form_of(log_format))
     thread = threading.Thread(target=log.follow, args=(stream,), name="daemon-log", daemon=True)
     thread.start()
     return thread

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from stream_router.aws_error_codes import Refusal
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.history import History
 from stream_router.consumer.supervisor.stream_watch import NOTHING, StreamKnown
@@ -77,6 +78,8 @@ class StatusInput(NamedTuple):
     """Services of AWS that do not answer the supervisor."""
     disk_trouble: str = ""
     """Description of the disk that is full, "" if none is."""
+    refusals: Sequence[tuple[Refusal, float]] = ()
+    """Calls of the daemon that AWS refuses, each with its beginning (epoch seconds)."""
     reads_nothing_s: float = 0.0
     """Seconds for which no shard was read here although AWS answered."""
     not_read_yet: Sequence[str] = ()
@@ -103,6 +106,7 @@ class ConsumerStatus:
         table_waits_for: Callable[[], str] = lambda: "",
         silences: Callable[[], Sequence[Silence]] = lambda: (),
         disk_trouble: Callable[[], str] = lambda: "",
+        refusals: Callable[[], Sequence[tuple[Refusal, float]]] = lambda: (),
     ) -> None:
         self._settings = settings
         self._worker = state.worker_id(settings.worker)
@@ -112,6 +116,7 @@ class ConsumerStatus:
         self._table_waits_for = table_waits_for
         self._silences = silences
         self._disk_trouble = disk_trouble
+        self._refusals = refusals
         self._clock = clock
         self._now_s = now_s
         self._merger = Merger(state.path, lambda pid: Path(f"/proc/{pid}").exists())
@@ -203,6 +208,7 @@ class ConsumerStatus:
             table_waits_for=self._table_waits_for(),
             silences=silences,
             disk_trouble=self._disk_trouble(),
+            refusals=self._refusals(),
             reads_nothing_s=at - self._read_at,
         )
         seen = seen._replace(not_read_yet=self._not_read_yet(seen))
@@ -410,6 +416,9 @@ def troubles(seen: StatusInput) -> Iterator[Trouble]:
         )
     if seen.disk_trouble:
         yield Trouble(Code.DISK_FULL, seen.disk_trouble)
+    if seen.refusals:
+        refused = _the_first([refusal.in_words() for refusal, _ in seen.refusals], "; ")
+        yield Trouble(Code.DAEMON_REFUSED, refused, seen.refusals[0][1])
     if known.state != "running":
         code = Code.STARTING if known.state == "starting" else Code.RESTARTING
         yield Trouble(code, known.reason, known.since_s)

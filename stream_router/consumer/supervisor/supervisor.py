@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from stream_router.aws_error_codes import Refusal
 from stream_router.consumer.state_dir import ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import daemon_log, java, processes
 from stream_router.consumer.supervisor.java import JvmExit
@@ -84,7 +85,7 @@ class DaemonSupervisor:
     `prepare` is called before each start: files that a JVM needs may have been removed since the last start, as hosts
     remove old files from /tmp. `roomier` replaces `command` once a heap was full; it is empty if no larger heap may be
     used. `prepare_table` is called before the first start until it returns "": it creates the lease table, and returns
-    the reason for which the start still waits.
+    the reason for which the start still waits. `note_refusal` gets each call of the daemon that AWS refused.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class DaemonSupervisor:
         vitals: Vitals,
         prepare: Callable[[], object] = lambda: None,
         prepare_table: Callable[[], str] = lambda: "",
+        note_refusal: Callable[[Refusal], object] = lambda _: None,
         log_format: str = "json",
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -111,6 +113,7 @@ class DaemonSupervisor:
         self._grace_s = grace_s
         self._prepare = prepare
         self._prepare_table = prepare_table
+        self._note_refusal = note_refusal
         self._log_format = log_format
         self._vitals = vitals
         self._jitter = jitter
@@ -215,6 +218,7 @@ class DaemonSupervisor:
             self._log_format,
             lambda: _kill_for_skipping(jvm),
             lambda: self.request_restart(not_initialized),
+            self._note_refusal,
             jvm.pid,
         )
         threading.Thread(target=lambda: self._happenings.put(JvmExit(jvm.wait())), daemon=True).start()
