@@ -48,7 +48,7 @@ from botocore.exceptions import ClientError
 
 from stream_router import limits
 from stream_router.aws import credentials, endpoints
-from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of
+from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of, cure, find_refusal
 from stream_router.consumer.state_dir import TARGET_BROKEN, TARGET_PROOF, TARGET_WANTED
 from stream_router.errors import SettingsError
 from stream_router.log import LogLimiter
@@ -133,10 +133,14 @@ class TargetBroken(NamedTuple):
 
 
 class TargetUnknown(NamedTuple):
-    """Result of a check without an answer: AWS's error code, or the kind of failure, and the operation that failed."""
+    """Result of a check without an answer: AWS's error code, or the kind of failure, and the operation that failed.
+
+    `refusal` names the action and the resource of a missing permission; "" otherwise.
+    """
 
     code: str
     operation: str = ""
+    refusal: str = ""
 
 
 CheckResult = TargetOk | TargetBroken | TargetUnknown
@@ -180,7 +184,8 @@ class TargetQuestion:
         except AbsentError as absent:
             return absent.no
         except ClientError as error:
-            return TargetUnknown(code_of(error), error.operation_name)
+            refusal = find_refusal(str(error))
+            return TargetUnknown(code_of(error), error.operation_name, refusal.in_words() if refusal else "")
         except Exception as error:  # noqa: BLE001 - botocore may raise any; a failed check is not a negative answer
             return TargetUnknown(code_of(error))
 
@@ -623,10 +628,11 @@ class TargetChecker:
             "Then the shards hold until a check is answered"
         )
         log.error(
-            "Event bus and rule cannot be checked (%s): %s. %s.",
+            "Event bus and rule cannot be checked (%s): %s. %s. To do: %s.",
             answer.operation or "no answer",
-            answer.code,
+            f"{answer.code}: {answer.refusal}" if answer.refusal else answer.code,
             then if self._first_reported else "The start waits for a check",
+            cure(answer.code),
             extra={"event": "target-not-asked", "forS": round(asked_s - (asked_s if since_s is None else since_s), 1)},
         )
 
@@ -662,7 +668,7 @@ class TargetChecker:
         if answer.code in DENIED and waited_s >= credentials.PATIENCE_S:
             return SettingsError(
                 BUS if answer.operation == "DescribeEventBus" else "STREAM_ROUTER_RULE",
-                "no permission to read it",
+                f"no permission to read it ({answer.refusal or answer.code})",
                 f"allow events:{answer.operation} to this role (`stream-router setup --policy consume`). The owner of "
                 'a bus in another account has to allow it too (docs/operations.md, "A bus of another account")',
             )

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from stream_router.aws import endpoints
-from stream_router.aws_error_codes import code_of
+from stream_router.aws_error_codes import code_of, cure, describe_error
 from stream_router.limits import METRIC_VALUES_MAX
 from stream_router.log import LogLimiter
 from stream_router.telemetry.histogram import Histogram
@@ -108,9 +108,9 @@ class Sender:
                 if self._log_limiter():
                     code = code_of(error)
                     log.warning(
-                        "CloudWatch does not take the metrics: %s. They are kept and sent again. Grant "
-                        "cloudwatch:PutMetricData, or check the network.",
-                        code,
+                        "CloudWatch does not take the metrics: %s. They are kept and sent again. To do: %s.",
+                        describe_error(error),
+                        cure(code),
                         extra={"event": "metrics-not-taken"},
                     )
 

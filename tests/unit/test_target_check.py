@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from stream_router.aws import credentials
@@ -400,13 +401,15 @@ def test_a_waiting_thread_notices_a_child_within_a_second(tmp_path: Path) -> Non
 def test_a_start_is_refused_where_waiting_cannot_help(tmp_path: Path) -> None:
     """A bus that does not exist (said twice), a name that is none, a right that is missing for half a minute."""
     denied = World(tmp_path)
-    answer = TargetUnknown("AccessDeniedException", "TestEventPattern")
+    refusal = "events:TestEventPattern on arn:aws:events:us-east-1:1:rule/* is refused"
+    answer = TargetUnknown("AccessDeniedException", "TestEventPattern", refusal)
     denied.prove(answer)
     denied.now += credentials.PATIENCE_S
     assert denied.reports == []
     denied.prove(answer)
     assert "STREAM_ROUTER_RULE" in str(denied.reports[0].refusal)
     assert "allow events:TestEventPattern" in str(denied.reports[0].refusal)
+    assert refusal in str(denied.reports[0].refusal)
     unnamed = World(tmp_path)
     unnamed.prove(TargetUnknown("ValidationException", "DescribeEventBus"))
     gone = World(tmp_path)
@@ -468,3 +471,19 @@ def test_a_child_that_lived_through_a_break_has_to_leave_and_a_later_one_has_not
     assert (before.is_broken, before.proven_s) == (True, NEVER)
     after = KnownTarget(tmp_path, lambda: now[0])
     assert (after.is_broken, after.proven_s) == (False, 1090.0)
+
+
+def test_a_refused_check_names_action_and_resource(
+    monkeypatch: pytest.MonkeyPatch, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As AWS's own sentence does, beside the code and the cure."""
+    words = "events:DescribeRule on arn:aws:events:us-east-1:1:rule/r"
+    sentence = f"User: u is not authorized to perform: {words.replace(' on ', ' on resource: ')} because no policy"
+    asked = Asked(monkeypatch)
+    denial = ClientError({"Error": {"Code": "AccessDeniedException", "Message": sentence}}, "DescribeRule")
+    monkeypatch.setattr(TargetQuestion, "_of_rule", lambda _: (_ for _ in ()).throw(denial))
+    answer = asked.now(BUS)
+    assert answer == TargetUnknown("AccessDeniedException", "DescribeRule", f"{words} is refused")
+    world.prove(answer)
+    assert f"{words} is refused" in caplog.text
+    assert "stream-router setup --policy" in caplog.text

@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from stream_router.aws import endpoints
-from stream_router.aws_error_codes import ABSENT, DENIED, code_of
+from stream_router.aws_error_codes import ABSENT, DENIED, code_of, cure, describe_error
 from stream_router.leases import SHARD_END, Lease, Shard, list_shards, scan_leases
 from stream_router.log import LogLimiter
 from stream_router.settings.consumer import Consumer
@@ -274,14 +274,16 @@ class StreamWatch:
         try:
             answer = read()
         except Exception as error:  # noqa: BLE001 - botocore may raise any exception; each means "not known"
-            self.services_answer = code_of(error) in DENIED
+            code = code_of(error)
+            self.services_answer = code in DENIED
             if subject not in self._failures_logged:
                 self._failures_logged.add(subject)
                 log.warning(
                     "The stream or its lease table could not be read for %s: %s. Events go on; status and alarms lack "
-                    "this value until a call succeeds. Check network and permissions.",
+                    "this value until a call succeeds. To do: %s.",
                     subject,
-                    code_of(error),
+                    describe_error(error),
+                    cure(code),
                     extra={"event": "stream-unasked", "stream": self._stream, "table": self._table},
                 )
             return None
