@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from stream_router.aws_answers import TIMED_OUT
-from stream_router.aws_error_codes import cure
+from stream_router.aws_error_codes import DENIED, cure
 from stream_router.receiver.events import ACCEPTED, NOT_STORED, TO_SPILL, TO_STREAM, PartitionGroup
 from stream_router.receiver.putrecords import CALL_TIMEOUT_S
 from stream_router.receiver.stats import DEFAULT_SOURCE, Stats
@@ -214,7 +214,7 @@ class States:
         stream, backlog = self._batcher.stream, self._batcher.backlog
         takes = backlog is not None and backlog.takes
         meaning = "Events wait in the spill" if takes else "Senders are answered 503"
-        code, name, advice = stream.code, self._stream, cure(stream.code)
+        code, name, advice = stream.code, self._stream, self._find_cure(stream.code)
         down_code = code if stream.refuses else ""
         self._log_problem("stream-down", down_code, f"The stream takes no events ({code}). {meaning}.", name, advice)
         partly_down_code = code if stream.refusing_groups else ""
@@ -229,6 +229,12 @@ class States:
             self._log_problem("spill-down", backlog.error, failing, backlog.resource, backlog.cure)
         self._log_unstored_requests()
         self._log_refused_deliveries()
+
+    def _find_cure(self, code: str) -> str:
+        """Return the cure of a refusal by the stream; for a missing permission with action and resource."""
+        if code in DENIED:
+            return f"grant kinesis:PutRecords on the stream {self._stream} (stream-router setup --policy receive)"
+        return cure(code)
 
     def _log_problem(self, event: str, code: str, text: str, resource: str, advice: str) -> None:
         """Log a WARNING when a problem begins, and another when it is over.
@@ -256,7 +262,7 @@ class States:
         self._unstored_logged_s, self._refused_before = now_s, self._stats.events_refused
         code, backlog = self._batcher.stream.failing_code, self._batcher.backlog
         if code:
-            reason, advice = f"the stream refuses ({code})", cure(code)
+            reason, advice = f"the stream refuses ({code})", self._find_cure(code)
         else:
             reason = f"the stream answers too late (a call takes {self._batcher.calls.typical_s:.1f} s)"
             advice = "see how full its shards are, and check the network to Kinesis"

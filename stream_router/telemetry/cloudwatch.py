@@ -106,11 +106,10 @@ class Sender:
                     self._waiting.popleft()
             except (BotoCoreError, ClientError) as error:
                 if self._log_limiter():
-                    code = code_of(error)
                     log.warning(
                         "CloudWatch does not take the metrics: %s. They are kept and sent again. To do: %s.",
                         describe_error(error),
-                        cure(code),
+                        cure(code_of(error)),
                         extra={"event": "metrics-not-taken"},
                     )
 

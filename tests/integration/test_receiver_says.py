@@ -43,7 +43,7 @@ TROUBLES: list[tuple[dict[str, Any], str, str]] = [
     (
         refused(fault="call_error", code="AccessDeniedException"),
         "AccessDeniedException",
-        "grant it (stream-router setup --policy)",
+        f"grant kinesis:PutRecords on the stream {STREAM} (stream-router setup --policy receive)",
     ),
     ({"missing": [STREAM]}, "ResourceNotFoundException", "check its name, AWS_REGION and the account"),
     (refused(fault="call_error", code="ExpiredTokenException"), "ExpiredTokenException", "renew the credentials"),
