@@ -15,10 +15,11 @@ from stream_router.log import Seldom
 
 log = logging.getLogger(__name__)
 
-LASTS_S = 60.0
+LASTS_S = 30.0
 """Seconds since a call was last refused after which its refusal counts as over.
 
-The KCL repeats a refused GetRecords three times a second, and the calls of its lease table within ten seconds.
+The KCL repeats a refused GetRecords, and most calls of its lease table, several times a second. With a longer time the
+verdict would hide for longer what comes after the cure.
 """
 
 
