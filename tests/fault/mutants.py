@@ -712,5 +712,13 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/unit/test_dispatch.py::test_what_aws_says_of_content_comes_into_no_log",),
         ),
     },
+    "If AWS refuses a call of the KCL daemon": {
+        "a refusal of the daemon's call is over at once": Mutant(
+            "stream_router/consumer/supervisor/daemon_refusals.py",
+            "            seen.noted_at = now\n",
+            "            seen.noted_at = now - LASTS_S\n",
+            ("tests/unit/test_daemon_refusals.py",),
+        ),
+    },
 }
 """By how a line of docs/guarantees.md begins: each mistake is noticed by a test that the line names."""

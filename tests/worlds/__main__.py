@@ -19,6 +19,7 @@ WORLDS = {
     "localstack": "tests.worlds.localstack_world",
     "kinesis-local": "tests.worlds.kinesis_local_world",
     "moto-iam": "tests.worlds.iam_world",
+    "take-away": "tests.worlds.take_away_world",
 }
 """The worlds by name, in the order in which they run."""
 

@@ -147,13 +147,13 @@ def _judge(world: EnforcedWorld, steps: Steps, name: str) -> None:
     verdicts = world.read_verdicts(name)
     expected = {action for program, action in EXPECTED_DENIALS if program == name}
     denied = {action for action, allowed in verdicts.items() if not allowed} - expected
-    printed = {action for statement in world.policies[name]["Statement"] for action in _actions(statement)}
+    printed = {action for statement in world.policies[name]["Statement"] for action in actions_of(statement)}
     used = printed & verdicts.keys()
     figure = f"{len(printed)} actions printed, {len(used)} used, denied: {_join(denied)}; "
     steps.record(f"policy of {name}", held=not denied, figure=f"{figure}not used: {_join(printed - used)}")
 
 
-def _actions(statement: dict[str, Any]) -> list[str]:
+def actions_of(statement: dict[str, Any]) -> list[str]:
     actions = statement["Action"]
     return [actions] if isinstance(actions, str) else actions
 

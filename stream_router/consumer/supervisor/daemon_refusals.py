@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stream_router.aws_error_codes import Refusal
-from stream_router.log import Seldom
+from stream_router.log import LogLimiter
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class _Seen:
 
     since_s: float
     noted_at: float
-    is_due: Seldom
+    is_due: LogLimiter
 
 
 class DaemonRefusals:
@@ -46,7 +46,7 @@ class DaemonRefusals:
         now = self._clock()
         with self._lock:
             self._forget_old(now)
-            seen = self._seen.setdefault(refusal, _Seen(self._now_s(), now, Seldom(self._clock)))
+            seen = self._seen.setdefault(refusal, _Seen(self._now_s(), now, LogLimiter(self._clock)))
             seen.noted_at = now
             is_due = seen.is_due()
         if is_due:
