@@ -5,11 +5,12 @@ import re
 import resource
 import subprocess
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from tests import dead_letters as dlq
+from tests import queues
 from tests.dead_letters import Letters
 from tests.fakeaws.process import FakeAwsProcess
 
@@ -34,29 +35,13 @@ class Read(NamedTuple):
 
 def read_whole_queue(fake_aws: FakeAwsProcess) -> list[Read]:
     """Return all letters of the queue, and show them to other readers again."""
-    sqs = dlq.client(fake_aws, "sqs")
-    messages: list[dict[str, Any]] = []
-    while batch := sqs.receive_message(
-        QueueUrl=dlq.QUEUE,
-        MaxNumberOfMessages=10,
-        VisibilityTimeout=300,
-        MessageSystemAttributeNames=["SentTimestamp"],
-        MessageAttributeNames=["All"],
-    ).get("Messages"):
-        messages += batch
-    for first in range(0, len(messages), 10):
-        handles = [
-            {"Id": str(at), "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
-            for at, message in enumerate(messages[first : first + 10])
-        ]
-        sqs.change_message_visibility_batch(QueueUrl=dlq.QUEUE, Entries=handles)
     return [
         Read(
             int(message["Attributes"]["SentTimestamp"]),
             message["MessageAttributes"]["eventType"]["StringValue"],
             message["MessageAttributes"]["eventId"]["StringValue"],
         )
-        for message in messages
+        for message in queues.peek(dlq.client(fake_aws, "sqs"), dlq.QUEUE)
     ]
 
 

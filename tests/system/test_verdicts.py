@@ -34,7 +34,6 @@ PER_S = 10
 STOPPED_S, RUNNING_S = 1.2, 0.15
 """A slow AWS: it does nothing for so long, then all that waits, and so on."""
 
-RULE = "cxone-webhook-router"
 ADMIN = {"receive": "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", "consume": "STREAM_ROUTER_ADMIN_LISTEN"}
 CHECKS = {"receive": "SR020", "consume": "SR021"}
 
@@ -180,19 +179,11 @@ def consumer_killed(trouble: Trouble) -> None:
 
 
 def rule_deleted(trouble: Trouble) -> None:
-    events = trouble.world._client("events")
-    targets = events.list_targets_by_rule(Rule=RULE)["Targets"]
-    events.remove_targets(Rule=RULE, Ids=[target["Id"] for target in targets])
-    events.delete_rule(Name=RULE)
+    trouble.world.delete_rule()
 
 
 def target_closed(trouble: Trouble) -> None:
-    """The target's queue refuses EventBridge."""
-    closed = {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}],
-    }
-    trouble.world.sqs.set_queue_attributes(QueueUrl=trouble.world.target, Attributes={"Policy": json.dumps(closed)})
+    trouble.world.close_target()
 
 
 def disk_full(trouble: Trouble) -> None:

@@ -31,6 +31,7 @@ from tests.ports import ONLY_LOOPBACK, free_port
 REGION = "us-east-1"
 TARGET_ARN = f"arn:aws:sqs:{REGION}:000000000000:out"
 MARK = "SYSTEM_TEST_WORLD"
+RULE = "cxone-webhook-router"
 _LIBC = ctypes.CDLL(None)
 SHIPPED = Path(__file__).parents[2] / "properties" / "consumer.properties"
 PROGRAM = str(Path(sys.executable).parent / "stream-router")
@@ -114,6 +115,34 @@ class World:
         self.dead_letters = line.partition("=")[2]
         self.environment["SQS_DLQ_URL"] = self.dead_letters
         return done.stdout
+
+    def command(self, *words: str, timeout_s: float = 120, **more: str) -> "subprocess.CompletedProcess[str]":
+        """Run `stream-router WORDS` to its end. Its output is kept in commands.log."""
+        environment = {**self.environment, **more}
+        done = subprocess.run(
+            [PROGRAM, *words], env=environment, capture_output=True, text=True, check=False, timeout=timeout_s
+        )
+        with (self.folder / "commands.log").open("a", encoding="utf-8") as log:
+            log.write(f"\n$ stream-router {' '.join(words)}  # {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def read_log(self, name: str, event: str) -> list[dict[str, Any]]:
+        """Return a program's log lines with this event, oldest first."""
+        lines = (self.folder / f"{name}.log").read_text("utf-8", "replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and f'"event":"{event}"' in line]
+
+    def delete_rule(self) -> None:
+        """Delete the rule that `setup` made, with its targets."""
+        events = self._client("events")
+        targets = events.list_targets_by_rule(Rule=RULE)["Targets"]
+        events.remove_targets(Rule=RULE, Ids=[target["Id"] for target in targets])
+        events.delete_rule(Name=RULE)
+
+    def close_target(self) -> None:
+        """Let the policy of the target's queue refuse every message."""
+        everyone = {"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
+        policy = {"Version": "2012-10-17", "Statement": [everyone]}
+        self.sqs.set_queue_attributes(QueueUrl=self.target, Attributes={"Policy": json.dumps(policy)})
 
     def seed_leases(self) -> None:
         """What `demo` does against an emulator: no random wait on an empty lease table."""

@@ -1,7 +1,6 @@
 """A world with emulators that others wrote, and the steps of a run: what was expected, and what came out."""
 
 import contextlib
-import json
 import subprocess
 import sys
 import time
@@ -137,16 +136,6 @@ class ForeignWorld(World):
 
     # --- the product's programs
 
-    def command(self, *words: str, timeout_s: float = 120, **more: str) -> "subprocess.CompletedProcess[str]":
-        """Run `stream-router WORDS` to its end. Its output is kept in commands.log."""
-        environment = {**self.environment, **more}
-        done = subprocess.run(
-            [PROGRAM, *words], env=environment, capture_output=True, text=True, check=False, timeout=timeout_s
-        )
-        with (self.folder / "commands.log").open("a", encoding="utf-8") as log:
-            log.write(f"\n$ stream-router {' '.join(words)}  # {done.returncode}\n{done.stdout}{done.stderr}")
-        return done
-
     def set_up(self) -> "subprocess.CompletedProcess[str]":
         """Run `stream-router setup`, and give the consumer the SQS_DLQ_URL that it prints."""
         done = self.command("setup")
@@ -191,11 +180,6 @@ class ForeignWorld(World):
             if set(arrived) >= wanted or time.monotonic() > deadline:
                 return arrived
             time.sleep(0.3)
-
-    def read_log(self, name: str, event: str) -> list[dict[str, Any]]:
-        """Return a program's log lines with this event, oldest first."""
-        lines = (self.folder / f"{name}.log").read_text("utf-8", "replace").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{") and f'"event":"{event}"' in line]
 
     def count_unanswered_calls(self) -> int:
         """Count log lines about calls without an answer in time, the one cause of copies without a restart."""
