@@ -35,6 +35,7 @@ from stream_router.consumer.target_check import (
     judged_part,
     takes_as_much,
 )
+from stream_router.errors import SettingProblem
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from tests.environment import CONSUMER, given
@@ -398,6 +399,13 @@ def test_a_waiting_thread_notices_a_child_within_a_second(tmp_path: Path) -> Non
         prover.close()
 
 
+def refused_with(world: World) -> tuple[SettingProblem, ...]:
+    """Return the problems of the refusal that the world's first report holds."""
+    refusal = world.reports[0].refusal
+    assert refusal is not None
+    return refusal.problems
+
+
 def test_a_start_is_refused_where_waiting_cannot_help(tmp_path: Path) -> None:
     """A bus that does not exist (said twice), a name that is none, a right that is missing for half a minute."""
     denied = World(tmp_path)
@@ -407,9 +415,10 @@ def test_a_start_is_refused_where_waiting_cannot_help(tmp_path: Path) -> None:
     denied.now += credentials.PATIENCE_S
     assert denied.reports == []
     denied.prove(answer)
-    assert "STREAM_ROUTER_RULE" in str(denied.reports[0].refusal)
-    assert "allow events:TestEventPattern" in str(denied.reports[0].refusal)
-    assert refusal in str(denied.reports[0].refusal)
+    (problem,) = refused_with(denied)
+    assert problem.setting == "STREAM_ROUTER_RULE"
+    assert refusal in problem.problem
+    assert "allow events:TestEventPattern" in problem.cure
     unnamed = World(tmp_path)
     unnamed.prove(TargetUnknown("ValidationException", "DescribeEventBus"))
     gone = World(tmp_path)
@@ -417,7 +426,7 @@ def test_a_start_is_refused_where_waiting_cannot_help(tmp_path: Path) -> None:
     assert gone.reports == []
     gone.prove(GONE)
     for one in (unnamed, gone):
-        assert str(one.reports[0].refusal).startswith("STREAM_ROUTER_EVENT_BUS: ")
+        assert [problem.setting for problem in refused_with(one)] == ["STREAM_ROUTER_EVENT_BUS"]
 
 
 def test_what_is_wrong_is_said_with_its_cure_and_when_it_is_right(
