@@ -1,84 +1,25 @@
-"""CloudWatch's alarms, evaluated minute by minute: each fires in its world, and is silent in twelve healthy minutes.
+"""CloudWatch's alarms on values made by hand: each fires in its world, and is silent in twelve healthy minutes.
 
-How CloudWatch evaluates: its user guide, "Evaluating an alarm" (M of the latest N periods) and "Configuring how
-CloudWatch alarms treat missing data", read 2026-12-02. Before a world begins all is taken to be well.
+AWS's own metrics (of EventBridge and SQS) can be tested in this way alone. The alarms on the values of a real run:
+tests/system/test_alarms_of_a_run.py.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import pytest
-import yaml
 
 from benchmarks import cost
-
-DEPLOY = Path(__file__).parents[2] / "deploy"
-FILES = ("observability/cloudwatch/observability.yaml", "cloudformation/stream-router.yaml")
-TEMPLATES: list[dict[str, Any]] = [yaml.safe_load((DEPLOY / file).read_text("utf-8")) for file in FILES]
-DEFAULTS = {name: made.get("Default") for one in TEMPLATES for name, made in one["Parameters"].items()}
-ALARMS: dict[str, dict[str, Any]] = {
-    name: resource["Properties"]
-    for template in TEMPLATES
-    for name, resource in template["Resources"].items()
-    if resource["Type"] == "AWS::CloudWatch::Alarm"
-}
-STATISTICS: dict[str, Callable[[list[float]], float]] = {
-    "Sum": sum,
-    "Maximum": max,
-    "Minimum": min,
-    "SampleCount": len,
-    "p99": max,
-}
+from tests import alarms
+from tests.alarms import ALARMS
 
 Minutes = Sequence[float | None]
-"""A metric's datum of each minute; None if there is none."""
+"""A metric's one value of each minute; None if there is none."""
 
 
 def fires(name: str, world: Mapping[str, Minutes]) -> list[int]:
     """Return the minutes at whose end the alarm is in alarm. A metric that `world` does not have has no data."""
-    alarm = ALARMS[name]
-    threshold = alarm["Threshold"]
-    threshold = float(DEFAULTS[threshold["Ref"]] if isinstance(threshold, dict) else threshold)
-    minutes = max(len(values) for values in world.values())
-    length = alarm.get("Period", 60) // 60
-    if "Metrics" in alarm:
-        values = of_expression(alarm["Metrics"], world, minutes)
-    else:
-        statistic = STATISTICS[alarm.get("Statistic") or alarm["ExtendedStatistic"]]
-        values = by_period(world.get(alarm["MetricName"], ()), length, minutes, statistic)
-    is_above = alarm["ComparisonOperator"] == "GreaterThanThreshold"
-    assert is_above or alarm["ComparisonOperator"] == "LessThanThreshold"
-    is_missing_bad = {"breaching": True, "notBreaching": False}[alarm["TreatMissingData"]]
-    bad = [is_missing_bad if one is None else one != threshold and (one > threshold) is is_above for one in values]
-    latest = alarm["EvaluationPeriods"]
-    least = alarm.get("DatapointsToAlarm", latest)
-    return [at * length for at in range(1, len(bad) + 1) if sum(bad[max(0, at - latest) : at]) >= least]
-
-
-def by_period(
-    values: Minutes, length: int, minutes: int, statistic: Callable[[list[float]], float]
-) -> list[float | None]:
-    padded = [*values, *[None] * (minutes - len(values))]
-    groups = [[one for one in padded[at : at + length] if one is not None] for at in range(0, minutes, length)]
-    return [float(statistic(group)) if group else None for group in groups]
-
-
-def of_expression(metrics: list[dict[str, Any]], world: Mapping[str, Minutes], minutes: int) -> list[float | None]:
-    """Evaluate the one expression of an alarm on several metrics: IF and FILL read the same in Python."""
-    named = {
-        one["Id"]: by_period(world.get(one["MetricStat"]["Metric"]["MetricName"], ()), 1, minutes, max)
-        for one in metrics
-        if "MetricStat" in one
-    }
-    (expression,) = (one["Expression"] for one in metrics if "Expression" in one)
-    functions: dict[str, Any] = {
-        "IF": lambda condition, then, otherwise: then if condition else otherwise,
-        "FILL": lambda value, default: default if value is None else value,
-    }
-    code = compile(expression, "the template", "eval")
-    values = ({name: series[at] for name, series in named.items()} for at in range(minutes))
-    return [eval(code, functions | one) for one in values]
+    metrics = {metric: [() if value is None else (value,) for value in values] for metric, values in world.items()}
+    return alarms.fires(name, metrics)
 
 
 HEALTHY: dict[str, Minutes] = {
