@@ -182,6 +182,11 @@ class TextSearch:
         return (masked, kinds) if kinds else (text, kinds)
 
     def _phones(self, text: str) -> Spans:
+        """Find international numbers, and the numbers that libphonenumber accepts in one of the regions.
+
+        libphonenumber sees only the texts around digits, since it reads each candidate many times. The tries that it
+        used, and those of a found number, count against the event's limit.
+        """
         yield from _spans(_ZEROS, text)
         text = _SLASHES.sub(lambda match: match[0].replace("/", " "), text)
         for near in _NEAR_DIGITS.finditer(text):
