@@ -182,7 +182,7 @@ Source: IAM user guide, "Troubleshoot access denied error messages".
 """
 
 
-class Refusal(NamedTuple):
+class MissingPermission(NamedTuple):
     """IAM's action, and the ARN of the resource or UNNAMED."""
 
     action: str
@@ -199,7 +199,7 @@ def describe_error(error: BaseException) -> str:
     return f"{code_of(error)}: {refusal.in_words()}" if refusal else code_of(error)
 
 
-def find_refusal(message: str) -> Refusal | None:
+def find_refusal(message: str) -> MissingPermission | None:
     """Return the refusal that a message quotes; None if it quotes none."""
     match = _REFUSED.search(message)
-    return Refusal(match[1], match[2] or UNNAMED) if match else None
+    return MissingPermission(match[1], match[2] or UNNAMED) if match else None

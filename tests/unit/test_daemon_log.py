@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.aws_error_codes import Refusal
+from stream_router.aws_error_codes import MissingPermission
 from stream_router.consumer.supervisor.daemon_log import LONGEST_MESSAGE, DaemonLog
 from stream_router.log import Form, as_json
 
@@ -23,7 +23,7 @@ class World:
         self.lines: list[str] = []
         self.skips: list[None] = []
         self.failed_starts: list[None] = []
-        self.refusals: list[Refusal] = []
+        self.refusals: list[MissingPermission] = []
         self.log = DaemonLog(
             self.lines.append,
             lambda: self.skips.append(None),
@@ -98,7 +98,7 @@ def test_a_refused_permission_is_reported_each_time() -> None:
     for _ in range(2):
         world.kcl(f"shardId-000000000000 : AccessDeniedException: {sentence}")
     world.kcl("shardId-000000000000 : Rate exceeded")
-    assert world.refusals == [Refusal("kinesis:GetRecords", "arn")] * 2
+    assert world.refusals == [MissingPermission("kinesis:GetRecords", "arn")] * 2
 
 
 def test_whatever_is_wrong_with_a_line_stops_no_other() -> None:

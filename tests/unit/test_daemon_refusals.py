@@ -5,7 +5,7 @@ import logging
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from stream_router.aws_error_codes import UNNAMED, Refusal, describe_error, find_refusal
+from stream_router.aws_error_codes import UNNAMED, MissingPermission, describe_error, find_refusal
 from stream_router.consumer.supervisor.daemon_refusals import LASTS_S, DaemonRefusals
 
 STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/cxone-events"
@@ -17,19 +17,22 @@ RECORDED = (
 )
 """A line of KCL 3.5.1 against moto with IAM enforced (tests/worlds), shortened."""
 
-GET_RECORDS = Refusal("kinesis:GetRecords", STREAM)
+GET_RECORDS = MissingPermission("kinesis:GetRecords", STREAM)
 
 
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
         (RECORDED, GET_RECORDS),
-        (f"{USER}: dynamodb:Query with an explicit deny", Refusal("dynamodb:Query", UNNAMED)),
-        (f'{USER}: s3:PutObject on resource: "arn:aws:s3:::b/k" because', Refusal("s3:PutObject", "arn:aws:s3:::b/k")),
+        (f"{USER}: dynamodb:Query with an explicit deny", MissingPermission("dynamodb:Query", UNNAMED)),
+        (
+            f'{USER}: s3:PutObject on resource: "arn:aws:s3:::b/k" because',
+            MissingPermission("s3:PutObject", "arn:aws:s3:::b/k"),
+        ),
         ("Exception thrown while fetching records: Rate exceeded", None),
     ],
 )
-def test_a_refusal_is_read_from_awss_sentence(message: str, expected: Refusal | None) -> None:
+def test_a_refusal_is_read_from_awss_sentence(message: str, expected: MissingPermission | None) -> None:
     """With action and resource, as far as AWS names them."""
     assert find_refusal(message) == expected
 
@@ -46,7 +49,7 @@ def test_a_refusal_is_logged_once_a_minute_and_is_over_when_it_stops(caplog: pyt
     """Each line names program, action, resource and cure. The beginning stays while the refusal lasts."""
     now = 0.0
     refusals = DaemonRefusals(lambda: now, lambda: 1_000.0 + now)
-    other = Refusal("dynamodb:UpdateItem", "arn:aws:dynamodb:us-east-1:000000000000:table/t")
+    other = MissingPermission("dynamodb:UpdateItem", "arn:aws:dynamodb:us-east-1:000000000000:table/t")
     for second in range(100):
         now = float(second)
         refusals.note(GET_RECORDS)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.aws_error_codes import Refusal
+from stream_router.aws_error_codes import MissingPermission
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import history
 from stream_router.consumer.supervisor.status import ConsumerStatus, tells_zeros
@@ -41,7 +41,7 @@ class World:
         self.known = StreamKnown()
         self.table_waits_for = self.disk_trouble = ""
         self.silences: list[Silence] = []
-        self.refusals: list[tuple[Refusal, float]] = []
+        self.refusals: list[tuple[MissingPermission, float]] = []
         self.vitals = Vitals(lambda: self.now, lambda: self.wall)
         self.vitals.daemon_runs(1)
         self.standing = Standing()
@@ -126,7 +126,7 @@ HAPPENS: dict[str, Callable[[World], object]] = {
     ),
     "silent destination": lambda world: world.child_says("a", holding="destination", silent="EventBridge"),
     "disk": lambda world: setattr(world, "disk_trouble", "the disk of /state is full"),
-    "refused": lambda world: world.refusals.append((Refusal("kinesis:GetRecords", "arn"), world.wall)),
+    "refused": lambda world: world.refusals.append((MissingPermission("kinesis:GetRecords", "arn"), world.wall)),
     "stops": lambda world: world.vitals.draining(),
     "index": lambda world: setattr(world, "table_waits_for", "the lease table's index is being made"),
 }

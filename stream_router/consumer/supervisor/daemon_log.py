@@ -14,7 +14,7 @@ from typing import IO
 
 import orjson
 
-from stream_router.aws_error_codes import Refusal, find_refusal
+from stream_router.aws_error_codes import MissingPermission, find_refusal
 from stream_router.log import Form, form_of, to_stderr
 
 EVERY_S = 60.0
@@ -61,7 +61,7 @@ class DaemonLog:
         write: Callable[[str], object],
         skipped: Callable[[], object],
         not_initialized: Callable[[], object],
-        refused: Callable[[Refusal], object],
+        refused: Callable[[MissingPermission], object],
         pid: int,
         form: Form,
         *,
@@ -132,7 +132,7 @@ def follow(
     log_format: str,
     skipped: Callable[[], object],
     not_initialized: Callable[[], object],
-    refused: Callable[[Refusal], object],
+    refused: Callable[[MissingPermission], object],
     pid: int,
 ) -> threading.Thread:
     """Start a thread that passes a daemon's output on, and ends with it. The last four arguments are DaemonLog's."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stream_router.aws_error_codes import Refusal
+from stream_router.aws_error_codes import MissingPermission
 from stream_router.log import LogLimiter
 
 log = logging.getLogger(__name__)
@@ -39,9 +39,9 @@ class DaemonRefusals:
         self._clock = clock
         self._now_s = now_s
         self._lock = threading.Lock()
-        self._seen: dict[Refusal, _Seen] = {}
+        self._seen: dict[MissingPermission, _Seen] = {}
 
-    def note(self, refusal: Refusal) -> None:
+    def note(self, refusal: MissingPermission) -> None:
         """Record a refusal, and log it once a minute."""
         now = self._clock()
         with self._lock:
@@ -58,7 +58,7 @@ class DaemonRefusals:
                 extra={"event": "daemon-refused", "action": refusal.action, "resource": refusal.resource},
             )
 
-    def current(self) -> list[tuple[Refusal, float]]:
+    def current(self) -> list[tuple[MissingPermission, float]]:
         """Return each refusal that is not over, and the time (epoch seconds) at which it began; the oldest first."""
         with self._lock:
             self._forget_old(self._clock())

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.aws_error_codes import Refusal
+from stream_router.aws_error_codes import MissingPermission
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.history import History
 from stream_router.consumer.supervisor.stream_watch import NOTHING, StreamKnown
@@ -78,7 +78,7 @@ class StatusInput(NamedTuple):
     """Services of AWS that do not answer the supervisor."""
     disk_trouble: str = ""
     """Description of the disk that is full, "" if none is."""
-    refusals: Sequence[tuple[Refusal, float]] = ()
+    refusals: Sequence[tuple[MissingPermission, float]] = ()
     """Calls of the daemon that AWS refuses, each with its beginning (epoch seconds)."""
     reads_nothing_s: float = 0.0
     """Seconds for which no shard was read here although AWS answered."""
@@ -106,7 +106,7 @@ class ConsumerStatus:
         table_waits_for: Callable[[], str] = lambda: "",
         silences: Callable[[], Sequence[Silence]] = lambda: (),
         disk_trouble: Callable[[], str] = lambda: "",
-        refusals: Callable[[], Sequence[tuple[Refusal, float]]] = lambda: (),
+        refusals: Callable[[], Sequence[tuple[MissingPermission, float]]] = lambda: (),
     ) -> None:
         self._settings = settings
         self._worker = state.worker_id(settings.worker)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stream_router.aws_error_codes import Refusal
+from stream_router.aws_error_codes import MissingPermission
 from stream_router.consumer.state_dir import ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import daemon_log, java, processes
 from stream_router.consumer.supervisor.java import JvmExit
@@ -101,7 +101,7 @@ class DaemonSupervisor:
         vitals: Vitals,
         prepare: Callable[[], object] = lambda: None,
         prepare_table: Callable[[], str] = lambda: "",
-        note_refusal: Callable[[Refusal], object] = lambda _: None,
+        note_refusal: Callable[[MissingPermission], object] = lambda _: None,
         log_format: str = "json",
         jitter: Callable[[], float] = random.random,
     ) -> None:
