@@ -388,6 +388,8 @@ def test_several_receivers_share_a_port_where_each_says_so(fake_aws: FakeAwsProc
     with receiver(fake_aws.url, tmp_path / "1", REUSE_PORT="on") as one:
         shared = {"LISTEN": f"127.0.0.1:{one.address[1]}", "REUSE_PORT": "on"}
         with receiver(fake_aws.url, tmp_path / "2", **shared) as other:
+            # The first receiver answers on the shared port before the second one listens there as well.
+            eventually(lambda: "receiver-serves" in {line.get("event") for line in other.lines()})
             assert {post(one, event(number)).status_code for number in range(40)} == {202}
             for running in (one, other):
                 running.metrics_once(lambda found: 0 < found["events_stored_total"] < 40)

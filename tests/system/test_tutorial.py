@@ -23,7 +23,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text("utf-8")
 SHELL_BLOCK = re.compile(r"```sh (terminal \d)\n(.*?)```", re.DOTALL)
 PATIENCE_S = 120.0
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300), needs_programs("curl", "openssl")]
 
 
 class Terminal:
@@ -136,7 +136,6 @@ def event_of(terminal: Terminal, identity: str) -> dict[str, Any]:
     return event
 
 
-@needs_programs("curl", "openssl")
 def test_the_page_from_its_first_command_to_its_last(reader: Reader) -> None:
     """Within five commands of `local` an event is seen at the target; the one by hand is answered and seen as well."""
     assert [name[-1] for name, _ in reader.blocks] == ["1", "2", "3", "4", "4", "4", "4"]
