@@ -175,10 +175,12 @@ def code_of(error: BaseException) -> str:
 
 UNNAMED = "a resource that AWS does not name"
 
-_REFUSED = re.compile(r"is not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9]+)(?: on resource: \"?([^\s,;\"]+))?")
-"""AWS's sentence for a missing permission. The resource is not always named; S3 puts it in quotes.
+_REFUSED = re.compile(
+    r"is not authorized to perform:? ([a-z0-9-]+:[A-Za-z0-9]+)(?: on (?:resource:? )?\"?(arn:[^\s,;\"]+|\*))?"
+)
+"""AWS's sentence for a missing permission. Not every service names the resource.
 
-Source: IAM user guide, "Troubleshoot access denied error messages".
+Source: docs/facts.md, "Permissions".
 """
 
 

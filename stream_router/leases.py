@@ -75,6 +75,8 @@ class Lease(NamedTuple):
     def parse(cls, row: Mapping[str, Any]) -> Self | None:
         """Return the lease in a row of the table; None if the row is no lease, or one of a multi-stream worker.
 
+        A row without a readable checkpoint counts as no lease: the KCL writes no such row (docs/facts.md, "KCL").
+
         KCL 3.5 keeps its leader, its migrations and its workers' figures in the same table, each with an `entityType`
         of its own (source: `DynamoDBLeaseSerializer` and `EntityType` of KCL 3.5.1).
         """

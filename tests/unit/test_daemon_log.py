@@ -94,11 +94,11 @@ def test_a_lease_coordinator_that_did_not_start_is_reported_each_time() -> None:
 def test_a_refused_permission_is_reported_each_time() -> None:
     """A line that is held back as a repeat counts too, so that the refusal lasts as long as AWS refuses."""
     world = World()
-    sentence = "User: u is not authorized to perform: kinesis:GetRecords on resource: arn because no policy allows it"
+    sentence = "User: u is not authorized to perform: kinesis:GetRecords on resource: arn:x because no policy allows it"
     for _ in range(2):
         world.kcl(f"shardId-000000000000 : AccessDeniedException: {sentence}")
     world.kcl("shardId-000000000000 : Rate exceeded")
-    assert world.refusals == [MissingPermission("kinesis:GetRecords", "arn")] * 2
+    assert world.refusals == [MissingPermission("kinesis:GetRecords", "arn:x")] * 2
 
 
 def test_whatever_is_wrong_with_a_line_stops_no_other() -> None:

@@ -29,6 +29,10 @@ GET_RECORDS = MissingPermission("kinesis:GetRecords", STREAM)
             f'{USER}: s3:PutObject on resource: "arn:aws:s3:::b/k" because',
             MissingPermission("s3:PutObject", "arn:aws:s3:::b/k"),
         ),
+        (
+            'User u is not authorized to perform s3:PutObject on "arn:aws:s3:::b/k" because no',
+            MissingPermission("s3:PutObject", "arn:aws:s3:::b/k"),
+        ),
         ("Exception thrown while fetching records: Rate exceeded", None),
     ],
 )

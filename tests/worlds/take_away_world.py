@@ -47,9 +47,9 @@ CASES = (
     Case("receive", "kinesis:PutRecords", ("kinesis:PutRecords", "the stream cxone-events"), "stream-down"),
     Case("receive", "cloudwatch:PutMetricData", ("cloudwatch:PutMetricData",), ""),
     Case("consume", "dynamodb:UpdateItem", ("dynamodb:UpdateItem", "table/cxone-event-router"), "daemon-refused"),
-    Case("consume", "dynamodb:Scan", ("dynamodb:Scan", "table/cxone-event-router"), ""),
+    Case("consume", "dynamodb:Scan", ("dynamodb:Scan", "table/cxone-event-router"), "daemon-refused"),
 )
-"""moto's S3 says no more than "Access Denied"; IAM's sentence with action and resource is AWS's alone."""
+"""moto's S3 answers only "Access Denied". AWS's S3 names action and resource (docs/facts.md, "Permissions")."""
 
 
 def run(folder: Path, environments: Environments, steps: Steps) -> None:

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 LASTS_S = 30.0
 """Seconds since a call was last refused after which its refusal counts as over.
 
-The KCL repeats a refused GetRecords, and most calls of its lease table, several times a second. With a longer time the
-verdict would hide for longer what comes after the cure.
+KCL 3.5.1 repeats a refused GetRecords, and most calls of its lease table, several times a second (docs/facts.md,
+"Permissions"). A longer time would hide the next trouble for longer after the cure.
 """
 
 
