@@ -52,11 +52,11 @@ class Answer(NamedTuple):
         value = self.headers.get("retry-after", "")
         if value.isdecimal():
             return min(float(value), RETRY_AFTER_MAX_S)
-        date = epoch_of(value)
+        date = parse_http_date(value)
         return min(max(0.0, date - time.time()), RETRY_AFTER_MAX_S) if date else 0.0
 
 
-def epoch_of(http_date: str) -> float:
+def parse_http_date(http_date: str) -> float:
     """Return an HTTP date as epoch seconds; 0.0 if the text is not such a date."""
     try:
         return email.utils.parsedate_to_datetime(http_date).timestamp()
@@ -210,4 +210,4 @@ def _failed_message(result: dict[str, Any]) -> Outcome:
 
 def served_s(answer: Mapping[str, Any]) -> float:
     """Return AWS's time (epoch seconds) at one of boto3's answers or refusals; 0.0 if it bears none."""
-    return epoch_of(str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")))
+    return parse_http_date(str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")))

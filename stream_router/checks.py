@@ -127,20 +127,20 @@ def refused(problem: str, codes: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def ask(
-    code: str, setting: str, what: str, call: Callable[[], Any], gone: Told | None = None, no: No = NOTHING
+    code: str, setting: str, subject: str, call: Callable[[], Any], gone: Told | None = None, no: No = NOTHING
 ) -> tuple[Finding | None, Any]:
-    """Return the call's answer, or the finding of its error for the check `code` of `what`.
+    """Return the call's answer, or the finding of its error for the check `code` of `subject`.
 
-    `gone` is the problem and cure if `what` does not exist.
+    `gone` is the problem and cure if `subject` does not exist.
     """
     try:
         return None, call()
     except Exception as error:  # noqa: BLE001 - botocore's parsers may raise any exception, for example on a proxy's page
-        return of_error(code, setting, what, error, gone, no), None
+        return of_error(code, setting, subject, error, gone, no), None
 
 
 def of_error(
-    code: str, setting: str, what: str, error: Exception, gone: Told | None = None, no: No = NOTHING
+    code: str, setting: str, subject: str, error: Exception, gone: Told | None = None, no: No = NOTHING
 ) -> Finding:
     """Return the finding of a check whose call raised `error`. `gone` and `no` are as in `ask`."""
     if isinstance(error, SettingsError):
@@ -152,14 +152,14 @@ def of_error(
         if said_code in no:
             return wrong(code, setting, *no[said_code])
         if said_code in MAY_NOT_ASK:
-            problem = f"{what} may not be looked at ({said_code})"
+            problem = f"{subject} may not be looked at ({said_code})"
             return warn(code, setting, problem, "grant it (`stream-router setup --policy`), or be sure of the setting")
         why = "is not known to this emulator" if said_code in NOT_SPOKEN else "could not be asked for"
-        return unknown(code, setting, f"{what} {why} ({said_code})", LATER)
+        return unknown(code, setting, f"{subject} {why} ({said_code})", LATER)
     if isinstance(error, BotoCoreError):
-        where, what_to_do = silence(error)
-        return unknown(code, setting, f"{what} gave no answer{where}", what_to_do)
-    says = f"{what} could not be judged ({type(error).__name__}): another server than AWS's may have answered"
+        where, what_to_do = explain_no_answer(error)
+        return unknown(code, setting, f"{subject} gave no answer{where}", what_to_do)
+    says = f"{subject} could not be judged ({type(error).__name__}): another server than AWS's may have answered"
     return unknown(code, setting, says, NOT_AWS)
 
 
@@ -170,8 +170,11 @@ def of_problem(code: str, problem: SettingProblem) -> Finding:
     return wrong(code, problem.setting, problem.located, problem.cure)
 
 
-def silence(error: BotoCoreError) -> tuple[str, str]:
-    """Return place and reason of a missing answer, and the cure. An endpoint outside AWS may be left from a trial."""
+def explain_no_answer(error: BotoCoreError) -> tuple[str, str]:
+    """Return the end of a sentence that says where no answer came from and why, and the cure.
+
+    If the endpoint is not AWS's, the cure names its setting, which may be left over from a local test.
+    """
     url = str(error.kwargs.get("endpoint_url") or "")
     kind = f" ({type(error).__name__})"
     if not url:
@@ -187,16 +190,16 @@ def silence(error: BotoCoreError) -> tuple[str, str]:
 def failure_of(error: ClientError | BotoCoreError) -> tuple[str, str]:
     """Return the failure as the end of a sentence (code, or host and kind of missing answer), and the cure."""
     if isinstance(error, BotoCoreError):
-        where, what_to_do = silence(error)
+        where, what_to_do = explain_no_answer(error)
         return f"{where}", what_to_do
     code = code_of(error)
     return f" ({code})", cure(code)
 
 
-def said(error: Exception, policy: str) -> str:
+def describe_call_error(error: Exception, policy: str) -> str:
     """Return a call's error in an operator's words; `policy` names the `setup --policy` whose rights it needs."""
     if isinstance(error, BotoCoreError):
-        where, what_to_do = silence(error)
+        where, what_to_do = explain_no_answer(error)
         return f"no answer{where}; {what_to_do}"
     if isinstance(error, ClientError) and code_of(error) in MAY_NOT_ASK:
         return f"{error}; grant what `stream-router setup --policy {policy}` prints"

@@ -416,7 +416,7 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
     else:
         event = _foreign(record, line, raw, None, 0)
         if version == VERSION:
-            return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", _bent(identity, id_from))
+            return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", _malformed_field(identity, id_from))
     return DeadLetter(event, Reason.UNSUPPORTED_VERSION, "UnsupportedVersion", "the envelope's version is unknown")
 
 
@@ -456,8 +456,8 @@ def _as_it_stood(event: Event) -> Event | DeadLetter:
     )
 
 
-def _bent(identity: object, id_from: object) -> str:
-    """Return, for the envelope's writer, which field has a wrong form and the right form. Quote nothing."""
+def _malformed_field(identity: object, id_from: object) -> str:
+    """Return a message to the envelope's writer: the malformed field and the form it must have. It holds no value."""
     if type(identity) is not str or len(identity) != 32 or identity.strip("0123456789abcdef"):
         return "the envelope's `id` is not 32 hex digits in lower case"
     if id_from not in ("delivery", "content"):

@@ -35,8 +35,9 @@ class LoopTransport(SignedCalls):
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[int, int] = {}
+        """Poll events that libcurl waits for, by file descriptor."""
         self._broken = self._is_closed = False
-        self._said = LogLimiter(loop.time)
+        self._failure_to_be_said = LogLimiter(loop.time)
         super().__init__(credentials, region, ca_bundle, max_connections, max_answer_bytes)
 
     def _new_multi(self) -> pycurl.CurlMulti:
@@ -68,7 +69,7 @@ class LoopTransport(SignedCalls):
         try:
             super()._begin(target, body, timeout_s, done, path)
         except pycurl.error as error:
-            self._breaks(error)
+            self._recover(error)
             raise
         except (MemoryError, ValueError):
             self._loop.call_soon(self._deliver)
@@ -84,8 +85,8 @@ class LoopTransport(SignedCalls):
                 self._loop.add_reader(fd, self._act, fd, pycurl.CSELECT_IN)
             if poll_event in (pycurl.POLL_OUT, pycurl.POLL_INOUT):
                 self._loop.add_writer(fd, self._act, fd, pycurl.CSELECT_OUT)
-        except Exception as error:  # noqa: BLE001 - no error may reach libcurl, see `_breaks`
-            self._breaks(error)
+        except Exception as error:  # noqa: BLE001 - no error may reach libcurl, see `_recover`
+            self._recover(error)
 
     def _unwatch(self, fd: int) -> None:
         if self._watched.pop(fd, None) is not None:
@@ -101,23 +102,24 @@ class LoopTransport(SignedCalls):
             try:
                 self._timer = self._loop.call_later(timeout_ms / 1000, self._act, pycurl.SOCKET_TIMEOUT, 0)
             except Exception as error:  # noqa: BLE001 - as above
-                self._breaks(error)
+                self._recover(error)
 
     def _act(self, fd: int, events: int) -> None:
         try:
             self._multi.socket_action(fd, events)
         except pycurl.error as error:
-            self._breaks(error)
+            self._recover(error)
         self._deliver()
 
-    def _breaks(self, error: Exception) -> None:
+    def _recover(self, error: Exception) -> None:
         """Log a failure in libcurl or in its callbacks, and continue with a new handle in the loop's next iteration.
 
-        If libcurl got the error back, it would accept no further call and never end the calls in flight.
+        An exception must not reach libcurl: it would then accept no further call and never end the calls in flight.
         """
-        if self._said():
+        if self._failure_to_be_said():
             log.error(
-                "a call to AWS failed in an unforeseen way (%s); libcurl's handle is made anew",
+                "A call to AWS failed unexpectedly (%s). Calls in flight end without an answer, and a new handle of "
+                "libcurl takes the next ones. Report this error.",
                 repr(error),
                 extra={"event": "transport-renewed"},
             )

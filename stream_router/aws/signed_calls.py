@@ -14,7 +14,7 @@ import pycurl
 
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import CallEndpoint
-from stream_router.aws_answers import Answer, epoch_of, refusal
+from stream_router.aws_answers import Answer, parse_http_date, refusal
 from stream_router.aws_error_codes import CREDENTIALS_OVER
 
 CONNECT_TIMEOUT_MS = 3_000
@@ -280,7 +280,7 @@ class SignedCalls:
         """Report credentials that AWS refused, and sign by the service's clock if the local clock is wrong."""
         if refusal(answer).code in CREDENTIALS_OVER:
             self.credentials_refused()
-        if served := epoch_of(answer.headers.get("date", "")):
+        if served := parse_http_date(answer.headers.get("date", "")):
             skew = served - time.time()
             self.skew_s = skew if abs(skew) > SKEW_NOTICED_S else 0.0
 

@@ -654,7 +654,7 @@ class TargetChecker:
                 )
 
     def _refusal(self, answer: CheckResult, asked_s: float) -> SettingsError | None:
-        """Return the error with which to end if waiting cannot help before the first record is read, otherwise None.
+        """Return the error that ends the program if waiting cannot help, otherwise None. Only for the first result.
 
         A missing permission is waited for: IAM takes seconds until a policy that was just granted is in effect.
         """

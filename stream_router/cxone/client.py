@@ -4,7 +4,6 @@ Of an answer only known words are repeated in error texts: anything else could b
 """
 
 import base64
-import email.utils
 import importlib.metadata
 import json
 import random
@@ -16,6 +15,7 @@ from urllib.parse import quote
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
 
+from stream_router.aws_answers import parse_http_date
 from stream_router.errors import SettingsError
 from stream_router.settings.operators import Cxone
 from stream_router.settings.types import check_for_credentials
@@ -226,20 +226,12 @@ def retry_after_s(headers: httpx.Headers) -> float:
     value = headers.get("retry-after", "")
     if value.isascii() and value.isdecimal():
         return float(value[:9])
-    until_s = _epoch_s(value)
+    until_s = parse_http_date(value)
     if not until_s:
         return 0.0
     # The server's clock wrote the date, so it is compared with the answer's own Date if there is one.
-    now_s = _epoch_s(headers.get("date", "")) or time.time()
+    now_s = parse_http_date(headers.get("date", "")) or time.time()
     return max(0.0, until_s - now_s)
-
-
-def _epoch_s(value: str) -> float:
-    """Return an HTTP date as epoch seconds; 0.0 if the text is no date."""
-    try:
-        return email.utils.parsedate_to_datetime(value).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _members(text: bytes) -> dict[str, Any]:

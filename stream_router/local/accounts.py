@@ -41,11 +41,11 @@ class Accounts:
         self.dead: dict[str | bytes, Letter] = {}
         """Dead letters: of a bad record by its bytes, of an event by its id."""
         self.copies = 0
-        self.read_again = 0
+        self.copies_read_again = 0
         """Number of copies that a child opened again, because it read again from the last checkpoint."""
-        self._opened: dict[str, set[float]] = {}
+        self._processed_times: dict[str, set[float]] = {}
         """Times (epoch ms) at which the copies of each event that arrived were opened, by its id."""
-        self._buried: dict[str | bytes, set[str]] = {}
+        self._failure_times: dict[str | bytes, set[str]] = {}
         """Times, as text, at which the copies of each dead letter failed."""
         self.changed_identity = 0
         self.last_ms = 0.0
@@ -87,23 +87,23 @@ class Accounts:
         )
         with self._lock:
             self.changed_identity += detail["correlationId"] != correlation_id(identity)
-            opened = self._opened.setdefault(identity, set())
+            times = self._processed_times.setdefault(identity, set())
             self.copies += identity in self.delivered
-            self.read_again += bool(opened) and processed_ms not in opened
-            opened.add(processed_ms)
+            self.copies_read_again += bool(times) and processed_ms not in times
+            times.add(processed_ms)
             self.delivered.setdefault(identity, Arrival(received_ms, processed_ms, sent_ms))
             self.last_ms = max(self.last_ms, sent_ms)
 
     def take_letter(self, letter: dict[str, Any], sent_ms: float) -> None:
-        """Record a message of the dead-letter queue. The demo's events are small, so no dead letter has parts."""
+        """Record a message of the dead-letter queue. The demo's events are small, so each letter is one message."""
         parsed = reader.read(letter)
         raw = reader.original(parsed)
         with self._lock:
             key = raw if raw in self.injected else parsed.origin.event_id
-            failed = self._buried.setdefault(key, set())
+            times = self._failure_times.setdefault(key, set())
             self.copies += key in self.dead
-            self.read_again += bool(failed) and parsed.failed_at not in failed
-            failed.add(parsed.failed_at)
+            self.copies_read_again += bool(times) and parsed.failed_at not in times
+            times.add(parsed.failed_at)
             self.dead[key] = parsed
             self.last_ms = max(self.last_ms, sent_ms)
 

@@ -251,7 +251,7 @@ class Search:
             places.sort(key=lambda place: place.arrived_at_ms)
 
     def _read_letters(self, clients: Clients, stop: Stop) -> None:
-        """Attach each dead letter to its copy in the stream; judge letters without a copy by themselves."""
+        """Attach each dead letter to its event in the stream. A letter without one is the verdict on its event."""
         every = (place for places in self._places.values() for place in places)
         by_key: dict[object, Place] = {
             (self._settings.stream, place.shard_id, *place.position, place.event.line): place for place in every

@@ -114,7 +114,7 @@ class OurLetter(QueuedLetter):
         return reader.original(self.letter, lambda url: fetch_object(clients, url))
 
     def rows(self) -> dict[str, str]:
-        """Return what `show` says of it."""
+        """Return the rows that `show` prints for the letter: label and text."""
         letter, at = self.letter, self.letter.origin
         return {
             "event": f"{at.event_id or '(not known)'} ({at.id_from})",
@@ -270,7 +270,7 @@ class UndeliveredEvent(QueuedLetter):
         return self.body.encode()
 
     def rows(self) -> dict[str, str]:
-        """Return what `show` says of it."""
+        """Return the rows that `show` prints for the letter: label and text."""
         return {
             "event": self.event_id or "(not known)",
             "event type": self.event_type or "(not known: v2)",

@@ -737,7 +737,10 @@ class Rule(Resource):
         self._events.put_rule(Name=self.name, EventBusName=self.bus, EventPattern=text, State=state["state"], **keep)
 
     def notes(self) -> list[str]:
-        """Return which of AWS's default quotas the pattern exceeds, or the number of rules if this rule is new."""
+        """Return a note for each default quota of AWS that is exceeded, or reached by the number of rules.
+
+        The bus's rules are counted only for a new rule.
+        """
         length = len(pattern_text(self._types))
         notes = []
         if length > limits.EVENT_PATTERN_QUOTA_CHARS:

@@ -20,7 +20,7 @@ from botocore.validate import ParamValidator
 from stream_router import limits
 from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import ABSENT, NOT_SPOKEN, code_of
-from stream_router.checks import said
+from stream_router.checks import describe_call_error
 from stream_router.errors import SettingsError
 from stream_router.operate import arns, subscriber
 from stream_router.operate.arns import Home, bus_undelivered_name, dead_letters_name, undelivered_name
@@ -63,7 +63,7 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = Fal
         again = "stream-router setup --yes" if needs_yes else "stream-router setup"
         deployment.apply_changes(_print_line, only_told=plan or (needs_yes and not yes))
     except (SetupError, BotoCoreError, ClientError) as error:
-        sys.stderr.write(f"stream-router setup: {said(error, 'setup')}\n")
+        sys.stderr.write(f"stream-router setup: {describe_call_error(error, 'setup')}\n")
         return 1
     if needs_yes and not plan and not yes:
         _print_line(f"nothing was changed; if the changes that need --yes are intended, run `{again}`")
@@ -362,7 +362,7 @@ def teardown(settings: Setup, *, yes: bool, force: bool) -> int:
     try:
         return _teardown(settings, yes=yes, force=force)
     except (SetupError, BotoCoreError, ClientError) as error:
-        sys.stderr.write(f"stream-router teardown: {said(error, 'teardown')}\n")
+        sys.stderr.write(f"stream-router teardown: {describe_call_error(error, 'teardown')}\n")
         return 1
 
 

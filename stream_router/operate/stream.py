@@ -211,7 +211,7 @@ class _ShardReader:
         self.due_s = now_s + max(READ_INTERVAL_S, backoff_s(self._failures - 1, BACKOFF_FIRST_S, BACKOFF_MOST_S, share))
 
     def take_answer(self, answer: Any) -> Piece:
-        """Return the records of the span in an answer, and plan the next read.
+        """Return those records of an answer that lie in the span, and plan the next read.
 
         Raises UnreadableError if records may have expired before they were read: Kinesis then
         continues at the oldest record that it has, without an error.
@@ -234,7 +234,7 @@ class _ShardReader:
         behind_ms = answer.get("MillisBehindLatest", 0)
         newest_ms = max((record.arrived_at_ms for record in records), default=0)
         self.ended = not self._iterator
-        # A closed shard has an end, and its children are read after it, so it is not left at its tip.
+        # A closed shard is read to its end, since its children are read after it. Only an open one may stop at its tip.
         at_tip = self.shard.is_open and behind_ms == 0 and now_ms >= until_ms
         is_last = self.ended or at_tip or newest_ms >= until_ms + LATE_MS
         self._reached_ms = reached_ms = max(newest_ms, now_ms - behind_ms)

@@ -109,7 +109,10 @@ class App:
             request.finish(answers.UNAVAILABLE)
 
     def count_answer(self, request: Request, answer: Response) -> None:
-        """Count an answer that is sent. Record its latency if the sender was verified."""
+        """Count an answer that is sent. Record its latency if the sender was verified.
+
+        A refusal that an operator can cure is also recorded, for the log.
+        """
         key = (request.source, answer.status, answer.reason)
         if request.verified:
             self._stats.latencies_s.append(time.monotonic() - request.started_s)

@@ -494,7 +494,7 @@ class Batcher:
         """Handle a drained event whose call held no other event and was refused for its content.
 
         Try the event again behind the other drained events. If the stream took other records since the event's first
-        such refusal, the event is at fault, and is set aside. Its conversation waits until that has succeeded.
+        such refusal, the event is at fault, and is set aside. Until it is set aside, its conversation waits.
         """
         group, backlog = event.group, self.backlog
         assert backlog is not None
@@ -504,7 +504,7 @@ class Batcher:
             return
         event.move(SPILLED)
 
-        def set_aside(is_kept: bool) -> None:
+        def finish_set_aside(is_kept: bool) -> None:
             if is_kept:
                 del group.suspects[event]
                 event.move(DONE)
@@ -515,7 +515,7 @@ class Batcher:
                 self._end_record([event], [event])
             self.wake_up()
 
-        backlog.set_aside(event, set_aside)
+        backlog.set_aside(event, finish_set_aside)
 
     def _record_stored(self, events: list[PendingEvent]) -> None:
         """Record that a record's events are in the stream."""

@@ -288,8 +288,8 @@ class Connection(asyncio.Protocol):
         if transport is not None and not waiting:
             # A part of the next request may have been read already, while these answers were missing.
             begun = self._request is not None or self._unparsed
-            timeout_s = (HEAD_S if self._in_head else BODY_S) if begun else self._idle_s
-            self._set_deadline(self._loop.time() + timeout_s)
+            rest_s = HEAD_S if self._in_head else BODY_S
+            self._set_deadline(self._loop.time() + (rest_s if begun else self._idle_s))
         if self._paused:
             self._resume()
 

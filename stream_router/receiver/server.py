@@ -254,7 +254,7 @@ class HttpServer:
     def _sweep(self) -> None:
         """End overdue connections.
 
-        They share a timer, since a timer per request would cost more than checking its MAC.
+        All connections share one timer, since a timer per request would cost more than verifying its signature.
         """
         now_s = self.loop.time()
         # The next sweep is scheduled first, so that it comes even if something below fails.

@@ -172,11 +172,14 @@ def _count_requests(stats: Stats) -> tuple[int, int]:
 
 
 class _RefusalRun:
-    """An unbroken run of deliveries refused for the same reason. `client` sent the first of them."""
+    """An unbroken run of deliveries refused for the same reason.
 
-    def __init__(self, now_s: float, accepted_before: int, client: str) -> None:
+    `client` sent the first of them. `accepted_at_start` is the number of all deliveries accepted before the run.
+    """
+
+    def __init__(self, now_s: float, accepted_at_start: int, client: str) -> None:
         self.since_s = self.latest_s = now_s
-        self.accepted_before = accepted_before
+        self.accepted_at_start = accepted_at_start
         self.client = client
         self.count = 0
         self.is_logged = False
@@ -281,7 +284,7 @@ class States:
             log_fields = {"source": source or DEFAULT_SOURCE, "deliveries": run.count}
             if not run.is_logged and now_s - run.since_s >= LOG_AFTER_S:
                 run.is_logged = True
-                accepts_others = self._count_accepted() > run.accepted_before
+                accepts_others = self._count_accepted() > run.accepted_at_start
                 # If every delivery is stale, this host's clock is wrong rather than each sender's.
                 advice = _CLOCK if reason == "stale" and not accepts_others else CURES[reason]
                 log.warning(

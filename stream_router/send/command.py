@@ -49,11 +49,11 @@ def run(settings: Receiver, options: SendOptions) -> int:
     """
     url = options.url or own_url(settings)
     check_url(settings, url)
-    made = itertools.islice(bodies(options.preset, options.event_type, options.file), options.events)
+    drawn = itertools.islice(bodies(options.preset, options.event_type, options.file), options.events)
     tally, stops = Tally(), list[int]()
     poster = Poster(url, signer(settings), tally.take, GIVE_UP_S)
     begun_s = time.monotonic()
-    webhooks = (Webhook(str(uuid.uuid4()), body) for body in itertools.takewhile(lambda _: not stops, made))
+    webhooks = (Webhook(str(uuid.uuid4()), body) for body in itertools.takewhile(lambda _: not stops, drawn))
     with heard_by(lambda number, _: stops.append(number), signal.SIGINT, signal.SIGTERM):
         poster.run(webhooks, options.rate, lambda: not stops or (len(stops) < 2 and poster.answered < poster.sent))
     took_s, open_ones = time.monotonic() - begun_s, poster.sent - poster.answered

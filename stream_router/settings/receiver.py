@@ -111,10 +111,10 @@ class Signature(BaseModel):
 
 def find_unused(scheme: str, field_names: Collection[str]) -> list[str]:
     """Return the `hmac_*` fields among `field_names` that have no effect with `scheme`."""
-    # A scheme that signs no id takes the delivery id from a header, and `hmac_id_header` names it for all of them.
+    # Schemes without a signed id also read the delivery id from the header that `hmac_id_header` names.
     takes_id = scheme in (*types.SENDS_ITS_SECRET, "none")
-    of_hmac = sorted(name for name in field_names if name.startswith("hmac_") and scheme != "hmac")
-    return [name for name in of_hmac if not (takes_id and name == "hmac_id_header")]
+    unneeded = sorted(name for name in field_names if name.startswith("hmac_") and scheme != "hmac")
+    return [name for name in unneeded if not (takes_id and name == "hmac_id_header")]
 
 
 class Receiver(Signature, Entrance):

@@ -31,20 +31,27 @@ def lag(shard: MergedShard, now_s: float) -> Lag:
     """Return the lag of a shard at `now_s` (epoch seconds), from its child's latest snapshot."""
     callback_ago_s, caught_up_ago_s = shard.number("callbackAgoS"), shard.number("caughtUpAgoS")
     if callback_ago_s is None or caught_up_ago_s is None:
-        return Lag(None, None, caught_up=False)
+        return Lag(oldest_age_s=None, arrived_ago_s=None, caught_up=False)
     snapshot_age_s = max(0.0, now_s - shard.snapshot.at_s)
     callback_ago_s += snapshot_age_s
     behind_s = shard.number("behindS")
     unread_s = behind_s + callback_ago_s if behind_s else None
     received_ms, arrived_ms = shard.number("oldestReceivedMs"), shard.number("oldestArrivedMs")
     if received_ms is None and behind_s is None:
-        # The daemon has not called this child yet. How long events wait in the stream is unknown; the child's own wait
-        # is known.
-        return Lag(callback_ago_s if callback_ago_s > CALLBACK_WITHIN_S else None, None, caught_up=False)
+        # The daemon has not called this child yet, so only the child's wait for that call is known.
+        return Lag(
+            oldest_age_s=callback_ago_s if callback_ago_s > CALLBACK_WITHIN_S else None,
+            arrived_ago_s=None,
+            caught_up=False,
+        )
     if received_ms is None and unread_s is None:
         if callback_ago_s <= CALLBACK_WITHIN_S:
-            return Lag(0.0, 0.0, caught_up=True)
-        return Lag(caught_up_ago_s + snapshot_age_s, caught_up_ago_s + snapshot_age_s, caught_up=False)
+            return Lag(oldest_age_s=0.0, arrived_ago_s=0.0, caught_up=True)
+        return Lag(
+            oldest_age_s=caught_up_ago_s + snapshot_age_s,
+            arrived_ago_s=caught_up_ago_s + snapshot_age_s,
+            caught_up=False,
+        )
     return Lag(_oldest(now_s, received_ms, unread_s), _oldest(now_s, arrived_ms, unread_s), caught_up=False)
 
 

@@ -153,7 +153,7 @@ def test_a_call_in_trouble_ends_in_one_answer_and_the_next_is_served(
     def broken(_: str) -> float:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("stream_router.aws.signed_calls.epoch_of", broken)
+    monkeypatch.setattr("stream_router.aws.signed_calls.parse_http_date", broken)
     replies = iter([reply, answer(200)])
     with RawServer(lambda _: next(replies)) as server:
         calls, began_s = make(), time.monotonic()

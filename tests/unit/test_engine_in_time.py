@@ -201,12 +201,12 @@ def test_an_outage_does_not_bury_what_comes_behind_a_sick_entry() -> None:
     blame = Blame[str](lambda item: item, 4)
     for at in (1_000, 1_001, 1_005, 1_010, 1_031):
         blame.record_accepted([f"{at} {number}" for number in range(60)], at, at)
-        found = blame.decide(Disposition.RETRY, blame.record_failure("conversation", at, at, itself=True), at, 1)
+        found = blame.decide(Disposition.RETRY, blame.record_failure("conversation", at, at, own_failure=True), at, 1)
     assert found is Decision.GIVE_UP
     blame.record_given_up("conversation")
     for at in (1_033, 1_034, 1_035, 1_036, 1_037):
-        blame.record_failure(f"other at {at}", at, at, itself=True)
-        found = blame.decide(Disposition.RETRY, blame.record_failure("conversation", at, at, itself=True), at, 2)
+        blame.record_failure(f"other at {at}", at, at, own_failure=True)
+        found = blame.decide(Disposition.RETRY, blame.record_failure("conversation", at, at, own_failure=True), at, 2)
     assert found is Decision.RETRY
 
 
@@ -220,9 +220,9 @@ def test_another_that_is_accepted_after_a_budget_began_anew_convicts_nobody() ->
     def fails_until(now: float, others: int) -> Decision:
         """The entry fails five times within 31 s, and so many others fail at their first try beside it."""
         for number in range(others):
-            blame.record_failure(f"{now} {number}", now - 20, now - 20, itself=True)
+            blame.record_failure(f"{now} {number}", now - 20, now - 20, own_failure=True)
         for at in (now - 31, now - 25, now - 15, now - 5, now):
-            found = blame.decide(Disposition.RETRY, blame.record_failure("it", at, at, itself=True), at, 1)
+            found = blame.decide(Disposition.RETRY, blame.record_failure("it", at, at, own_failure=True), at, 1)
         return found
 
     assert fails_until(1_030, 3) is Decision.RETRY, "everybody's trouble"

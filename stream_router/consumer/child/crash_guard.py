@@ -63,7 +63,7 @@ class Life(BaseModel):
     alone_ms: float = 0.0
 
     def next(self, checkpoint: str) -> "Life":
-        """Return the life of the child after this one, by the table above."""
+        """Return the `Life` with which the next child begins at `checkpoint`. The module's table has the rules."""
         life = Life(
             checkpoint=checkpoint,
             culprits=self.culprits,

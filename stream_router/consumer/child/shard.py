@@ -167,7 +167,9 @@ class ShardProcessor:
         """
         if not self._lease_gone:
             if self._unread:
-                self._leave("a batch was answered without being read, so the shard's end may not be checkpointed")
+                self._leave(
+                    "a batch was acknowledged with unopened records, so the shard's end may not be checkpointed"
+                )
             self._router.at_the_end(self._guard.alone_s)
             with self._losing_the_lease():
                 self._settle_the_end(message.checkpointer)

@@ -66,7 +66,7 @@ class ShardEnd:
         self._iterator: str | None = None
         self._asking = False
         self._again_at = 0.0
-        self._unknown = self._open = 0
+        self._unknown_answers = self._open = 0
         self._to_be_said = LogLimiter(clock)
         self.proven, self.refuted = False, ""
 
@@ -83,7 +83,7 @@ class ShardEnd:
     def _question(self, last: str) -> tuple[str, dict[str, Any]]:
         if self._children:
             return LEASE, of_lease(self._leases, self._children[-1])
-        if self._unknown >= UNKNOWN_TIMES:
+        if self._unknown_answers >= UNKNOWN_TIMES:
             return STREAM, self._stream
         if self._iterator:
             return READ, {"ShardIterator": self._iterator, "Limit": 1}
@@ -109,7 +109,7 @@ class ShardEnd:
                 extra={"event": "shard-past-retention"},
             )
         else:
-            self._iterator, self._unknown = result["ShardIterator"], 0
+            self._iterator, self._unknown_answers = result["ShardIterator"], 0
 
     def _read(self, result: dict[str, Any]) -> None:
         """Handle an answer of READ.
@@ -135,11 +135,12 @@ class ShardEnd:
             self.proven = not self._children
 
     def _refused(self, operation: str, refusal: Refusal) -> None:
+        """Plan the next call. A missing stream refutes the end; otherwise count answers of an unknown shard."""
         self._iterator, self._again_at = None, self._clock() + AGAIN_S
         if refusal.code in ABSENT and operation == STREAM:
             self.refuted = "the stream does not exist"
             return
-        self._unknown = self._unknown + 1 if refusal.code in ABSENT and operation != LEASE else 0
+        self._unknown_answers = self._unknown_answers + 1 if refusal.code in ABSENT and operation != LEASE else 0
         if self._to_be_said():
             log.warning(
                 "Kinesis or DynamoDB did not say whether the shard has ended. Its end is checkpointed once they do.",

@@ -85,7 +85,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     java.check_credentials(session, rendered)
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
     vitals, answers = Vitals(), Answers()
-    stream = stream_watch.of(settings, rendered.failover_s, answers)
+    stream = stream_watch.build_watch(settings, rendered.failover_s, answers)
     target_checker = TargetChecker(
         state.path,
         question(settings, answers),

@@ -223,7 +223,10 @@ class ConsumerStatus:
         return seen._replace(snapshot=snapshot)
 
     def _not_read_yet(self, seen: StatusInput) -> Sequence[str]:
-        """Return the shards that nobody has taken up since the daemon was started; none once all were read."""
+        """Return the shards that no worker reads yet, in the first START_S after the daemon's start.
+
+        The result is empty later, and once every shard was read since that start.
+        """
         known, stream = seen.known, seen.stream
         if known.state != "running" or seen.snapshot.at_s - known.since_s >= START_S:
             return ()

@@ -329,7 +329,7 @@ class StreamWatch:
             return {}
 
 
-def of(settings: Consumer, failover_s: float, answers: Answers) -> StreamWatch:
+def build_watch(settings: Consumer, failover_s: float, answers: Answers) -> StreamWatch:
     """Return the watch for these settings. `answers` records which of its calls are answered.
 
     Raises SettingsError if the environment cannot be used.

@@ -164,7 +164,10 @@ class StuckRule:
             self._daemon_since_s = observation.at_s
 
     def _note_signs(self, observation: Observation) -> None:
-        """Update the time since which each sign is the same. After a gap in the observations it begins again."""
+        """Update how long each shard's sign has been unchanged.
+
+        That time starts again after a gap in the observations, and without a daemon, except in RESTING.
+        """
         before = self._standstills
         gap_s = 0.0 if self._observed_s is None else observation.at_s - self._observed_s
         if gap_s > 4 * observation.interval_s + SLACK_S:

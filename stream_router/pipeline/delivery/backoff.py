@@ -37,11 +37,11 @@ class Tries:
         self.budget_from = budget_from
         """Latest beginning of its budget. A conversation's budget begins with the first of its items that failed."""
 
-    def next_own_at(self, now: float, max_retries: int, random: Callable[[], float]) -> float:
+    def retry_after_own_failure_at(self, now: float, max_retries: int, random: Callable[[], float]) -> float:
         """Return the time of the retry after a failure by itself. The last retry waits for the end of SPREAD_S."""
         at = now + backoff_s(self.own - 1, OWN_FIRST_S, OWN_LONGEST_S, random(), OWN_GROWTH)
         return max(at, self.budget_from + SPREAD_S) if self.own >= max_retries > 0 else at
 
-    def next_with_all_at(self, now: float, random: Callable[[], float]) -> float:
+    def retry_after_call_failure_at(self, now: float, random: Callable[[], float]) -> float:
         """Return the time of the retry after a failure of the whole call."""
         return now + backoff_s(self.all - 1, CALL_FIRST_S, CALL_LONGEST_S, random())

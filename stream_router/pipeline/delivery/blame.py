@@ -147,8 +147,13 @@ class Blame(Generic[T]):
         self.ends_since = now
         self._end_s = max(SPREAD_S, AT_THE_END_S - already_s)
 
-    def record_failure(self, item: T, sent_at: float, now: float, *, itself: bool, timed_out: bool = False) -> Tries:
-        """Record one more failure of this item, in a call that was sent at `sent_at`. Return its tries."""
+    def record_failure(
+        self, item: T, sent_at: float, now: float, *, own_failure: bool, timed_out: bool = False
+    ) -> Tries:
+        """Record one more failure of this item, in a call that was sent at `sent_at`. Return the item's `Tries`.
+
+        `own_failure` says that the item itself failed, not its whole call.
+        """
         key = self._key(item)
         tries = self._tries.get(key)
         if tries is None:
@@ -159,7 +164,7 @@ class Blame(Generic[T]):
         if timed_out and not tries.unanswered:
             tries.unanswered = True
             self.unanswered += 1
-        if itself:
+        if own_failure:
             self.sick += not tries.own
             tries.own += 1
             tries.first_own_at = tries.first_own_at or now

@@ -421,28 +421,31 @@ class Dispatcher(Generic[T]):
             self.gate.brought_nothing = True
         # All failures are counted before any item is judged, since items behind it in its call are a comparison too.
         tried = [
-            self.blame.record_failure(item, sent_at, now, itself=outcome.disposition is not Disposition.HOLD)
+            self.blame.record_failure(item, sent_at, now, own_failure=outcome.disposition is not Disposition.HOLD)
             for item, outcome in failed
         ]
         for (item, outcome), tries in zip(failed, tried, strict=True):
             self._judge(item, outcome, tries, now)
 
     def _judge(self, item: T, outcome: Outcome, tries: Tries, now: float) -> None:
-        is_data = outcome.disposition is Disposition.DEAD_LETTER
+        is_wrong_data = outcome.disposition is Disposition.DEAD_LETTER
+        # The item itself is in no queue now, so it is added to the unfinished items.
         match self.blame.decide(outcome.disposition, tries, now, self.backlog + 1):
             case Decision.GIVE_UP:
-                self._give_up(item, Reason.REFUSED if is_data else Reason.RETRIES_EXHAUSTED, outcome.code)
+                self._give_up(item, Reason.REFUSED if is_wrong_data else Reason.RETRIES_EXHAUSTED, outcome.code)
             case Decision.WAIT:
-                self._again(item, tries.next_with_all_at(now, self._random), outcome.code)
+                self._again(item, tries.retry_after_call_failure_at(now, self._random), outcome.code)
             case _:
-                self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random), outcome.code)
-                self._warn_who_waits_alone(outcome.code)
+                self._again(
+                    item, tries.retry_after_own_failure_at(now, self._policy.max_retries, self._random), outcome.code
+                )
+                self._warn_of_waiting_alone(outcome.code)
 
-    def _warn_who_waits_alone(self, code: str) -> None:
+    def _warn_of_waiting_alone(self, code: str) -> None:
         if self.blame.waits_alone and self._alone_to_be_said():
             log.warning(
-                "%s fails on an event through every retry, and no other tells whether the event or %s is to blame: it"
-                " waits for the next one%s",
+                "%s fails on an event at every retry, and no other event shows whether the event or %s is at fault. "
+                "The event waits for the next one%s; none is lost. Nothing has to be done.",
                 self._to.name,
                 self._to.name,
                 ", for 15 minutes in all, since the shard is at its end" if self.blame.ends_since is not None else "",
@@ -454,7 +457,9 @@ class Dispatcher(Generic[T]):
         # AWS's words on a call's content may quote it.
         self._failure = (refusal.code, "" if is_content else refusal.message)
         timed_out = refusal.code == TIMED_OUT
-        tried = [self.blame.record_failure(item, sent_at, now, itself=False, timed_out=timed_out) for item in items]
+        tried = [
+            self.blame.record_failure(item, sent_at, now, own_failure=False, timed_out=timed_out) for item in items
+        ]
         if is_content:
             self._halve(items, refusal, now)
             return
@@ -467,7 +472,7 @@ class Dispatcher(Generic[T]):
             self.gate.failed(now, refusal.retry_after_s, self.flight.calls)
         if self._suspects.returned(items):
             return
-        at = tried[0].next_with_all_at(now, self._random)
+        at = tried[0].retry_after_call_failure_at(now, self._random)
         for item in items:
             self._again(item, at, refusal.code)
 

@@ -50,7 +50,7 @@ _GOOD = {"interactionId": "i", "conversationId": "c", "eventType": "t", "timesta
 
 
 def _check_field(name: str, value: object) -> None:
-    """Raise ValueError, quoting nothing, if an event with `value` for our field `name` would be refused."""
+    """Raise ValueError if an event with `value` for our field `name` would be refused. It does not quote the value."""
     _check_json(value)
     try:
         check_fields({**_GOOD, name: value})

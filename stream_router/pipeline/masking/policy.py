@@ -72,7 +72,10 @@ DROP, HASH, FORM, ACT, PASS, UNKNOWN, ODD_KEY = (object() for _ in range(7))
 
 
 class Notes:
-    """State of the masking of one event: counts of actions, removed values, remaining number of array elements."""
+    """State of the masking of one event.
+
+    It holds the counts of actions, the removed values (`taken`), and how many array elements may still be masked.
+    """
 
     __slots__ = ("counts", "elements_left", "hidden", "redacted", "taken")
 

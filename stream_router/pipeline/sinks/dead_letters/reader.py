@@ -112,7 +112,7 @@ class Letter(_Json):
 
     @property
     def place(self) -> tuple[str, str, str, int, int]:
-        """Where its event is: no other event of any stream is there."""
+        """Place of the letter's event: stream, shard, record and line. No other event has the same place."""
         at = self.origin
         return at.stream, at.shard_id, at.sequence_number, at.sub_sequence_number, at.line
 
