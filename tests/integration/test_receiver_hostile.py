@@ -12,7 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.constants import BODY_S, HEAD_S, with_constants
+from tests.constants import (
+    BODY_S,
+    GIVE_UP_AFTER_S,
+    HEAD_S,
+    LATE_CALL_S,
+    LATEST_202_S,
+    WAIT_FOR_PARSING_S,
+    with_constants,
+)
 from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import ReceiverProcess, event, expected_id, raw, receiver, stored_ids
 
@@ -136,6 +144,13 @@ ENDLESS: dict[str, tuple[bytes, bytes]] = {
 """What begins, and what comes on and on."""
 ENOUGH_BYTES = 128 * 1024
 
+PATIENCE_S = dict.fromkeys([WAIT_FOR_PARSING_S, LATEST_202_S, GIVE_UP_AFTER_S, LATE_CALL_S], 30.0)
+"""The receiver's deadlines for an answer, lengthened.
+
+A receiver that gets no CPU for a second answers 503, as it promises (test_receiver_slow_stream.py). Here any 503 is a
+defect.
+"""
+
 
 class World:
     """A receiver without a check of the sender in front of a fake AWS, and the good events sent so far."""
@@ -159,7 +174,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("hostile")
     with (
         FakeAwsProcess(folder / "ledger", None, 0, "--payloads") as fake_aws,
-        receiver(fake_aws.url, folder, **with_constants({HEAD_S: 1.5, BODY_S: 1.5})) as running,
+        receiver(fake_aws.url, folder, **with_constants({HEAD_S: 1.5, BODY_S: 1.5, **PATIENCE_S})) as running,
     ):
         made = World(fake_aws, running)
         yield made
@@ -282,6 +297,6 @@ def test_each_of_many_requests_sent_at_once_is_taken_whole_and_answered_in_order
             more = connection.recv(65_536)
             assert more, received[-200:]
             received += more
-            assert b" 503 " not in received, "the stream was too slow, or this machine stood still"
+            assert b" 503 " not in received, received
     assert re.findall(rb"[0-9a-f]{32}", received) == [identity.encode() for identity in ids]
     world.accepted += ids
