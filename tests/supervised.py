@@ -114,7 +114,7 @@ def lease_table(folder: Path) -> str:
     (folder / "table-asked").touch()
     if refusal := file.read_text("utf-8").partition("refused ")[2]:
         raise SettingsError("STREAM_ROUTER_APPLICATION", refusal, "grant it")
-    return "the lease table is being made"
+    return "the lease table is being created"
 
 
 JVM = """

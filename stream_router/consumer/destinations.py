@@ -1,7 +1,7 @@
-"""Destinations of a child's calls: the bus, the dead-letter queue, the bucket.
+"""Destinations of a child's calls: the event bus, the dead-letter queue, the bucket.
 
-Classic and v2 buses differ in the format of calls and answers (`publisher`). Each other kind of destination has a
-module in `pipeline/sinks`. `Targets` resolves the endpoints, and `Destinations` builds the senders.
+`DestinationEndpoints` resolves the endpoints, and `Destinations` builds the senders, whose logic is in
+`pipeline/sinks`. Classic and v2 event buses use different formats of calls and answers (`build_publisher`).
 """
 
 import functools
@@ -28,34 +28,34 @@ from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits, Publi
 from stream_router.settings.consumer import Consumer
 
 CALL_TIMEOUT_S = 5.0
-"""Seconds after which a PutEvents or SendMessageBatch call is indeterminate, and its entries are resent."""
+"""Seconds to wait for the answer to a PutEvents or SendMessageBatch call. Without one, its entries are sent again."""
 
 UPLOAD_TIMEOUT_S = 30.0
-"""Seconds after which an upload to S3 is indeterminate."""
+"""Seconds to wait for the answer to an upload to S3. Without one, the upload is sent again."""
 MAX_IN_FLIGHT = 128
-"""Maximum number of PutEvents calls of one child in flight. The dispatcher adapts the number in use below it.
+"""Maximum number of PutEvents calls of one child in flight. The dispatcher adapts the number in use up to this limit.
 
-At 40 ms a call it exceeds the need of a full shard: 1,000 records per second, in calls of ten entries.
+A full shard needs fewer: 1,000 records per second in calls of ten entries, at 40 ms a call.
 """
-BYTES_IN_FLIGHT = 16 * 1024 * 1024
-"""Maximum size of these calls in bytes, a bound for the child's memory."""
+MAX_BYTES_IN_FLIGHT = 16 * 1024 * 1024
+"""Maximum total size of these calls in bytes, which bounds the child's memory."""
 
 OTHER_CONNECTIONS = 64
-"""Number of connections kept besides one for each PutEvents call: for letters, uploads, metrics.
+"""Number of connections kept open for dead letters, uploads and reads, besides one for each PutEvents call.
 
-libcurl closes connections above its limit, and then a call has to begin with a handshake.
+libcurl closes connections above its limit. A later call would then have to begin with a TLS handshake.
 """
 
-Done = Callable[[Answer], None]
+OnAnswer = Callable[[Answer], None]
 
-chance = random.Random().random  # noqa: S311 - jitter
+random_fraction = random.Random().random  # noqa: S311 - jitter
 
 
-class Targets:
-    """Endpoints of the calls (`aws/endpoints.py`). Raises SettingsError if the environment cannot be used.
+class DestinationEndpoints:
+    """Endpoints of bus, queue and bucket (`aws/endpoints.py`). Raises SettingsError if the environment cannot be used.
 
-    They are resolved by a session of their own, which is then released, since botocore keeps 12 MB of the data that it
-    reads for this. A process that resolves them before its other imports can use this memory for those imports.
+    A botocore session of their own resolves them. It is then released, since it keeps 12 MB of data that nothing needs
+    later. A process that creates this object before its other imports can use that memory for those imports.
     """
 
     def __init__(self, settings: Consumer) -> None:
@@ -71,12 +71,12 @@ class Targets:
 
 
 class Destinations:
-    """Senders of one child. Raises CredentialsError if there are no credentials for half a minute.
+    """Senders of one child, which share one transport. Raises CredentialsError if credentials are missing for 30 s.
 
-    An answer may have at most `max_answer_bytes`.
+    An answer larger than `max_answer_bytes` counts as no answer.
     """
 
-    def __init__(self, settings: Consumer, max_answer_bytes: int, targets: Targets) -> None:
+    def __init__(self, settings: Consumer, max_answer_bytes: int, resolved: DestinationEndpoints) -> None:
         self.settings = settings
         self.session = endpoints.session(settings.aws_region)
         credentials = patiently(lambda: CredentialSource(self.session))
@@ -88,55 +88,60 @@ class Destinations:
             max_answer_bytes,
         )
         self.transport.credentials_refused = credentials.refused
-        self.targets = targets
-        self._reads: dict[str, CallEndpoint] = {}
+        self.endpoints = resolved
+        self._read_endpoints: dict[str, CallEndpoint] = {}
 
-    def ask(self, operation: str, parameters: dict[str, Any], done: Done) -> None:
-        """Start one call that reads the stream, or a row of the lease table."""
-        if operation not in self._reads:  # resolved only when needed, since most children never read by themselves
+    def start_read(self, operation: str, parameters: dict[str, Any], on_answer: OnAnswer) -> None:
+        """Start one call that reads the stream (Kinesis), or a row of the lease table (GetItem)."""
+        if operation not in self._read_endpoints:  # only when needed, since most children never read by themselves
             service = "dynamodb" if operation == "GetItem" else "kinesis"
-            self._reads[operation] = endpoints.target(self.session, service, operation)
-        self.transport.start(self._reads[operation], orjson.dumps(parameters), CALL_TIMEOUT_S, done)
+            self._read_endpoints[operation] = endpoints.target(self.session, service, operation)
+        self.transport.start(self._read_endpoints[operation], orjson.dumps(parameters), CALL_TIMEOUT_S, on_answer)
 
-    def pump(self, wait_s: float, others: Sequence[int]) -> Sequence[int]:
-        """Do what `Transport.pump` does."""
-        return self.transport.pump(wait_s, others)
+    def pump(self, wait_s: float, other_fds: Sequence[int]) -> Sequence[int]:
+        """Let calls progress, and wait up to `wait_s` for an answer or one of `other_fds` (`Transport.pump`)."""
+        return self.transport.pump(wait_s, other_fds)
 
-    def publisher(self, token_of: Callable[[Event], str], max_rate: float, *, outage_gives_up: bool) -> Publisher:
-        """Return the publisher to the bus of the settings, for at most `max_rate` events a second (0.0: no limit).
+    def build_publisher(
+        self, deduplication_id_of: Callable[[Event], str], max_rate: float, *, outage_gives_up: bool
+    ) -> Publisher:
+        """Return the publisher to the settings' event bus, for at most `max_rate` events a second (0.0: no limit).
 
-        `token_of` returns the id by which a v2 bus recognizes a copy of an event.
+        `deduplication_id_of` returns the id by which a v2 bus recognizes a copy of an event. If `outage_gives_up`, an
+        outage of the bus makes dead letters; otherwise the shard holds.
         """
         settings, bus = self.settings, self.settings.event_bus
         ordered = settings.ordering == "conversation"
-        write: Callable[[Sequence[Entry]], bytes] = functools.partial(wire_format.put_events, bus)
-        read = of_put_events
+        encode: Callable[[Sequence[Entry]], bytes] = functools.partial(wire_format.put_events, bus)
+        parse_answer = of_put_events
         if limits.is_v2_bus(bus):
-            write, read = wire_format.V2Encoder(bus, token_of, grouped=ordered).put_events, of_put_events_v2
+            encode = wire_format.V2Encoder(bus, deduplication_id_of, grouped=ordered).put_events
+            parse_answer = of_put_events_v2
 
-        def send(entries: Sequence[Entry], done: Done) -> None:
-            self.transport.start(self.targets.publish, write(entries), CALL_TIMEOUT_S, done)
+        def send(entries: Sequence[Entry], on_answer: OnAnswer) -> None:
+            self.transport.start(self.endpoints.publish, encode(entries), CALL_TIMEOUT_S, on_answer)
 
         call_limits = CallLimits(settings.entries_per_call, settings.bytes_per_call)
-        calls = PutEventsCalls(send, read, call_limits, f"the event bus {bus.rsplit('/', 1)[-1]}", ordered=ordered)
-        policy = RetryPolicy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
-        return Publisher(calls, policy, time.monotonic, chance)
+        bus_name = f"the event bus {bus.rsplit('/', 1)[-1]}"
+        calls = PutEventsCalls(send, parse_answer, call_limits, bus_name, ordered=ordered)
+        policy = RetryPolicy(MAX_IN_FLIGHT, MAX_BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
+        return Publisher(calls, policy, time.monotonic, random_fraction)
 
-    def dead_letters(self, queue_url: str, writer: LetterWriter) -> DeadLetterQueue:
-        """Return the sender to the dead-letter queue. It sends letters in the form of `writer` until each is stored."""
+    def build_dead_letter_queue(self, queue_url: str, writer: LetterWriter) -> DeadLetterQueue:
+        """Return the sender to the dead-letter queue. It formats letters by `writer`, and retries until SQS has them."""
 
-        def send(body: bytes, done: Done) -> None:
-            self.transport.start(self.targets.letters, body, CALL_TIMEOUT_S, done)
+        def send(body: bytes, on_answer: OnAnswer) -> None:
+            self.transport.start(self.endpoints.letters, body, CALL_TIMEOUT_S, on_answer)
 
-        return DeadLetterQueue(SendMessageCalls(send, queue_url), writer, time.monotonic, chance)
+        return DeadLetterQueue(SendMessageCalls(send, queue_url), writer, time.monotonic, random_fraction)
 
-    def claim_check(self) -> ClaimCheck | None:
-        """Return the claim check for the bucket of the settings; None if they name no bucket."""
-        bucket, target = self.settings.offload_bucket, self.targets.uploads
-        if not bucket or target is None:
+    def build_claim_check(self) -> ClaimCheck | None:
+        """Return the sender that stores large payloads in the settings' bucket; None if they name no bucket."""
+        bucket, endpoint = self.settings.offload_bucket, self.endpoints.uploads
+        if not bucket or endpoint is None:
             return None
 
-        def send(key: str, data: bytes, done: Done) -> None:
-            self.transport.start(target, data, UPLOAD_TIMEOUT_S, done, path=key)
+        def send(key: str, data: bytes, on_answer: OnAnswer) -> None:
+            self.transport.start(endpoint, data, UPLOAD_TIMEOUT_S, on_answer, path=key)
 
-        return ClaimCheck(send, bucket, time.monotonic, chance)
+        return ClaimCheck(send, bucket, time.monotonic, random_fraction)

@@ -1,11 +1,11 @@
-"""Preparation of the KCL's lease table: create it together with its index, and wait for both.
+"""Preparation of the KCL's lease table: `consume` creates the table together with its index, and waits for both.
 
-KCL 3.5.1 adds the index to the table with UpdateTable. On AWS that takes 15 to 20 minutes (awslabs PR #1786), and a
-second UpdateTable is refused meanwhile. A worker whose UpdateTable was refused considers itself initialized
-(`MigrationStateMachineImpl.initialize`, PR #1804): it may become the leader, and then no shard is ever assigned. A
-table that was created with its index needs no UpdateTable.
+If the KCL created the table, it would add the index with UpdateTable. On AWS that takes 15 to 20 minutes (awslabs PR
+#1786), and AWS refuses a second UpdateTable meanwhile. A worker whose UpdateTable was refused considers itself
+initialized (`MigrationStateMachineImpl.initialize` of KCL 3.5.1, PR #1804). If it becomes the leader, no shard is ever
+assigned. A table that was created with its index needs no UpdateTable.
 
-The KCL's own intervals stand in `properties/consumer.properties`, the supervisor's in `supervisor/stream_watch.py`.
+The KCL's intervals are set in `properties/consumer.properties`, the supervisor's in `supervisor/stream_watch.py`.
 """
 
 import enum
@@ -29,21 +29,21 @@ log = logging.getLogger(__name__)
 
 OWNER_INDEX = "LeaseOwnerToLeaseKeyIndex"
 
-IN_USE = "ResourceInUseException"
-"""Error of CreateTable if the table exists already, or is being deleted."""
+TABLE_EXISTS = "ResourceInUseException"
+"""Error code of CreateTable if the table exists already, or is being deleted."""
 
 INDEX_CHECK_INTERVAL_S = 10.0
 """Seconds between two checks of an index that the running daemon waits for."""
 
-SEED_WITHIN_S = 20.0
-"""Seconds for which a start writes first leases. The KCL's leader writes the missing leases some minutes later."""
+FIRST_LEASES_TIMEOUT_S = 20.0
+"""Maximum number of seconds that a start spends on first leases. The KCL's leader writes missing ones minutes later."""
 
-TABLE_IS_MADE = "the lease table is being made"
-INDEX_IS_MADE = "the lease table's index is being made"
+TABLE_IN_CREATION = "the lease table is being created"
+INDEX_IN_CREATION = "the lease table's index is being built"
 
 
 class TableState(enum.Enum):
-    """A lease table as DescribeTable shows it."""
+    """State of a lease table and its index, as DescribeTable reports them."""
 
     MISSING = "missing"
     NOT_ACTIVE = "not active"
@@ -54,8 +54,8 @@ class TableState(enum.Enum):
     READY = "ready"
 
 
-def state_of(table: "TableDescriptionTypeDef") -> TableState:
-    """Return the state of a table that exists."""
+def parse_table_state(table: "TableDescriptionTypeDef") -> TableState:
+    """Return the state of the table that DescribeTable returned."""
     if table.get("TableStatus") in ("CREATING", "DELETING"):
         return TableState.NOT_ACTIVE
     indexes = table.get("GlobalSecondaryIndexes", [])
@@ -65,22 +65,22 @@ def state_of(table: "TableDescriptionTypeDef") -> TableState:
     return TableState.INDEX_NOT_ACTIVE if states == ["CREATING"] else TableState.READY
 
 
-def describe(dynamodb: "DynamoDBClient", name: str) -> TableState:
-    """Return the table's state. Raises botocore's errors, except if the table is missing."""
+def read_table_state(dynamodb: "DynamoDBClient", name: str) -> TableState:
+    """Call DescribeTable and return the table's state. Raise botocore's errors, except if the table is missing."""
     try:
-        return state_of(dynamodb.describe_table(TableName=name)["Table"])
+        return parse_table_state(dynamodb.describe_table(TableName=name)["Table"])
     except ClientError as error:
         if code_of(error) in ABSENT:
             return TableState.MISSING
         raise
 
 
-def create(
+def create_table(
     dynamodb: "DynamoDBClient", name: str, tags: Mapping[str, str] | None = None, *, protected: bool = False
 ) -> None:
-    """Create table and index as KCL 3.5.1 expects them (`DynamoDBLeaseSerializer`), `protected` from deletion or not.
+    """Create table and index as KCL 3.5.1 expects them (`DynamoDBLeaseSerializer`). Raise botocore's errors.
 
-    Raises botocore's errors, among them IN_USE if the table exists.
+    If the table exists, the error's code is TABLE_EXISTS. `protected` turns on DynamoDB's deletion protection.
     """
     dynamodb.create_table(
         TableName=name,
@@ -105,8 +105,8 @@ def create(
     )
 
 
-def build_row(shard: Shard) -> "dict[str, AttributeValueTypeDef]":
-    """Return a new lease's row, with the columns that the KCL writes for a shard that nobody has read yet."""
+def build_lease_row(shard: Shard) -> "dict[str, AttributeValueTypeDef]":
+    """Return the row of a new lease, with the columns that the KCL writes for a shard that nobody has read yet."""
     row: dict[str, AttributeValueTypeDef] = {
         "leaseKey": {"S": shard.shard_id},
         "leaseCounter": {"N": "0"},
@@ -124,35 +124,35 @@ def build_row(shard: Shard) -> "dict[str, AttributeValueTypeDef]":
 def write_first_leases(
     dynamodb: "DynamoDBClient", name: str, shards: Sequence[Shard], clock: Callable[[], float] = time.monotonic
 ) -> int:
-    """Write a lease for each shard that is read first, and return the number of leases that were missing.
+    """Write a lease for each shard that has no parent in `shards`, and return the number of leases written.
 
-    A daemon that finds an empty table waits a random 1 to 33 s, so that a fleet does not write the same leases at once
-    (`Scheduler.shouldInitiateLeaseSync`, KCL 3.5.1). `shards` is the answer of ListShards for AT_TRIM_HORIZON, as the
-    KCL calls it. A shard whose parent is among them gets its lease later, when the KCL has read the parent. An existing
-    row is not changed. Raises botocore's errors, and TimeoutError after SEED_WITHIN_S.
+    This saves a new fleet up to half a minute: a daemon that finds an empty table waits a random 1 to 33 s before it
+    writes leases (`Scheduler.shouldInitiateLeaseSync`, KCL 3.5.1). `shards` is the answer of ListShards for
+    AT_TRIM_HORIZON, as the KCL calls it. The KCL writes the lease of a child shard once it has read the parent. An
+    existing row is not changed. Raises botocore's errors, and TimeoutError after FIRST_LEASES_TIMEOUT_S.
     """
-    ids = {shard.shard_id for shard in shards}
-    until_s, written = clock() + SEED_WITHIN_S, 0
+    shard_ids = {shard.shard_id for shard in shards}
+    deadline_s, written_count = clock() + FIRST_LEASES_TIMEOUT_S, 0
     for shard in shards:
-        if ids.intersection(shard.parents):
+        if shard_ids.intersection(shard.parents):
             continue
-        if clock() >= until_s:
+        if clock() >= deadline_s:
             raise TimeoutError
+        row, if_missing = build_lease_row(shard), "attribute_not_exists(leaseKey)"
         try:
-            row, is_missing = build_row(shard), "attribute_not_exists(leaseKey)"
-            dynamodb.put_item(TableName=name, Item=row, ConditionExpression=is_missing)
-            written += 1
+            dynamodb.put_item(TableName=name, Item=row, ConditionExpression=if_missing)
+            written_count += 1
         except ClientError as error:
-            if code_of(error) != "ConditionalCheckFailedException":  # that one means: another worker was faster
+            if code_of(error) != "ConditionalCheckFailedException":  # another worker has written the row already
                 raise
-    return written
+    return written_count
 
 
 class LeaseTablePreparation:
-    """The lease table of one application. `prepare` is called until it returns ""; any thread may read `waits_for`.
+    """Preparation of one application's lease table. Call `prepare` until it returns "".
 
-    A table that is created here gets `tags`, and deletion protection if `protected`. `first_shards` lists the shards
-    that get a lease in a new table; None leaves that to the KCL.
+    A table that is created here gets `tags`, and deletion protection if `protected`. `first_shards` lists the stream's
+    shards for the first leases of a new table; None leaves those to the KCL. Any thread may read `wait_reason`.
     """
 
     def __init__(
@@ -171,51 +171,56 @@ class LeaseTablePreparation:
         self._protected = protected
         self._first_shards = first_shards
         self._clock = clock
-        self._is_new = False
-        """Whether the table was seen before it was ACTIVE, so that the KCL has removed no lease from it yet."""
+        self._may_need_first_leases = False
+        """Whether this process saw the table before it was ACTIVE, so that no KCL has removed a lease from it yet.
+
+        The KCL removes leases of shards that were read to their end. If such a lease were written again, the shard
+        would be read again.
+        """
         self._progress_is_due = LogLimiter(clock)
-        self.waits_for = ""
+        self.wait_reason = ""
         """Reason for which no shard can be read yet; "" once the table and its index are ready."""
         self.index_is_built = False
         """Whether AWS was building the index at the last check."""
 
     def prepare(self) -> str:
-        """Create the table if it is missing. Return the reason for which the daemon must wait, "" if there is none.
+        """Create the table if it is missing. Return the reason for which the daemon must not start yet; "" if it may.
 
-        An outage is such a reason. Raises SettingsError if a permission is missing.
+        An outage of DynamoDB is such a reason. Raises SettingsError if a permission is missing.
         """
         action = "DescribeTable"
         try:
-            state = describe(self._dynamodb, self._name)
+            state = read_table_state(self._dynamodb, self._name)
             if state is TableState.MISSING:
                 action = "CreateTable"
-                self._create()
+                self._create_table()
                 state = TableState.NOT_ACTIVE
         except Exception as error:  # noqa: BLE001 - botocore's parsers may raise any exception
-            return self._refused(action, error)
-        return self._wait(state)
+            return self._handle_failure(action, error)
+        return self._handle_state(state)
 
     def check_index(self) -> None:
-        """Check whether the index that the daemon waits for is ready. Send no call once it is."""
-        if not self.waits_for:
+        """Check whether the index that the running daemon waits for is ready. Once it is, send no more calls."""
+        if not self.wait_reason:
             return
         try:
-            state = describe(self._dynamodb, self._name)
-        except Exception:  # noqa: BLE001 - as above; the index is checked again
+            state = read_table_state(self._dynamodb, self._name)
+        except Exception:  # noqa: BLE001 - as in `prepare`; the next call checks the index again
             return
         self.index_is_built = state is TableState.INDEX_NOT_ACTIVE
         if state is TableState.READY:
-            self.waits_for = ""
+            self.wait_reason = ""
             self._log_ready()
 
-    def _create(self) -> None:
+    def _create_table(self) -> None:
         try:
-            create(self._dynamodb, self._name, self._tags, protected=self._protected)
+            create_table(self._dynamodb, self._name, self._tags, protected=self._protected)
         except ClientError as error:
-            if code_of(error) != IN_USE:  # that code means: another worker was faster
+            if code_of(error) != TABLE_EXISTS:  # another worker has created it already
                 raise
 
-    def _refused(self, action: str, error: Exception) -> str:
+    def _handle_failure(self, action: str, error: Exception) -> str:
+        """Return the reason to wait after the call `action` failed. Raise SettingsError if a permission is missing."""
         code = code_of(error)
         if code in DENIED:
             actions = f"dynamodb:{action}" + (" or dynamodb:TagResource" if action == "CreateTable" else "")
@@ -224,8 +229,8 @@ class LeaseTablePreparation:
                 "STREAM_ROUTER_APPLICATION", problem, "grant what `stream-router setup --policy consume` prints"
             ) from None
         if code in NOT_SPOKEN:  # an emulator without this operation: leave the table to the KCL
-            return self._done()
-        self.waits_for = f"the lease table cannot be made ready ({action}: {code})"
+            return self._mark_ready()
+        self.wait_reason = f"the lease table cannot be made ready ({action}: {code})"
         if self._progress_is_due():
             log.warning(
                 "%s of the lease table %s failed (%s). No event is read until it succeeds. The call is retried; %s",
@@ -235,17 +240,18 @@ class LeaseTablePreparation:
                 cure(code),
                 extra={"event": "lease-table-waits", "table": self._name, "code": code},
             )
-        return self.waits_for
+        return self.wait_reason
 
-    def _wait(self, state: TableState) -> str:
+    def _handle_state(self, state: TableState) -> str:
+        """Return the reason to wait, "" if the daemon may start. A table without the index does not stop the start."""
         fields = {"event": "lease-table-waits", "table": self._name, "state": state.value}
-        self._is_new |= state is TableState.NOT_ACTIVE
+        self._may_need_first_leases |= state is TableState.NOT_ACTIVE
         match state:
             case TableState.READY:
-                self._seed()
-                return self._done()
+                self._write_first_leases()
+                return self._mark_ready()
             case TableState.WITHOUT_INDEX:
-                self.waits_for = INDEX_IS_MADE
+                self.wait_reason = INDEX_IN_CREATION
                 log.warning(
                     "The lease table %s has no index %s. The KCL adds it, and reads no shard before AWS has built it, "
                     "which takes up to 20 minutes. Nothing has to be done.",
@@ -255,32 +261,32 @@ class LeaseTablePreparation:
                 )
                 return ""
             case TableState.INDEX_NOT_ACTIVE:
-                self.waits_for = INDEX_IS_MADE
-                takes = "AWS builds an index in up to 20 minutes"
+                self.wait_reason = INDEX_IN_CREATION
+                duration = "AWS builds an index in up to 20 minutes"
             case _:
-                self.waits_for = TABLE_IS_MADE
-                takes = "AWS makes a table in a minute at most"
+                self.wait_reason = TABLE_IN_CREATION
+                duration = "AWS creates a table in a minute at most"
         if self._progress_is_due():
             log.info(
                 "%s (%s). No event is read before that is done. %s; nothing has to be done",
-                self.waits_for,
+                self.wait_reason,
                 self._name,
-                takes,
+                duration,
                 extra=fields,
             )
-        return self.waits_for
+        return self.wait_reason
 
-    def _seed(self) -> None:
+    def _write_first_leases(self) -> None:
         """Write the first leases into a new table. If that fails, the KCL writes the missing leases.
 
-        Each worker that saw the table being created writes them, since its creator may have been stopped meanwhile.
+        Every worker that saw the table being created does this, since the worker that created it may have been stopped.
         """
-        if not self._is_new or self._first_shards is None:
+        if not self._may_need_first_leases or self._first_shards is None:
             return
-        self._is_new = False
+        self._may_need_first_leases = False
         try:
-            written = write_first_leases(self._dynamodb, self._name, self._first_shards(), self._clock)
-        except Exception as error:  # noqa: BLE001 - as above
+            written_count = write_first_leases(self._dynamodb, self._name, self._first_shards(), self._clock)
+        except Exception as error:  # noqa: BLE001 - as in `prepare`
             log.info(
                 "Some of the first leases could not be written (%s). The KCL writes the missing leases, which may take "
                 "minutes; no event is lost. Nothing has to be done.",
@@ -291,13 +297,14 @@ class LeaseTablePreparation:
         log.info(
             "The new lease table %s has a lease for each shard that is read first.",
             self._name,
-            extra={"event": "lease-table-seeded", "table": self._name, "leases": written},
+            extra={"event": "lease-table-seeded", "table": self._name, "leases": written_count},
         )
 
-    def _done(self) -> str:
-        if self.waits_for:
+    def _mark_ready(self) -> str:
+        """Clear and return the reason to wait, since the table is ready or left to the KCL."""
+        if self.wait_reason:
             self._log_ready()
-        self.waits_for = ""
+        self.wait_reason = ""
         return ""
 
     def _log_ready(self) -> None:

@@ -94,7 +94,7 @@ def seed_leases(kinesis: "KinesisClient", dynamodb: "DynamoDBClient", stream: st
     starts. If the table exists, leave it unchanged and return 0.
     """
     try:
-        lease_table.create(dynamodb, application)
+        lease_table.create_table(dynamodb, application)
     except dynamodb.exceptions.ResourceInUseException:
         return 0
     dynamodb.get_waiter("table_exists").wait(TableName=application, WaiterConfig={"Delay": 1, "MaxAttempts": 30})

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from stream_router import limits
 from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import ABSENT, DENIED, code_of
-from stream_router.consumer.lease_table import OWNER_INDEX, TableState, state_of
+from stream_router.consumer.lease_table import OWNER_INDEX, TableState, parse_table_state
 from stream_router.errors import SettingsError
 from stream_router.leases import list_shards
 from stream_router.model import SOURCE
@@ -353,7 +353,11 @@ class LeaseTable(Resource):
             raise
         pages = self._clients.dynamodb.get_paginator("list_tags_of_resource").paginate(ResourceArn=table["TableArn"])
         tags = _as_mapping(tag for page in pages for tag in page["Tags"])
-        return {"state": state_of(table), "protected": table.get("DeletionProtectionEnabled", False), "tags": tags}
+        return {
+            "state": parse_table_state(table),
+            "protected": table.get("DeletionProtectionEnabled", False),
+            "tags": tags,
+        }
 
     def wanted_state(self) -> State:
         """Return no fields: `consume` and the KCL make and complete the table."""

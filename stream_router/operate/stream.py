@@ -255,8 +255,8 @@ def open_records(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
         arrived_at_ms = round(record["ApproximateArrivalTimestamp"].timestamp() * 1000)
         number = int(record["SequenceNumber"])
         user_records += [
-            UserRecord(Position(number, part.sub_sequence_number), arrived_at_ms, part.data, part.passed_over)
-            for part in kpl.parts_of(data)
+            UserRecord(Position(number, part.sub_sequence_number), arrived_at_ms, part.data, part.is_skipped)
+            for part in kpl.split_user_records(data)
         ]
     return user_records, size_bytes
 

@@ -418,7 +418,7 @@ def tables(clients: Clients) -> list[str]:
 def test_the_lease_table_is_shown_and_goes_after_its_stream(clients: Clients, said: Said) -> None:
     """With `consume`'s tag it is deleted, and a plan says nothing else of it than that it is there."""
     own: dict[str, Any] = {"application": "leased-app"}
-    lease_table.create(clients.dynamodb, "leased-app", {"stream-router-setup": "leased"})
+    lease_table.create_table(clients.dynamodb, "leased-app", {"stream-router-setup": "leased"})
     assert run("leased", **own) == 0
     assert said()[0] == "= lease table leased-app"
     assert run("leased", plan=True, exit_code=True, **own) == 0
@@ -440,7 +440,7 @@ def test_a_lease_table_stays(clients: Clients, said: Said, tags: dict[str, str] 
     name = f"stays-{len(tags or {})}"
     assert run("stays", application=name) == 0
     clients.kinesis.remove_tags_from_stream(StreamName="stays", TagKeys=["stream-router-setup"])
-    lease_table.create(clients.dynamodb, name, tags)
+    lease_table.create_table(clients.dynamodb, name, tags)
     assert teardown("stays", yes=True, force=True, application=name) == 0
     assert any(line.startswith(f"= lease table {name} stays: {why}") for line in said())
     assert name in tables(clients)

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from stream_router.consumer.child.assembly import READ_BYTES
+from stream_router.consumer.child.assembly import MAX_ANSWER_BYTES
 from stream_router.consumer.child.shard_end import ShardEnd
-from stream_router.consumer.destinations import Destinations, Targets
+from stream_router.consumer.destinations import DestinationEndpoints, Destinations
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from tests.raw_server import RawServer, Seen, answer
@@ -31,8 +31,8 @@ def test_a_record_of_the_largest_size_after_the_end_refutes_it(monkeypatch: pyte
     with RawServer(reply) as kinesis:
         monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", kinesis.url)
         settings = load(Consumer, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q")
-        calls = Destinations(settings, READ_BYTES, Targets(settings))
-        end = ShardEnd(calls.ask, "stream", "leases", "shard-1", "42", time.monotonic)
+        calls = Destinations(settings, MAX_ANSWER_BYTES, DestinationEndpoints(settings))
+        end = ShardEnd(calls.start_read, "stream", "leases", "shard-1", "42", time.monotonic)
         until = time.monotonic() + ANSWERED_WITHIN_S
         while not end.refuted and time.monotonic() < until:
             end.ask("42")

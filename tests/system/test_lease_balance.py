@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from stream_router.consumer import lease_table
-from stream_router.consumer.lease_table import build_row
+from stream_router.consumer.lease_table import build_lease_row
 from stream_router.leases import list_shards
 from stream_router.operate.doctor.host import SKEW_WARN_S
 from tests.ports import free_port
@@ -78,13 +78,13 @@ class Pair:
         world.run_setup()
         self.dynamodb = world._client("dynamodb")
         self.shards = list(list_shards(world.kinesis, "cxone-events"))
-        lease_table.create(self.dynamodb, APPLICATION)
+        lease_table.create_table(self.dynamodb, APPLICATION)
 
     def seed(self, *owners: str) -> None:
         """Put a lease for each shard into the table; they belong to the owners in turn, or to nobody."""
         for number, shard in enumerate(self.shards):
             owner = {"leaseOwner": {"S": owners[number % len(owners)]}} if owners else {}
-            self.dynamodb.put_item(TableName=APPLICATION, Item={**build_row(shard), **owner})
+            self.dynamodb.put_item(TableName=APPLICATION, Item={**build_lease_row(shard), **owner})
 
     def start(self, name: str, **more: str) -> None:
         self.world.start(

@@ -194,7 +194,7 @@ def test_a_table_that_takes_long_is_waited_for(
     """No daemon runs before table and index are ACTIVE, `/status` says why, and a stop ends the wait with 0."""
     fleet = make_fleet(SlowTable(creating_s=creating_s))
     stopped, _ = fleet.start("one", "two")
-    until(lambda: fleet.status("two")["reason"] == "the lease table is being made", 30, "two waits for the table")
+    until(lambda: fleet.status("two")["reason"] == "the lease table is being created", 30, "two waits for the table")
     until(lambda: fleet.status("one")["code"] == "starting", 30, "one waits")
     assert fleet.status("two")["daemon"]["pid"] is None
     assert fleet.health("two") == 200
@@ -217,7 +217,7 @@ def test_the_index_of_an_older_table_is_left_to_the_kcl(
         KeySchema=[{"AttributeName": "leaseKey", "KeyType": "HASH"}],
     )
     fleet.start("one")
-    waits = ("starting", "the lease table's index is being made")
+    waits = ("starting", "the lease table's index is being built")
     until(lambda: fleet.seems("one") == waits, 30, "the reason is shown")
     until(lambda: fleet.status("one")["daemon"]["pid"] is not None, 30, "the daemon runs")
     assert fleet.seems("one") == waits

@@ -184,7 +184,7 @@ def test_a_child_that_hangs_before_its_first_sign_of_life_is_ended_too(monkeypat
         raise SettingsError("SETTING", "enough")
 
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **_: armed.append(seconds))
-    monkeypatch.setattr(destinations, "Targets", asks)
+    monkeypatch.setattr(destinations, "DestinationEndpoints", asks)
     given(monkeypatch, CONSUMER)
     with pytest.raises(SettingsError, match="enough"):
         program._serve(load(Consumer), DaemonInput(os.open(os.devnull, os.O_RDONLY)), io.BytesIO(), [])

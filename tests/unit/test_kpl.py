@@ -16,8 +16,8 @@ CASES = json.loads((Path(__file__).parents[1] / "data" / "kpl-cases.json").read_
 @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
 def test_a_record_is_taken_apart_as_the_kcl_does_it(case: dict[str, Any]) -> None:
     """The same user records with the same sub-sequence numbers, and nothing that the KCL hands to nobody."""
-    parts = kpl.parts_of(base64.b64decode(case["data"]))
-    given = [part for part in parts if not part.passed_over]
+    parts = kpl.split_user_records(base64.b64decode(case["data"]))
+    given = [part for part in parts if not part.is_skipped]
     handed = [[base64.b64encode(part.data).decode(), part.sub_sequence_number] for part in given]
     assert handed == case["records"]
 
@@ -25,4 +25,4 @@ def test_a_record_is_taken_apart_as_the_kcl_does_it(case: dict[str, Any]) -> Non
 def test_what_the_kcl_passes_over_is_still_told() -> None:
     """What stands behind a fault is given to nobody, and that can be said."""
     data = written.aggregated([("a", b"1"), ("b", b"2")], hash_keys=["5", "no number"])
-    assert kpl.parts_of(data) == [kpl.Part(b"1", 0), kpl.Part(b"2", 1, passed_over=True)]
+    assert kpl.split_user_records(data) == [kpl.KplRecord(b"1", 0), kpl.KplRecord(b"2", 1, is_skipped=True)]

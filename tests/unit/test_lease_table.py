@@ -8,13 +8,13 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from stream_router.consumer.lease_table import (
-    INDEX_IS_MADE,
+    FIRST_LEASES_TIMEOUT_S,
+    INDEX_IN_CREATION,
     OWNER_INDEX,
-    SEED_WITHIN_S,
-    TABLE_IS_MADE,
+    TABLE_IN_CREATION,
     LeaseTablePreparation,
     TableState,
-    state_of,
+    parse_table_state,
     write_first_leases,
 )
 from stream_router.errors import SettingsError
@@ -86,7 +86,7 @@ def of(dynamodb: Any, *, protected: bool = False, clock: Callable[[], float] = l
 )
 def test_a_table_is_in_one_of_these_states(described: Any, state: TableState) -> None:
     """Table and index each have a status of AWS's."""
-    assert state_of(described) is state
+    assert parse_table_state(described) is state
 
 
 def test_a_missing_table_is_created_with_its_index_and_waited_for() -> None:
@@ -94,8 +94,8 @@ def test_a_missing_table_is_created_with_its_index_and_waited_for() -> None:
     dynamodb = DynamoDb(MISSING, table("CREATING", "CREATING"), table("ACTIVE", "CREATING"), ACTIVE)
     it = of(dynamodb)
     waits = [it.prepare() for _ in range(4)]
-    assert waits == [TABLE_IS_MADE, TABLE_IS_MADE, INDEX_IS_MADE, ""]
-    assert it.waits_for == ""
+    assert waits == [TABLE_IN_CREATION, TABLE_IN_CREATION, INDEX_IN_CREATION, ""]
+    assert it.wait_reason == ""
     (asked,) = dynamodb.created
     assert asked["BillingMode"] == "PAY_PER_REQUEST"
     assert asked["KeySchema"] == [{"AttributeName": "leaseKey", "KeyType": "HASH"}]
@@ -116,7 +116,7 @@ def test_a_worker_that_was_faster_is_no_error() -> None:
     """ResourceInUseException of CreateTable: the table is waited for."""
     dynamodb = DynamoDb(MISSING, ACTIVE, create="ResourceInUseException")
     it = of(dynamodb)
-    assert [it.prepare(), it.prepare()] == [TABLE_IS_MADE, ""]
+    assert [it.prepare(), it.prepare()] == [TABLE_IN_CREATION, ""]
 
 
 def test_a_table_is_protected_if_the_properties_say_so() -> None:
@@ -139,10 +139,10 @@ def test_a_table_without_the_index_blocks_nobody_and_is_shown_until_the_index_is
     assert not it.index_is_built
     for _ in range(3):
         it.check_index()
-        assert it.waits_for == INDEX_IS_MADE
+        assert it.wait_reason == INDEX_IN_CREATION
         assert it.index_is_built
     it.check_index()
-    assert it.waits_for == ""
+    assert it.wait_reason == ""
     assert not it.index_is_built
     it.check_index()  # asks no more: there is no answer left
     assert not dynamodb.describes
@@ -248,7 +248,7 @@ def test_first_leases_are_written_for_a_bounded_time() -> None:
     with pytest.raises(TimeoutError):
         write_first_leases(dynamodb, "app", [shard(str(n)) for n in range(50)], lambda: next(now_s))  # type: ignore[arg-type]
     assert dynamodb.put == ["0", "1"]
-    assert SEED_WITHIN_S < 21
+    assert FIRST_LEASES_TIMEOUT_S < 21
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from stream_router.consumer.child.assembly import Child
-from stream_router.consumer.destinations import Destinations, Targets
+from stream_router.consumer.destinations import DestinationEndpoints, Destinations
 from stream_router.dead_letter_reasons import Reason
 from stream_router.model import DeadLetter, Entry
 from stream_router.operate import mask
@@ -110,10 +110,10 @@ def test_a_broken_sample_ends_1_and_a_sample_drives_no_terminal(
 def test_a_shard_s_dead_letters_say_it(masked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each names the policy by which its record is masked, and nothing where the record is as it came."""
     given(monkeypatch, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
-    with patch.object(Destinations, "dead_letters", autospec=True) as made:
+    with patch.object(Destinations, "build_dead_letter_queue", autospec=True) as made:
         (tmp_path / "policy.toml").write_text(f'base = "default"\ndead_letters = {str(masked).lower()}\n')
         settings = consumer(masking=str(tmp_path / "policy.toml"), state_dir=tmp_path)
-        Child(settings, Targets(settings), 0).shard("shardId-0", "TRIM_HORIZON:0")
+        Child(settings, DestinationEndpoints(settings), 0).shard("shardId-0", "TRIM_HORIZON:0")
     signal.set_wakeup_fd(-1)
     _, _, writer = made.call_args.args
     (message,) = writer.write(DeadLetter(event(BODY), Reason.REFUSED, "C", "m", raw=b"x"))

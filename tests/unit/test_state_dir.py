@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.state_dir import FATAL, KEPT_DAYS, LIVES, TARGET_PROOF, TARGET_WANTED, WORKER_ID, StateDir
+from stream_router.consumer.state_dir import (
+    CRASH_MARKERS,
+    FATAL,
+    MARKER_RETENTION_DAYS,
+    TARGET_PROOF,
+    TARGET_WANTED,
+    WORKER_ID,
+    StateDir,
+)
 from stream_router.errors import SettingsError
 
 HALF_WRITTEN = """
@@ -25,18 +33,18 @@ process.write_whole(pathlib.Path(sys.argv[1]), "y")
 def test_what_an_earlier_life_left_is_forgotten_but_for_what_is_kept_of_a_shard(tmp_path: Path) -> None:
     """A proof (the monotonic clock may begin anew), a verdict, snapshots, halves of a killed writer's; markers only a
     month after their last word: a stream that is resharded daily would fill a small volume's inodes."""
-    (tmp_path / LIVES).mkdir()
+    (tmp_path / CRASH_MARKERS).mkdir()
     (tmp_path / "metrics").mkdir()
     for name in (TARGET_PROOF, TARGET_WANTED, FATAL, "metrics/shardId-0.1.json", ".profile.old.1x"):
         (tmp_path / name).write_text("999999.0")
-    for name, days in (("ended", KEPT_DAYS + 1), ("read", KEPT_DAYS - 1)):
-        path = tmp_path / LIVES / f"{name}.json"
+    for name, days in (("ended", MARKER_RETENTION_DAYS + 1), ("read", MARKER_RETENTION_DAYS - 1)):
+        path = tmp_path / CRASH_MARKERS / f"{name}.json"
         path.write_text("x")
         at_s = time.time() - days * 86_400
         os.utime(path, (at_s, at_s))
         done = subprocess.run([sys.executable, "-c", HALF_WRITTEN, path.with_stem("half")], check=False)
         assert done.returncode == -signal.SIGKILL
-    assert list((tmp_path / LIVES).glob(".*"))
+    assert list((tmp_path / CRASH_MARKERS).glob(".*"))
     with StateDir(tmp_path):
         left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"read.json", ".profile.old.1x", "lock"}, "what is not ours stays too"

@@ -128,7 +128,7 @@ HAPPENS: dict[str, Callable[[World], object]] = {
     "disk": lambda world: setattr(world, "disk_trouble", "the disk of /state is full"),
     "refused": lambda world: world.refusals.append((MissingPermission("kinesis:GetRecords", "arn"), world.wall)),
     "stops": lambda world: world.vitals.draining(),
-    "index": lambda world: setattr(world, "table_waits_for", "the lease table's index is being made"),
+    "index": lambda world: setattr(world, "table_waits_for", "the lease table's index is being built"),
 }
 
 
@@ -153,7 +153,7 @@ HAPPENS: dict[str, Callable[[World], object]] = {
         ("", 0, "starting", "the KCL daemon reads no shard yet"),
         ("unread", 0, "starting", "the KCL daemon reads no shard yet"),
         ("unread", START_S, "shards-unread", "nobody reads a (no owner), b (no owner)"),
-        ("unread, index", START_S, "starting", "the lease table's index is being made"),
+        ("unread, index", START_S, "starting", "the lease table's index is being built"),
         ("reads, index", 0, "well", None),
         ("dies", 2, "restarting", "the KCL daemon died"),
         ("dies, starts", 2, "starting", "the KCL daemon was started again and reads no shard yet"),

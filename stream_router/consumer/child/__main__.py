@@ -63,10 +63,10 @@ def main() -> NoReturn:
 
 def _serve(configured: Consumer, source: daemon_lines.DaemonInput, sink: IO[bytes], stop_signals: list[int]) -> int:
     from stream_router.aws.credentials import CredentialsError
-    from stream_router.consumer.destinations import Targets
+    from stream_router.consumer.destinations import DestinationEndpoints
 
     faulthandler.dump_traceback_later(START_WITHIN_S, exit=True, file=sys.stderr)
-    targets = Targets(configured)
+    targets = DestinationEndpoints(configured)
     gc.collect()  # the memory that botocore needed for the targets serves the imports below
     from stream_router.consumer.child import kcl_adapter
     from stream_router.consumer.child.assembly import Child

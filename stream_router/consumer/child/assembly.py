@@ -18,8 +18,8 @@ from stream_router.consumer.child.shard_end import ShardEnd
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.vitals import ShardVitals
 from stream_router.consumer.child.window import Window
-from stream_router.consumer.destinations import Destinations, Targets
-from stream_router.consumer.state_dir import HEARTBEATS, LIVES, TARGET_PROOF
+from stream_router.consumer.destinations import DestinationEndpoints, Destinations
+from stream_router.consumer.state_dir import CRASH_MARKERS, HEARTBEATS, TARGET_PROOF
 from stream_router.consumer.target_check import KnownTarget, TargetChecker, ask_every_s, question
 from stream_router.consumer.transform_config import transform_config
 from stream_router.model import DeadLetter, Event, Transformed
@@ -32,7 +32,7 @@ from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
 
-READ_BYTES = 16 * 1024 * 1024
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """Largest answer of a call, in bytes: GetRecords with one record of 10 MiB (UpdateMaxRecordSize), as base64."""
 
 BEAT_EVERY_S = 1.0
@@ -48,9 +48,9 @@ class Child:
     program set the descriptor by which a signal wakes it.
     """
 
-    def __init__(self, settings: Consumer, targets: Targets, daemon_fd: int) -> None:
+    def __init__(self, settings: Consumer, targets: DestinationEndpoints, daemon_fd: int) -> None:
         self._settings = settings
-        self._calls = Destinations(settings, READ_BYTES, targets)
+        self._calls = Destinations(settings, MAX_ANSWER_BYTES, targets)
         self._transform = Transform(transform_config(settings), now_ms)
         if self._transform.policy:
             log.info("Masking is on: %s.", self._transform.masking, extra={"event": "masking"})
@@ -64,7 +64,7 @@ class Child:
         if not (folder / TARGET_PROOF).exists():  # no supervisor runs, so the child itself checks the target
             TargetChecker(folder, question(settings), lambda: ask_every_s(settings.checkpoint_s, 1)).start()
         self._proof = KnownTarget(folder)
-        self._lives = folder / LIVES
+        self._lives = folder / CRASH_MARKERS
         self._daemon_fd = daemon_fd
         self._woken, write = os.pipe()
         # A signal must end a wait at once, and Python handles it only between two of its instructions.
@@ -91,15 +91,15 @@ class Child:
         policy = self._transform.policy
         masking = self._transform.masking if policy and policy.mask_dead_letters else ""
         writer = LetterWriter(settings.stream, shard_id, now_ms, ordered=ordered, masking=masking)
-        token_of = functools.partial(wire_format.deduplication_id, shard_id)
+        deduplication_id_of = functools.partial(wire_format.deduplication_id, shard_id)
         gives_up = settings.on_outage == "dead-letter"
         rate = settings.max_shard_rate or 0.0
         router = Router(
             with_deadly_event(self._transform),
             self._transform.dead_letter_raw,
-            self._calls.publisher(token_of, rate, outage_gives_up=gives_up),
-            self._calls.dead_letters(settings.sqs_dlq_url, writer),
-            self._calls.claim_check(),
+            self._calls.build_publisher(deduplication_id_of, rate, outage_gives_up=gives_up),
+            self._calls.build_dead_letter_queue(settings.sqs_dlq_url, writer),
+            self._calls.build_claim_check(),
             ledger,
         )
         window = Window(router, self._proof, ledger.batch_closed, clock)
@@ -107,7 +107,7 @@ class Child:
         vitals = ShardVitals(router, window, checkpoints, lambda: guard.careful, clock)
         telemetry = ShardTelemetry(shard_id, ledger, vitals, settings.state_dir)
         began = start.partition(":")[0]
-        end = ShardEnd(self._calls.ask, settings.stream, settings.application, shard_id, began, clock)
+        end = ShardEnd(self._calls.start_read, settings.stream, settings.application, shard_id, began, clock)
         heartbeat = Heartbeat(settings.state_dir, clock)
         log.info(
             "shard taken up",

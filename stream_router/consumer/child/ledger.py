@@ -63,7 +63,7 @@ class ShardLedger:
         if folder := settings.audit_dir:
             path = None if folder == audit.TO_STDERR else folder / f"{settings.application}.{shard_id}.jsonl"
             self._audit = audit.AuditLog(path, settings.key("audit_key").encode() or None)
-            self._retention = state_dir.retention(settings.state_dir)
+            self._retention = state_dir.read_retention(settings.state_dir)
         self._counted: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
         self._reasons: Counter[str] = Counter()
         self._retries: Counter[str] = Counter()

@@ -150,4 +150,4 @@ class ShardEnd:
 
 def _is_given(record: dict[str, Any]) -> bool:
     """Return whether the KCL passes any part of a record to a child. It skips malformed aggregated records."""
-    return not all(part.passed_over for part in kpl.parts_of(pybase64.b64decode(record["Data"])))
+    return not all(record_part.is_skipped for record_part in kpl.split_user_records(pybase64.b64decode(record["Data"])))

@@ -18,7 +18,7 @@ from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import code_of
 from stream_router.checks import Finding, at_start
 from stream_router.consumer import lease_table, state_dir
-from stream_router.consumer.destinations import Targets
+from stream_router.consumer.destinations import DestinationEndpoints
 from stream_router.consumer.lease_table import LeaseTablePreparation
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, HEARTBEATS, RETENTION, StateDir
 from stream_router.consumer.supervisor import (
@@ -72,7 +72,7 @@ def run(settings: Consumer) -> int:
 HOST_CHECKS: tuple[Callable[[Consumer], object], ...] = (
     lambda settings: config_file.load(settings.config),
     lambda settings: policy_of(settings.masking, None),
-    lambda settings: files.check_parent(settings.state_dir, state_dir.VARIABLE),
+    lambda settings: files.check_parent(settings.state_dir, state_dir.SETTING),
     lambda settings: files.check_parent(settings.audit_dir, audit.VARIABLE),
 )
 """Checks of the files that the settings name on this host, for `load`, which reports all errors at once."""
@@ -106,7 +106,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         vitals,
         target_checker.standing,
         lambda: stream.known,
-        table_waits_for=lambda: table.waits_for,
+        table_waits_for=lambda: table.wait_reason,
         silences=answers.silent,
         disk_trouble=lambda: disks.trouble,
         refusals=refusals.current,
@@ -245,7 +245,7 @@ def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
         audit.prepare(settings.audit_dir)
     session = endpoints.session(settings.aws_region)
     addresses = properties.configured_endpoints(session)
-    Targets(settings)
+    DestinationEndpoints(settings)
     endpoints.ca_bundle(session)
     try:
         return properties.render(settings, addresses, state.worker_id(settings.worker))

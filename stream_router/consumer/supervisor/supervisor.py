@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from stream_router.aws_error_codes import MissingPermission
-from stream_router.consumer.state_dir import ENDING, FATAL, StateDir
+from stream_router.consumer.state_dir import DAEMON_ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import daemon_log, java, processes
 from stream_router.consumer.supervisor.java import JvmExit
 from stream_router.consumer.supervisor.vitals import Vitals
@@ -198,7 +198,7 @@ class DaemonSupervisor:
             # A child that sent events which no check covers ends by itself then, and would take the JVM with it.
             if self._target_checker.ok_since_s > started_s:
                 return self._restart(PlannedRestart(jvm.pid, "target_restored", TARGET_RESTORED), logging.INFO)
-            if self._state.read(ENDING):
+            if self._state.read(DAEMON_ENDING):
                 log.warning(
                     "A child ended, so the daemon ends as well. It is started again and reads unsettled records again.",
                     extra={"event": "child-died", "graceS": CRASH_GRACE_S},
@@ -209,7 +209,7 @@ class DaemonSupervisor:
 
     def _start_jvm(self) -> subprocess.Popen[bytes]:
         self._prepare()
-        self._state.discard(ENDING)
+        self._state.discard(DAEMON_ENDING)
         jvm = java.start(self._command, self._environment)
         assert jvm.stdout is not None
         not_initialized = PlannedRestart(jvm.pid, "not_initialized", NOT_INITIALIZED)
