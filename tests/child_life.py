@@ -40,13 +40,13 @@ class TelemetryStub:
 
     closed = 0
 
-    def opened(self, records: Sequence[Record]) -> None:
+    def record_opened(self, records: Sequence[Record]) -> None:
         pass
 
-    def routed(self, batch: Batch) -> None:
+    def add_masked_counts(self, batch: Batch) -> None:
         pass
 
-    def tick(self) -> None:
+    def write_if_due(self) -> None:
         pass
 
     def close(self) -> None:
@@ -122,14 +122,14 @@ class Life:
         def now_ms() -> float:
             return RECEIVED_MS + 1000 * (later_s + world.now - begun)
 
-        self.guard = CrashGuard(folder, "shard-1", f"{START}:0", now=now_ms)
+        self.guard = CrashGuard(folder, "shard-1", f"{START}:0", wall_clock_ms=now_ms)
         self.proof = SupervisedTarget(TargetOk, world.clock, AGAIN_S)
         router, clock, stub = self.rig.router, world.clock, cast("Any", self.telemetry)
         self.window = Window(router, self.proof, lambda _: None, clock, window_bytes, span_s)
         self.kinesis = Kinesis(world)
         end = self.kinesis.shard_end(START)
         self.checkpoints = Checkpoints(self.proof, lambda: router.accepted_at, checkpoint_s, clock)
-        self.vitals = ShardVitals(router, self.window, self.checkpoints, lambda: self.guard.careful, clock)
+        self.vitals = ShardVitals(router, self.window, self.checkpoints, lambda: self.guard.is_careful, clock)
         watched = (self.window, self.checkpoints, end, self.guard)
         self.shard = ShardProcessor(router, stub, self.vitals, stub, *watched, self._wait, self._beat, clock)
 
@@ -178,7 +178,7 @@ class Life:
         """So long the daemon says nothing."""
         until = self.rig.world.now + seconds
         while self.rig.world.now < until:
-            self.shard.meanwhile()
+            self.shard.work_between_callbacks()
 
     def live(self, seconds: float) -> None:
         """So long the daemon says each second that there is nothing new, as on a quiet shard."""
@@ -192,7 +192,7 @@ class Life:
         until = self.rig.world.now + 3600
         while self.rig.router.backlog:
             assert self.rig.world.now < until
-            self.shard.meanwhile()
+            self.shard.work_between_callbacks()
 
     @property
     def buried(self) -> list[int]:

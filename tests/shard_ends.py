@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stream_router.aws_answers import Answer
-from stream_router.consumer.child.shard_end import ShardEnd
+from stream_router.consumer.child.shard_end import ShardEndCheck
 from tests.fakes import World, ok
 
 ITERATOR = ok({"ShardIterator": "first"})
@@ -27,8 +27,8 @@ class Kinesis:
         self._answers = list(answers)
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
-    def shard_end(self, start: str) -> ShardEnd:
-        return ShardEnd(self._ask, "stream", "leases", "shard-1", start.partition(":")[0], self._world.clock)
+    def shard_end(self, start: str) -> ShardEndCheck:
+        return ShardEndCheck(self._ask, "stream", "leases", "shard-1", start.partition(":")[0], self._world.clock)
 
     def will_answer(self, *answers: Answer) -> None:
         """These come next."""

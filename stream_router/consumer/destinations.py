@@ -128,7 +128,7 @@ class Destinations:
         return Publisher(calls, policy, time.monotonic, random_fraction)
 
     def build_dead_letter_queue(self, queue_url: str, writer: LetterWriter) -> DeadLetterQueue:
-        """Return the sender to the dead-letter queue. It formats letters by `writer`, and retries until SQS has them."""
+        """Return the sender to the dead-letter queue. It writes letters by `writer`, and retries until SQS has them."""
 
         def send(body: bytes, on_answer: OnAnswer) -> None:
             self.transport.start(self.endpoints.letters, body, CALL_TIMEOUT_S, on_answer)

@@ -90,7 +90,7 @@ def ours(processor: Scripted, lines: list[bytes], out: IO[bytes] | None = None, 
         file.seek(0)
         source = daemon_lines.DaemonInput(os.dup(file.fileno()))
     try:
-        kcl_adapter.Process(source, out, processor.taken_up, lambda: None).run()
+        kcl_adapter.KclMainLoop(source, out, processor.taken_up, lambda: None).run()
     finally:
         os.close(source.fd)
     return read(out.getvalue().decode()) if isinstance(out, io.BytesIO) else []

@@ -141,8 +141,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "the checkpoint stands still under load": Mutant(
             "stream_router/consumer/child/watermark.py",
-            "if len(self._reached) > 1 and self._reached[-1][0] - self._reached[-2][0] < SAMPLE_EVERY_S:",
-            "if self._reached and now - self._reached[-1][0] < SAMPLE_EVERY_S:",
+            "if len(self._unchecked) > 1 and self._unchecked[-1][0] - self._unchecked[-2][0] < POSITION_SPACING_S:",
+            "if self._unchecked and now - self._unchecked[-1][0] < POSITION_SPACING_S:",
             ("tests/property/test_watermark.py::test_the_checkpoint_is_the_proven_settled_prefix",),
         ),
     },
@@ -282,7 +282,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "the alarm on dead letters never ends": Mutant(
             "stream_router/consumer/child/dead_letter_alarm.py",
-            "elif self.raised and now - self._true_at >= MINUTE_S:",
+            "elif self.raised and now - self._last_true_at >= ALARM_PERIOD_S:",
             "elif False:",
             ("tests/unit/test_dead_letter_alarm.py",),
         ),
@@ -306,7 +306,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A crash brings back at most": {
         "a checkpoint rests on an old proof": Mutant(
             "stream_router/consumer/child/checkpoints.py",
-            "and self._proof.proven_s > self._proof_s",
+            "and self._target.proven_s > self._last_used_check_s",
             "and False",
             ("tests/unit/test_checkpoints.py::test_a_checkpoint_comes_with_the_proof_that_it_waits_for",),
         ),
@@ -402,14 +402,14 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "a shard's untrue end is asked for once all is settled": Mutant(
             "stream_router/consumer/child/shard.py",
-            "            end.ask(self._checkpoints.last_given)\n",
-            "            if not router.backlog:\n                end.ask(self._checkpoints.last_given)\n",
+            "            end_check.send_next_call(self._checkpoints.last_received)\n",
+            "            if not router.backlog:\n                end_check.send_next_call(self._checkpoints.last_received)\n",
             ("tests/simulation/test_simulation.py::test_no_odd_seed_breaks_a_promise",),
         ),
         "a shard's end that was not taken is answered as done": Mutant(
             "stream_router/consumer/child/checkpoints.py",
-            "            if self._clock() > until:\n                raise error\n",
-            "            if self._clock() > until:\n                return\n",
+            "            if self._clock() > deadline:\n                raise error\n",
+            "            if self._clock() > deadline:\n                return\n",
             (
                 "tests/unit/test_checkpoints.py::test_a_checkpoint_that_is_throttled_is_tried_again_and_one_that_is_refused_is_a_fault",
             ),
@@ -418,7 +418,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "Memory of a child is bounded": {
         "the window has no bound": Mutant(
             "stream_router/consumer/child/window.py",
-            "if self.held_bytes >= self._max_bytes:",
+            "if self.pending_bytes >= self._max_bytes:",
             "if False:",
             ("tests/property/test_window.py",),
         ),
@@ -426,15 +426,15 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A stop ends in time": {
         "a child that was told to stop waits for the bus": Mutant(
             "stream_router/consumer/child/shard.py",
-            "self.leave_by = self.leave_by or self._clock() + LEAVE_WITHIN_S",
-            "self.leave_by = self.leave_by or self._clock() + 3600.0",
+            "self.stop_by = self.stop_by or self._clock() + STOP_TIMEOUT_S",
+            "self.stop_by = self.stop_by or self._clock() + 3600.0",
             ("tests/integration/test_child.py::test_sigterm_in_an_outage_ends_the_child_soon_and_loses_nothing",),
         ),
     },
     "A stop under load": {
         "the last checkpoint of a stop is left out": Mutant(
             "stream_router/consumer/child/shard.py",
-            "                while not self._checkpoint(message.checkpointer, now=True) and self._has_time:\n                    self._turn(WAIT_S)\n",
+            "                while not self._take_checkpoint(message.checkpointer) and self._has_time:\n                    self._work_once(MAX_CALLBACK_WAIT_S)\n",
             "                pass\n",
             ("tests/fault/test_clean_stops.py::test_a_clean_stop_under_load_twenty_times",),
             within_s=900,
@@ -490,7 +490,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A rolling restart": {
         "the last checkpoint is the bare one": Mutant(
             "stream_router/consumer/child/shard.py",
-            "while not self._checkpoint(message.checkpointer, now=True) and",
+            "while not self._take_checkpoint(message.checkpointer) and",
             "while message.checkpointer.checkpoint() is not None and",
             ("tests/system/test_scaling.py::test_a_rolling_restart_loses_nothing",),
             within_s=900,
@@ -646,7 +646,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "a program that gives credentials reads the daemon's lines": Mutant(
             "stream_router/consumer/child/daemon_lines.py",
-            "    os.dup2(nothing, 0)\n",
+            "    os.dup2(dev_null, 0)\n",
             "",
             ("tests/integration/test_child.py::test_a_program_that_gives_credentials_takes_no_line_of_the_daemons",),
         ),

@@ -313,7 +313,7 @@ def test_nothing_but_the_protocol_can_reach_the_daemon() -> None:
     script = (
         "import os\n"
         "from stream_router.consumer.child import daemon_lines\n"
-        "channel = daemon_lines.private_output()\n"
+        "channel = daemon_lines.take_over_stdout()\n"
         'print(\'{"action":"checkpoint"}\')\n'
         "os.write(1, b'null\\n')\n"
         "os.system('echo from a child')\n"

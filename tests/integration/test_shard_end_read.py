@@ -7,7 +7,7 @@ import time
 import pytest
 
 from stream_router.consumer.child.assembly import MAX_ANSWER_BYTES
-from stream_router.consumer.child.shard_end import ShardEnd
+from stream_router.consumer.child.shard_end import ShardEndCheck
 from stream_router.consumer.destinations import DestinationEndpoints, Destinations
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
@@ -32,10 +32,10 @@ def test_a_record_of_the_largest_size_after_the_end_refutes_it(monkeypatch: pyte
         monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", kinesis.url)
         settings = load(Consumer, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q")
         calls = Destinations(settings, MAX_ANSWER_BYTES, DestinationEndpoints(settings))
-        end = ShardEnd(calls.start_read, "stream", "leases", "shard-1", "42", time.monotonic)
+        end = ShardEndCheck(calls.start_read, "stream", "leases", "shard-1", "42", time.monotonic)
         until = time.monotonic() + ANSWERED_WITHIN_S
-        while not end.refuted and time.monotonic() < until:
-            end.ask("42")
-            assert not end.proven
+        while not end.refutation and time.monotonic() < until:
+            end.send_next_call("42")
+            assert not end.is_confirmed
             calls.transport.pump(0.1)
-    assert end.refuted == "the KCL ended the shard before a record that it had not passed on"
+    assert end.refutation == "the KCL ended the shard before a record that it had not passed on"

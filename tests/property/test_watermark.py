@@ -25,14 +25,16 @@ def histories(draw: st.DrawFn) -> tuple[list[int], list[tuple[str, float]]]:
     return lines, steps
 
 
-SAMPLES_MAX = watermark.SAMPLES_MAX
+MAX_POSITIONS = watermark.MAX_POSITIONS
 
 
-@pytest.fixture(params=[(3, 0), (SAMPLES_MAX, watermark.COMPACT_FROM)], ids=["thinned", "whole"], scope="module")
+@pytest.fixture(
+    params=[(3, 0), (MAX_POSITIONS, watermark.COMPACTION_THRESHOLD)], ids=["thinned", "whole"], scope="module"
+)
 def _kept(request: pytest.FixtureRequest) -> Iterator[None]:
     """Samples that are thinned all the time and records that are folded at once, and as many of both as in life."""
     samples, records = request.param
-    with mock.patch.multiple(watermark, SAMPLES_MAX=samples, COMPACT_FROM=records):
+    with mock.patch.multiple(watermark, MAX_POSITIONS=samples, COMPACTION_THRESHOLD=records):
         yield
 
 
@@ -52,11 +54,11 @@ def test_the_checkpoint_is_the_proven_settled_prefix(
         record.expect(count)
     places = [(record, line) for record, count in zip(records, lines, strict=True) for line in range(count)]
     mark, half = Watermark(), len(records) // 2 // aggregated * aggregated
-    mark.expect(records[:half])
+    mark.add_records(records[:half])
     now, proof, settled_at, last = 0.0, -1.0, dict.fromkeys(range(len(records)), 0.0), None
     for at, (what, value) in enumerate(steps):
         if at == len(steps) // 3:
-            mark.expect(records[half:])
+            mark.add_records(records[half:])
         now += 0.05
         if what == "settle":
             record, line = places[int(value)]
@@ -65,7 +67,7 @@ def test_the_checkpoint_is_the_proven_settled_prefix(
         elif what == "prove":
             proof = now
         mark.advance(now)
-        position = mark.proven(proof)
+        position = mark.release_checked(proof)
         if position is None:
             continue
         assert last is None or position >= last
@@ -75,23 +77,23 @@ def test_the_checkpoint_is_the_proven_settled_prefix(
         assert upto + 1 == len(records) or records[upto + 1].sequence_number > position.sequence_number
         assert all(settled_at[n] <= proof for n in range(upto + 1) if lines[n])
     if not steps:
-        mark.expect(records[half:])
+        mark.add_records(records[half:])
     mark.advance(now + 1)
     final = RecordPosition(records[-1].sequence_number, records[-1].sub_sequence_number)
-    assert mark.settled
-    assert mark.proven(now + 2) == final
-    assert not mark.unproven
+    assert mark.is_settled
+    assert mark.release_checked(now + 2) == final
+    assert not mark.has_unchecked_positions
 
 
 def test_a_record_that_is_not_opened_yet_is_unsettled() -> None:
     """The watermark does not pass a record whose events are not known yet, though none of them is open."""
     mark = Watermark()
     first, second = Record(b"", 1), Record(b"", 2)
-    mark.expect([first, second])
+    mark.add_records([first, second])
     first.expect(0)
     mark.advance(1.0)
-    assert mark.proven(2.0) == RecordPosition(1, 0)
-    assert not mark.settled
+    assert mark.release_checked(2.0) == RecordPosition(1, 0)
+    assert not mark.is_settled
 
 
 def test_an_hour_behind_one_sick_entry_costs_no_memory() -> None:
@@ -99,18 +101,18 @@ def test_an_hour_behind_one_sick_entry_costs_no_memory() -> None:
     mark = Watermark()
     sick = Record(b"", 0)
     sick.expect(1)
-    mark.expect([sick])
+    mark.add_records([sick])
     for number in range(1, 100_001):
         record = Record(b"", number)
         record.expect(0)
-        mark.expect([record])
+        mark.add_records([record])
         if number % 100 == 0:
             mark.advance(number / 100)
-            assert len(mark._unsettled) <= watermark.COMPACT_FROM + 100
+            assert len(mark._unsettled) <= watermark.COMPACTION_THRESHOLD + 100
     sick.settle(0)
     mark.advance(10_000.0)
-    assert mark.proven(10_001.0) == RecordPosition(100_000, 0)
-    assert mark.settled
+    assert mark.release_checked(10_001.0) == RecordPosition(100_000, 0)
+    assert mark.is_settled
 
 
 @settings(max_examples=100, deadline=None)
@@ -122,14 +124,14 @@ def test_steady_progress_is_checkpointed(step_s: float, proof_every_s: float) ->
     for number in range(400):
         record = Record(b"", number)
         record.expect(1)
-        mark.expect([record])
+        mark.add_records([record])
         record.settle(0)
         now += step_s
         mark.advance(now)
         reached.append(now)
         if now - proof >= proof_every_s:
             proof = now
-        position = mark.proven(proof)
+        position = mark.release_checked(proof)
         due = [n for n, when in enumerate(reached) if when < proof - 0.2]
         if due:
             assert position is not None
@@ -139,17 +141,17 @@ def test_steady_progress_is_checkpointed(step_s: float, proof_every_s: float) ->
 @pytest.mark.parametrize("age_s", [0.3, 5.0, 60.0, 600.0])
 def test_a_bus_that_is_not_proven_for_hours_takes_bounded_memory(age_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """The samples are thinned; a proof so old still frees no later position, and one not a tenth earlier."""
-    monkeypatch.setattr(watermark, "SAMPLES_MAX", SAMPLES_MAX)  # whatever the module's fixture says just now
+    monkeypatch.setattr(watermark, "MAX_POSITIONS", MAX_POSITIONS)  # whatever the module's fixture says just now
     mark = Watermark()
     for number in range(1, 20_001):  # ten a second
         record = Record(b"", number)
         record.expect(0)
-        mark.expect([record])
+        mark.add_records([record])
         mark.advance(number / 10)
-        mark.proven(-1.0)
-        assert len(mark._reached) <= watermark.SAMPLES_MAX
-    position = mark.proven(2_000.0 - age_s)
+        mark.release_checked(-1.0)
+        assert len(mark._unchecked) <= watermark.MAX_POSITIONS
+    position = mark.release_checked(2_000.0 - age_s)
     assert position is not None
     assert 2_000.0 - age_s > position.sequence_number / 10 >= 2_000.0 - age_s * 1.1 - 0.2
-    assert mark.proven(2_001.0) == RecordPosition(20_000, 0)
-    assert not mark.unproven
+    assert mark.release_checked(2_001.0) == RecordPosition(20_000, 0)
+    assert not mark.has_unchecked_positions

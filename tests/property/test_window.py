@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from stream_router.consumer.child import window as module
 from stream_router.consumer.child.watermark import RecordPosition
 from stream_router.consumer.child.window import (
-    HOLDING_AFTER_S,
-    LETTERS_READY_MAX,
-    MEANS,
-    READY_MAX,
-    SLICE_RECORDS,
-    SMALL_BATCH_EVERY_S,
-    SMALL_BATCH_RECORDS,
+    HOLD_REASONS,
+    HOLD_THRESHOLD_S,
+    MAX_READY_EVENTS,
+    MAX_READY_LETTERS,
+    MAX_SLICE_RECORDS,
+    MAX_SMALL_BATCH_RECORDS,
+    SMALL_BATCH_INTERVAL_S,
     Window,
-    slices,
+    slice_records,
 )
 from stream_router.consumer.target_check import UNASKED_S
 from stream_router.model import Batch, Record
@@ -43,8 +43,8 @@ def test_slices_hold_every_record_and_cut_no_aggregated_one(made: list[tuple[int
         for part in range(parts)
     ]
     batch = Batch(1)
-    with mock.patch.object(module, "SLICE_BYTES", 100):
-        cut = list(slices(told, batch, lambda: most))
+    with mock.patch.object(module, "MAX_SLICE_BYTES", 100):
+        cut = list(slice_records(told, batch, lambda: most))
     taken = [record for one in cut for record in one]
     assert [(len(r.data), r.sequence_number - 2**180, r.sub_sequence_number, r.arrived_at_ms) for r in taken] == [
         (size, number, part, number) for number, (parts, size) in enumerate(made) for part in range(parts)
@@ -77,10 +77,10 @@ class World:
         for _ in range(records):
             self.number += 1
             made.append(Record(b"x" * size, self.number, batch=of))
-        self.window.take_charge(made)
+        self.window.add_records(made)
         for record in made:
             record.expect(events)
-        self.window.opened(made)
+        self.window.record_opened(made)
         return made
 
 
@@ -109,7 +109,7 @@ def test_the_window_is_full_by_what_is_under_way(steps: list[tuple[int, int, int
     """
     world, open_, batches = World(), list[Record](), list[Batch]()
     window, above = world.window, list[tuple[float, list[Record]]]()
-    with mock.patch.multiple(module, SPAN_FREE_EVENTS=5, RECORDS_MAX=6):
+    with mock.patch.multiple(module, MIN_EVENTS_FOR_SPAN_LIMIT=5, MAX_RECORDS_ABOVE_CHECKPOINT=6):
         for count, size, events, pause, checkpoints in steps:
             world.now += pause
             if count:
@@ -118,18 +118,18 @@ def test_the_window_is_full_by_what_is_under_way(steps: list[tuple[int, int, int
                 settle(open_[::2])
                 open_ = open_[1::2] + made
                 assert batches[-1] not in world.closed
-                window.all_opened(batches[-1])
+                window.record_batch_opened(batches[-1])
                 above.append((world.now, made))
             for _ in range(checkpoints):
                 if above:
                     _, made = above.pop(0)
-                    window.checkpoint_taken(RecordPosition(made[-1].sequence_number, 0))
+                    window.record_checkpoint(RecordPosition(made[-1].sequence_number, 0))
             records = [record for _, made in above for record in made]
-            assert window.held_bytes == sum(record.size_bytes for record in open_)
-            assert window.events_above == sum(record.events for record in records)
+            assert window.pending_bytes == sum(record.size_bytes for record in open_)
+            assert window.events_above_checkpoint == sum(record.events for record in records)
             assert window.span_s == (world.now - above[0][0] if above else 0.0)
-            is_old = window.events_above > 5 and window.span_s >= 120
-            assert window.is_full == (window.held_bytes >= 1_000 or len(records) >= 6 or is_old)
+            is_old = window.events_above_checkpoint > 5 and window.span_s >= 120
+            assert window.is_full == (window.pending_bytes >= 1_000 or len(records) >= 6 or is_old)
     settle(open_)
     assert sorted(map(id, world.closed)) == sorted(map(id, batches))
     assert [(one.records, one.events) for one in batches] == [(step[0], step[0] * step[2]) for step in steps if step[0]]
@@ -149,16 +149,16 @@ def test_where_the_bus_cannot_be_asked_the_span_is_half_an_hour(world: World) ->
 def test_a_small_batch_comes_every_five_seconds_while_only_sick_entries_fill(world: World) -> None:
     """It is let in until it is opened, and then no other; memory stays bounded all the same."""
     world.take(10, 100)
-    world.now += SMALL_BATCH_EVERY_S
+    world.now += SMALL_BATCH_INTERVAL_S
     assert world.window.is_full, "others will tell whether the bus is well"
     world.router.only_sick = True
     for _ in range(3):
         assert not world.window.is_full
-        assert world.window.slice_records == SMALL_BATCH_RECORDS
+        assert world.window.max_slice_records == MAX_SMALL_BATCH_RECORDS
         world.take(1, 1)
-        assert world.window.slice_records == SLICE_RECORDS
+        assert world.window.max_slice_records == MAX_SLICE_RECORDS
         assert world.window.is_full
-        world.now += SMALL_BATCH_EVERY_S
+        world.now += SMALL_BATCH_INTERVAL_S
     world.take(1, 2 * 1024 * 1024)
     assert world.window.is_full
 
@@ -168,10 +168,10 @@ READY = ("ready", "ready_letters")
 
 def test_what_else_keeps_records_out_lets_no_small_batch_in(world: World) -> None:
     """Events that wait for a call, a bus that is known to be gone."""
-    world.now, world.router.only_sick = world.now + SMALL_BATCH_EVERY_S, True
+    world.now, world.router.only_sick = world.now + SMALL_BATCH_INTERVAL_S, True
     for place, wrong, right in (
-        (world.router, {"ready": READY_MAX + 1}, {"ready": READY_MAX}),
-        (world.router, dict.fromkeys(READY, LETTERS_READY_MAX + 1), dict.fromkeys(READY, LETTERS_READY_MAX)),
+        (world.router, {"ready": MAX_READY_EVENTS + 1}, {"ready": MAX_READY_EVENTS}),
+        (world.router, dict.fromkeys(READY, MAX_READY_LETTERS + 1), dict.fromkeys(READY, MAX_READY_LETTERS)),
         (world.proof, {"problem": "rule r does not exist"}, {"problem": ""}),
     ):
         vars(place).update(wrong)
@@ -188,19 +188,19 @@ def test_holding_is_said_once_a_minute_and_back_pressure_never(world: World, cap
             settle(world.take())
         else:
             world.router.accepted_at = world.now
-        world.now += HOLDING_AFTER_S - 0.5
-        world.window.waits("bytes")
-        assert world.window.holds_for == ""
-    moved_at = world.now - HOLDING_AFTER_S + 0.5
+        world.now += HOLD_THRESHOLD_S - 0.5
+        world.window.record_wait("bytes")
+        assert world.window.hold_reason == ""
+    moved_at = world.now - HOLD_THRESHOLD_S + 0.5
     for _ in range(600):
         world.now += 1
-        world.window.waits("bytes")
+        world.window.record_wait("bytes")
     assert [one.message for one in caplog.records] == [
-        f"The shard holds. Events wait in the stream, and none is lost. Reason: {MEANS['bytes']}."
+        f"The shard holds. Events wait in the stream, and none is lost. Reason: {HOLD_REASONS['bytes']}."
     ] * 10
-    assert (world.window.held_since, world.window.holds_for) == (moved_at, "bytes")
+    assert (world.window.hold_began_at, world.window.hold_reason) == (moved_at, "bytes")
     world.now += 2.0
-    assert world.window.holds_for == "", "no record waits any more"
+    assert world.window.hold_reason == "", "no record waits any more"
     settle(world.take())
-    world.window.waits("bytes")
-    assert world.window.holds_for == ""
+    world.window.record_wait("bytes")
+    assert world.window.hold_reason == ""

@@ -9,7 +9,7 @@ from amazon_kclpy.checkpoint_error import CheckpointError
 
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.shard import REST_S, ShardProcessor
+from stream_router.consumer.child.shard import MAX_IDLE_WAIT_S, ShardProcessor
 from stream_router.consumer.child.vitals import ShardVitals
 from stream_router.consumer.child.window import SPARE_BYTES, Window
 from stream_router.model import DeadLetter, Dropped, Entry, Event, Transformed
@@ -121,7 +121,7 @@ class Child:
         self.window = Window(self.router, self.proof, lambda _: None, clock, scenario.window_bytes, scenario.span_s)
         end = Stream(self.outside, self.world).shard_end(start)
         checkpoints = Checkpoints(self.proof, lambda: self.router.accepted_at, CHECKPOINT_S, clock)
-        vitals = ShardVitals(self.router, self.window, checkpoints, lambda: guard.careful, clock)
+        vitals = ShardVitals(self.router, self.window, checkpoints, lambda: guard.is_careful, clock)
         stub = cast("Any", TelemetryStub())
         watched = (self.window, checkpoints, end, guard)
         return ShardProcessor(self.router, stub, vitals, stub, *watched, self._wait, lambda: None, clock)
@@ -145,10 +145,10 @@ class Child:
         if world.now >= self.told_at:
             self.told_at = float("inf")
             self.leaves = self.proof.hurries = True
-            self.shard.request_leave()
+            self.shard.request_stop()
         if world.now >= self.dies_at:
             raise KilledError
-        assert self.window.held_bytes <= self._most_bytes, "the window burst"
+        assert self.window.pending_bytes <= self._most_bytes, "the window burst"
 
     def hear(self, action: str, **fields: Any) -> None:
         """One message of the daemon's; returns with the child's answer."""
@@ -167,7 +167,7 @@ class Child:
         self.in_callback = ""
         while self.world.now < until:
             before = self.world.now
-            self.shard.meanwhile()
+            self.shard.work_between_callbacks()
             if self.world.now == before:
                 self.world.now += 0.01
         self.in_callback = inside
@@ -178,10 +178,10 @@ class Child:
         """The daemon says nothing until then."""
         while self.world.now < until:
             before = self.world.now
-            self.shard.meanwhile()
+            self.shard.work_between_callbacks()
             if self.world.now == before:
                 self.world.now += 0.001
-            elif self.sleeps and self._asked_s == REST_S and self._is_idle:
+            elif self.sleeps and self._asked_s == MAX_IDLE_WAIT_S and self._is_idle:
                 self._sleep(until)
 
     @property
@@ -191,7 +191,7 @@ class Child:
 
     def _sleep(self, until: float) -> None:
         """Let the time of an idle child's turns pass without them; the last ones before its end are taken."""
-        ends = min(until, self.dies_at - 2 * REST_S, self.told_at - 2 * REST_S)
+        ends = min(until, self.dies_at - 2 * MAX_IDLE_WAIT_S, self.told_at - 2 * MAX_IDLE_WAIT_S)
         while self.world.now < ends:
             self.world.now += A_TURN_S  # one after the other, for the same sum to the last bit
-            self.world.now += REST_S
+            self.world.now += MAX_IDLE_WAIT_S

@@ -7,7 +7,7 @@ import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stream_router.consumer.child.checkpoints import LeavingError
+from stream_router.consumer.child.checkpoints import IntendedExitError
 from tests.child_life import KilledError
 from tests.simulation.child import Child
 from tests.simulation.scenario import Kind, Planned, Scenario, planned
@@ -106,7 +106,7 @@ class ShardRun:
             child.dies_at = ends_at
         elif what == "stop":
             child.told_at = ends_at
-        with contextlib.suppress(KilledError, LeavingError):
+        with contextlib.suppress(KilledError, IntendedExitError):
             self._live(child, ends_at, what)
         self.outside.life += 1  # whatever the old process still starts is a violation
         self.now = child.world.now + self.outside.dice.uniform(1, 10)

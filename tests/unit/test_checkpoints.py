@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from amazon_kclpy.checkpoint_error import CheckpointError
 
-from stream_router.consumer.child.checkpoints import LOOK_EVERY_S, SHARD_END_WITHIN_S, Checkpoints, LeaseGoneError
+from stream_router.consumer.child.checkpoints import (
+    SHARD_END_TIMEOUT_S,
+    TARGET_CHECK_POLL_INTERVAL_S,
+    Checkpoints,
+    LeaseLostError,
+)
 from stream_router.consumer.child.watermark import RecordPosition
 from stream_router.envelope import seal
 from stream_router.model import Record
@@ -52,8 +57,8 @@ class Bench:
     def settled(self, number: int, sub_sequence_number: int = 0) -> None:
         record = Record(b"", number, sub_sequence_number)
         record.expect(0)
-        self.checkpoints.expect([record], 1)
-        assert self.checkpoints.settled
+        self.checkpoints.add_records([record], 1)
+        assert self.checkpoints.is_settled
         self.now += 0.1
 
     def wait(self) -> None:
@@ -68,7 +73,7 @@ def test_a_checkpoint_comes_with_the_proof_that_it_waits_for(phase_s: float) -> 
         settled_at = bench.now
         bench.proof_s = (bench.now - phase_s) // 5.02 * 5.02 + phase_s  # asked a little after each is due
         bench.settled(number)
-        bench.checkpoints.take_if_due(bench)
+        bench.checkpoints.take_checkpoint_if_due(bench)
         if number > 150:
             assert bench.taken[-1]
             assert settled_at - (1_000.0 + int(bench.taken[-1][0]) / 10) <= 6.0
@@ -85,23 +90,23 @@ def test_what_was_settled_after_the_proof_waits_for_the_next_and_is_looked_at_so
     bench.proof_s = bench.now
     bench.settled(2)
     bench.now += 5.0
-    assert bench.checkpoints.take_if_due(bench)
+    assert bench.checkpoints.take_checkpoint_if_due(bench)
     assert bench.taken == [("1", 7)]
-    assert not bench.checkpoints.proven()
+    assert not bench.checkpoints.is_covered_by_target_check()
     bench.now += 5.0
-    assert bench.checkpoints.take_if_due(bench)
+    assert bench.checkpoints.take_checkpoint_if_due(bench)
     bench.proof_s = bench.now
-    bench.now += LOOK_EVERY_S
-    assert bench.checkpoints.take_if_due(bench)
+    bench.now += TARGET_CHECK_POLL_INTERVAL_S
+    assert bench.checkpoints.take_checkpoint_if_due(bench)
     assert bench.taken[1:] == [("2", 0)]
-    assert bench.checkpoints.proven()
+    assert bench.checkpoints.is_covered_by_target_check()
     bench.accepted_s = bench.proof_s - 1.0
     bench.settled(3)
-    assert bench.checkpoints.take(bench)
+    assert bench.checkpoints.take_checkpoint(bench)
     assert bench.taken[2:] == [("3", 0)]
     bench.settled(4)
     bench.proof_s = bench.now
-    assert bench.checkpoints.take_if_due(bench)
+    assert bench.checkpoints.take_checkpoint_if_due(bench)
     assert bench.tries == 3, "each is a write to a table"
 
 
@@ -113,19 +118,24 @@ def test_a_checkpoint_that_is_throttled_is_tried_again_and_one_that_is_refused_i
     bench.settled(1)
     bench.errors = ["ThrottlingException", "KinesisClientLibDependencyException"]
     if end:
-        made.take_shard_end(bench, bench.wait)
+        made.take_shard_end_checkpoint(bench, bench.wait)
         assert (bench.taken, bench.tries) == ([None], 3)
         began, bench.errors = bench.now, ["ThrottlingException"] * 1_000
         with pytest.raises(CheckpointError):
-            made.take_shard_end(bench, bench.wait)
-        assert SHARD_END_WITHIN_S <= bench.now - began <= SHARD_END_WITHIN_S + 1.0
+            made.take_shard_end_checkpoint(bench, bench.wait)
+        assert SHARD_END_TIMEOUT_S <= bench.now - began <= SHARD_END_TIMEOUT_S + 1.0
     else:
-        assert [made.take(bench), made.take(bench), made.taken, made.take(bench)] == [False, False, None, True]
-        assert made.taken == RecordPosition(1, 0)
+        assert [
+            made.take_checkpoint(bench),
+            made.take_checkpoint(bench),
+            made.last_checkpoint,
+            made.take_checkpoint(bench),
+        ] == [False, False, None, True]
+        assert made.last_checkpoint == RecordPosition(1, 0)
         bench.settled(2)
     began = bench.now
-    for code, error in (("InvalidStateException", CheckpointError), ("ShutdownException", LeaseGoneError)):
+    for code, error in (("InvalidStateException", CheckpointError), ("ShutdownException", LeaseLostError)):
         bench.errors = [code]
         with pytest.raises(error):
-            made.take_shard_end(bench, bench.wait) if end else made.take(bench)
+            made.take_shard_end_checkpoint(bench, bench.wait) if end else made.take_checkpoint(bench)
     assert bench.now == began

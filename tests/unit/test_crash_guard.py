@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from stream_router.consumer.child.crash_guard import WHOLE_RECORD, CrashGuard, Life
+from stream_router.consumer.child.crash_guard import WHOLE_RECORD_LINE, CrashGuard, CrashMarker
 from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import Resubmitted, seal, seal_line
 from stream_router.event_id import event_id
@@ -53,8 +53,8 @@ def born(folder: Path, start: str = START) -> CrashGuard:
     return CrashGuard(folder, "shard-1", start)
 
 
-def life_of(folder: Path) -> Life:
-    return Life.model_validate_json((folder / "shard-1.json").read_bytes())
+def life_of(folder: Path) -> CrashMarker:
+    return CrashMarker.model_validate_json((folder / "shard-1.json").read_bytes())
 
 
 def pipeline(folder: Path) -> Rig:
@@ -67,9 +67,9 @@ def live(folder: Path, records: Sequence[Record] = (), drain: Drain = Rig.drain)
     """One life of the child, over these records or three; raises KilledError where it dies."""
     records = records or three()
     made, guard = pipeline(folder), born(folder)
-    guard.took_charge(records[-1].sequence_number, 0)
+    guard.record_accepted_batch(records[-1].sequence_number, 0)
     guard.route(records, made.router, lambda: drain(made), lambda: drain(made))
-    guard.ended_well()
+    guard.record_clean_exit()
     return made
 
 
@@ -88,7 +88,7 @@ def dies_at(folder: Path, at: int, line: int, records: Sequence[Record] = ()) ->
 def convicted(folder: Path) -> list[tuple[int, int]]:
     """What the next child would bury unread."""
     was = (folder / "shard-1.json").read_bytes()
-    found = [(place.sequence_number, place.line) for place in born(folder)._life.culprits]
+    found = [(place.sequence_number, place.line) for place in born(folder)._marker.culprits]
     (folder / "shard-1.json").write_bytes(was)
     return found
 
@@ -109,20 +109,20 @@ def kept(made: Rig) -> list[object]:
 def careful(tmp_path: Path) -> Path:
     """The folder of a shard whose child died three times at one checkpoint, with many records in its charge."""
     for _ in range(3):
-        born(tmp_path).took_charge(1_000, 0)
+        born(tmp_path).record_accepted_batch(1_000, 0)
     return tmp_path
 
 
 def test_three_deaths_at_one_checkpoint_call_for_care(tmp_path: Path) -> None:
     """The fourth child is careful, not the third; a child that ended well counts for nothing."""
-    assert not born(tmp_path).careful
-    assert not born(tmp_path).careful
+    assert not born(tmp_path).is_careful
+    assert not born(tmp_path).is_careful
     guard = born(tmp_path)
-    assert not guard.careful
-    guard.ended_well()
-    assert not born(tmp_path).careful
-    assert born(tmp_path).careful
-    assert not born(tmp_path, "100:0").careful
+    assert not guard.is_careful
+    guard.record_clean_exit()
+    assert not born(tmp_path).is_careful
+    assert born(tmp_path).is_careful
+    assert not born(tmp_path, "100:0").is_careful
 
 
 def test_the_deadly_event_alone_is_buried_though_dead_letters_are_masked(careful: Path) -> None:
@@ -168,11 +168,11 @@ def test_who_is_convicted_of_deaths(
     """Each is a child that died with this event at work, only held, or worked on again."""
     for at, line, then in deaths:
         guard = born(careful)
-        guard._begin(three()[at - 100], line, once=False)
+        guard._mark_in_work(three()[at - 100], line, once=False)
         if then:
-            guard.holds()
+            guard.suspend_marker()
         if then == "goes on":
-            guard.goes_on()
+            guard.resume_marker()
     assert convicted(careful) == culprits
 
 
@@ -181,32 +181,32 @@ def test_a_culprit_stays_one_until_the_checkpoint_is_past_it(careful: Path) -> N
     for _ in range(2):
         dies_at(careful, 101, 1)
     guard = born(careful)
-    guard.progressed(100, 0)
+    guard.record_checkpoint(100, 0)
     assert life_of(careful).culprits
-    guard.progressed(101, 0)
+    guard.record_checkpoint(101, 0)
     assert not life_of(careful).culprits
 
 
 def test_care_ends_once_the_checkpoint_has_passed_what_a_dead_child_had_taken_charge_of(tmp_path: Path) -> None:
     """Care costs speed; yet before that the deadly event may still come, in whatever batch."""
     for newest in (500, 700, 600):
-        born(tmp_path).took_charge(newest, 2)
+        born(tmp_path).record_accepted_batch(newest, 2)
     well = born(tmp_path)
-    well.took_charge(900, 0)
-    well.ended_well()  # prolongs no care
+    well.record_accepted_batch(900, 0)
+    well.record_clean_exit()  # prolongs no care
     guard = born(tmp_path)
     for reached in [(400, 0), (600, 9), (700, 1)]:
-        guard.progressed(*reached)
-        assert guard.careful, reached
-    guard.progressed(700, 2)
-    assert not guard.careful
+        guard.record_checkpoint(*reached)
+        assert guard.is_careful, reached
+    guard.record_checkpoint(700, 2)
+    assert not guard.is_careful
 
 
-@pytest.mark.parametrize("line", [WHOLE_RECORD, 1])
+@pytest.mark.parametrize("line", [WHOLE_RECORD_LINE, 1])
 def test_a_death_at_a_burial_is_charged_to_what_is_buried(careful: Path, line: int) -> None:
     """Whatever ends the process while a culprit's letter is under way, the good record before it is not blamed."""
     for _ in range(2):
-        born(careful)._begin(three()[1], line, once=False)
+        born(careful)._mark_in_work(three()[1], line, once=False)
 
     def dying(made: Rig) -> None:
         if made.router.dead_letters.dispatcher.backlog:
@@ -223,7 +223,7 @@ def test_a_record_that_cannot_be_opened_is_buried_line_by_line_in_slices(careful
     """Each line is an unread letter; half a million at once would take memory, and kill the process once more."""
     many = Record(b"1\n" * 1_234, 7)
     for _ in range(2):
-        born(careful)._begin(many, WHOLE_RECORD, once=False)
+        born(careful)._mark_in_work(many, WHOLE_RECORD_LINE, once=False)
     backlogs: list[int] = []
 
     def drain(made: Rig) -> None:
@@ -241,7 +241,7 @@ def test_a_record_that_cannot_be_opened_is_buried_line_by_line_in_slices(careful
 def test_an_unreadable_file_is_a_new_life(tmp_path: Path, text: str) -> None:
     """What a power cut or another version left of the file stops nobody."""
     (tmp_path / "shard-1.json").write_text(text)
-    assert not born(tmp_path).careful
+    assert not born(tmp_path).is_careful
 
 
 def test_a_full_disk_stops_a_careful_shard_alone(
@@ -252,7 +252,7 @@ def test_a_full_disk_stops_a_careful_shard_alone(
     now = 0
     healthy = CrashGuard(careful, "shard-2", START, lambda: now)
     guard = born(careful)
-    guard._begin(three()[2], 0, once=False)
+    guard._mark_in_work(three()[2], 0, once=False)
 
     def refused(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -260,9 +260,9 @@ def test_a_full_disk_stops_a_careful_shard_alone(
     monkeypatch.setattr(Path, "write_bytes", refused)
     monkeypatch.setattr(os, "pwrite", refused)
     for now in range(0, 119, 5):
-        healthy.progressed(now, 0)
-    healthy.ended_well()
+        healthy.record_checkpoint(now, 0)
+    healthy.record_clean_exit()
     assert caplog.text.count("No space left on device") == 2
     with pytest.raises(OSError, match="No space left"):
-        guard._begin(three()[1], 0, once=False)
+        guard._mark_in_work(three()[1], 0, once=False)
     assert not (careful / "shard-1.json").exists()

@@ -43,7 +43,7 @@ RECORDS = st.dictionaries(st.sampled_from(["action", "partitionKey", "data", "x"
 def test_a_line_says_what_a_parser_says(records: list[dict[str, Any]], separators: tuple[str, str]) -> None:
     """Texts that look like data, data that is none, records without any, the key where it does not belong."""
     text = line(records, separators)
-    assert plain(daemon_lines.read(text)) == orjson.loads(text)
+    assert plain(daemon_lines.parse_line(text)) == orjson.loads(text)
 
 
 @contextmanager
@@ -69,19 +69,19 @@ def test_lines_come_as_they_were_written_however_the_pipe_cuts_them(
     written = b"".join(line + b"\n" for line in lines) + rest
     found: list[bytes] = []
     with pipe() as (write, source):
-        assert source.line() is None
+        assert source.read_line() is None
         at = 0
         while at < len(written):
             size = data.draw(st.integers(1, len(written) - at)) if data else 5
             os.write(write, written[at : at + size])
             at += size
-            while (line := source.line()) is not None:
+            while (line := source.read_line()) is not None:
                 found.append(line)
         os.close(write)
         assert found == [line + b"\n" for line in lines]
         if rest:
-            assert source.line() == rest
-        assert source.line() == b""
+            assert source.read_line() == rest
+        assert source.read_line() == b""
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_lines_come_as_they_were_written_however_the_pipe_cuts_them(
 def test_numbers_that_were_in_the_line_are_not_taken_for_ours(text: bytes) -> None:
     """A number stands for what was cut out."""
     text %= LARGE.encode()
-    assert plain(daemon_lines.read(text)) == orjson.loads(text)
+    assert plain(daemon_lines.parse_line(text)) == orjson.loads(text)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.consumer.child.dead_letter_alarm import KINDS_MAX, DeadLetterAlarm
+from stream_router.consumer.child.dead_letter_alarm import MAX_GROUPS, DeadLetterAlarm
 from stream_router.dead_letter_reasons import REASONS_OF_DATA, Reason
 from stream_router.envelope import added_text, seal, source_of
 from stream_router.model import DeadLetter, Entry, Event, Record
@@ -136,7 +136,7 @@ def test_what_a_person_may_have_written_is_not_shown_and_memory_is_bounded(world
     for number in range(5_000):
         world.alarm.count_letter(letter(source=f"s{number}", event_type=f"t{number}"))
     world.alarm.check()
-    assert sum(len(slot.letters) for slot in world.alarm._slots) <= 2 * KINDS_MAX + len(Reason)
+    assert sum(len(slot.letters) for slot in world.alarm._slots) <= 2 * MAX_GROUPS + len(Reason)
     for number in range(5_000):
         world.alarm.count_letter(letter(Reason.UNROUTABLE, "late", f"u{number}"))
     world.alarm.check()

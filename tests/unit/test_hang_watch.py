@@ -180,7 +180,7 @@ def test_a_child_that_hangs_before_its_first_sign_of_life_is_ended_too(monkeypat
     armed = list[float]()
 
     def asks(*_: object) -> None:
-        assert armed == [program.START_WITHIN_S]
+        assert armed == [program.START_TIMEOUT_S]
         raise SettingsError("SETTING", "enough")
 
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **_: armed.append(seconds))

@@ -113,7 +113,7 @@ def test_a_shard_s_dead_letters_say_it(masked: bool, tmp_path: Path, monkeypatch
     with patch.object(Destinations, "build_dead_letter_queue", autospec=True) as made:
         (tmp_path / "policy.toml").write_text(f'base = "default"\ndead_letters = {str(masked).lower()}\n')
         settings = consumer(masking=str(tmp_path / "policy.toml"), state_dir=tmp_path)
-        Child(settings, DestinationEndpoints(settings), 0).shard("shardId-0", "TRIM_HORIZON:0")
+        Child(settings, DestinationEndpoints(settings), 0).build_shard_processor("shardId-0", "TRIM_HORIZON:0")
     signal.set_wakeup_fd(-1)
     _, _, writer = made.call_args.args
     (message,) = writer.write(DeadLetter(event(BODY), Reason.REFUSED, "C", "m", raw=b"x"))

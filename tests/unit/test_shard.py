@@ -10,12 +10,12 @@ import pytest
 from amazon_kclpy import dispatch
 
 from stream_router.aws_answers import Answer
-from stream_router.consumer.child.checkpoints import LeavingError
+from stream_router.consumer.child.checkpoints import IntendedExitError
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.daemon_lines import DaemonInput
-from stream_router.consumer.child.kcl_adapter import Process
-from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, ShardProcessor
-from stream_router.consumer.child.window import READY_MAX
+from stream_router.consumer.child.kcl_adapter import KclMainLoop
+from stream_router.consumer.child.shard import DAEMON_STOP_TIMEOUT_S, HAND_OFF_TIMEOUT_S, STOP_TIMEOUT_S, ShardProcessor
+from stream_router.consumer.child.window import MAX_READY_EVENTS
 from stream_router.consumer.target_check import TargetUnknown
 from stream_router.model import Entry
 from tests.child_life import MIB, START, Life
@@ -40,7 +40,7 @@ def sick(life: Life, *sequence_numbers: int) -> None:
 def leave_at(life: Life, seconds: float) -> float:
     """After so long of virtual time the supervisor says SIGTERM. The time now."""
     began = life.rig.world.now
-    life.at_wait = lambda: life.shard.request_leave() if life.rig.world.now >= began + seconds else None
+    life.at_wait = lambda: life.shard.request_stop() if life.rig.world.now >= began + seconds else None
     return began
 
 
@@ -59,7 +59,7 @@ def test_checkpoints_are_sent_only_in_callbacks_that_may_carry_one(tmp_path: Pat
     assert set(life.taken_in) == {"processRecords"}
 
 
-@pytest.mark.parametrize(("records", "body"), [(60, BIG), (2 * READY_MAX, b"{}")], ids=["bytes", "calls"])
+@pytest.mark.parametrize(("records", "body"), [(60, BIG), (2 * MAX_READY_EVENTS, b"{}")], ids=["bytes", "calls"])
 def test_the_checkpoint_goes_on_while_a_batch_waits_for_room(tmp_path: Path, records: int, body: bytes) -> None:
     """The wait is inside a callback that may carry it: what settles meanwhile is checkpointed."""
     life = Life(tmp_path, checkpoint_s=1.0, window_bytes=200_000)
@@ -75,10 +75,10 @@ def test_records_that_are_given_again_end_the_process(tmp_path: Path, again: int
     life = Life(tmp_path, checkpoint_s=1.0)
     life.process(100, 101, 102)
     life.settle()
-    with pytest.raises(LeavingError):
+    with pytest.raises(IntendedExitError):
         life.process(again, 103)
     assert life.delivered == [100, 101, 102]
-    assert life.guard._life.alive is False
+    assert life.guard._marker.alive is False
 
 
 def test_bytes_that_only_sick_entries_hold_let_a_small_batch_in_too(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_the_supervisor_sees_each_turn_inside_a_callback_and_none_outside(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("told_after_s", "within_s"), [(None, HAND_OFF_WITHIN_S), (0.0, LEAVE_WITHIN_S), (1.0, 1 + LEAVE_WITHIN_S)]
+    ("told_after_s", "within_s"), [(None, HAND_OFF_TIMEOUT_S), (0.0, STOP_TIMEOUT_S), (1.0, 1 + STOP_TIMEOUT_S)]
 )
 def test_a_hand_off_and_a_stop_are_answered_in_time(
     tmp_path: Path, told_after_s: float | None, within_s: float
@@ -140,13 +140,13 @@ def test_once_it_leaves_batches_are_answered_unread(tmp_path: Path, hand_off: bo
         life.errors = ["ThrottlingException"] * 3
         life.hear("shutdownRequested")
     else:
-        life.shard.request_leave()
+        life.shard.request_stop()
     assert life.taken == (["149"] if hand_off else [])
     life.process(150, 151)
     life.rest(1)  # within the time in which an end can still be proven
     life.process()
-    assert life.window.held_bytes == 0
-    with pytest.raises(LeavingError):
+    assert life.window.pending_bytes == 0
+    with pytest.raises(IntendedExitError):
         life.hear("shardEnded")
     assert None not in life.taken
     assert life.delivered == [*range(100, 150)]
@@ -190,14 +190,14 @@ def test_a_sigterm_that_comes_as_the_shard_is_taken_up_is_heard(tmp_path: Path) 
     life = Life(tmp_path)
 
     def make_shard(*_: str) -> ShardProcessor:
-        process.request_leave()
+        process.request_stop()
         return life.shard
 
     nothing = os.open(os.devnull, os.O_RDONLY)
-    process = Process(DaemonInput(nothing), io.BytesIO(), make_shard, lambda: None)
+    process = KclMainLoop(DaemonInput(nothing), io.BytesIO(), make_shard, lambda: None)
     told = {"action": "initialize", "shardId": "shard-1", "sequenceNumber": START, "subSequenceNumber": 0}
     process._perform_action(dispatch.message_decode(told))
-    assert life.shard.leave_by
+    assert life.shard.stop_by
     os.close(nothing)
 
 
@@ -208,7 +208,7 @@ def not_proven(life: Life) -> None:
     """The bus cannot be asked, and the child is told to leave."""
     life.process(100)
     life.proof.ask = lambda: TargetUnknown("ThrottlingException")
-    life.shard.request_leave()
+    life.shard.request_stop()
 
 
 def not_ended(life: Life) -> None:
@@ -222,7 +222,7 @@ def not_told(life: Life) -> None:
     """Kinesis does not answer, and the child is told to leave."""
     life.kinesis.will_answer(*[NO_ANSWER] * 100)
     life.process(100)
-    life.at_wait = life.shard.request_leave
+    life.at_wait = life.shard.request_stop
 
 
 @pytest.mark.parametrize("how", [not_proven, not_ended, not_told])
@@ -232,10 +232,10 @@ def test_a_shards_end_that_is_not_to_be_proven_is_left(tmp_path: Path, how: Call
         life = Life(tmp_path, checkpoint_s=1.0)
         how(life)
         began = life.rig.world.now
-        with pytest.raises(LeavingError):
+        with pytest.raises(IntendedExitError):
             life.hear("shardEnded")
         assert life.rig.world.now - began < 30
-        assert (life.telemetry.closed, life.guard._life.deaths) == (1, 0)
+        assert (life.telemetry.closed, life.guard._marker.deaths) == (1, 0)
         assert life.taken == []
         assert life.delivered == [100]
 
@@ -264,7 +264,7 @@ def a_minute_at_the_end(folder: Path, minute: int, *, down: bool = False) -> Lif
         sick(life, 100)
     life.process(100)
     leave_at(life, 60)
-    with contextlib.suppress(LeavingError):
+    with contextlib.suppress(IntendedExitError):
         life.hear("shardEnded")
     return life
 
@@ -285,24 +285,24 @@ def test_a_lease_that_is_lost_at_the_shards_end_is_no_death(tmp_path: Path, know
         life.hear("shardEnded")
         assert not life.errors
         assert None not in life.taken
-        assert (life.telemetry.closed, life.guard._life.deaths) == (1, 0)
+        assert (life.telemetry.closed, life.guard._marker.deaths) == (1, 0)
 
 
 def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_path: Path) -> None:
     """Somebody's `kill` names the child: for as long as it lived it would answer each batch unread, and look well."""
     life = Life(tmp_path)
-    life.shard.request_leave()
-    life.live(LEAVE_WITHIN_S + STAY_S - 1)
-    with pytest.raises(LeavingError):
+    life.shard.request_stop()
+    life.live(STOP_TIMEOUT_S + DAEMON_STOP_TIMEOUT_S - 1)
+    with pytest.raises(IntendedExitError):
         life.live(3)
     assert life.telemetry.closed == 1
-    assert CrashGuard(tmp_path, "shard-1", f"{START}:0")._life.deaths == 0
+    assert CrashGuard(tmp_path, "shard-1", f"{START}:0")._marker.deaths == 0
 
 
 def test_careful_mode_does_not_wait_for_a_sick_entry(tmp_path: Path) -> None:
     """One event at a time is started, not seen to its end. What no dead child had taken goes in full calls."""
     for _ in range(3):
-        CrashGuard(tmp_path, "shard-1", f"{START}:0").took_charge(150, 0)
+        CrashGuard(tmp_path, "shard-1", f"{START}:0").record_accepted_batch(150, 0)
     life = Life(tmp_path, checkpoint_s=1.0)
     sick(life, 140)
     began = life.rig.world.now
@@ -310,7 +310,7 @@ def test_careful_mode_does_not_wait_for_a_sick_entry(tmp_path: Path) -> None:
     life.process(*range(160, 191))
     assert life.rig.world.now - began < 5
     life.live(1)
-    assert life.guard.careful
+    assert life.guard.is_careful
     assert life.delivered == list(range(141, 191))
     good = [call for call in life.rig.bus.calls if call[0].event.record.sequence_number > 140]
     assert [len(call) for call in good] == [1] * 10 + [9, 10, 10, 10, 1]

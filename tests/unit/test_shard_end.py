@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from stream_router.aws_answers import Answer
-from stream_router.consumer.child.shard_end import OPEN_TIMES, UNKNOWN_TIMES, ShardEnd
+from stream_router.consumer.child.shard_end import MIN_UNKNOWN_ANSWERS, READS_OF_OPEN_SHARD, ShardEndCheck
 from tests.fakes import NO_ANSWER, World, ok, refused
 from tests.kpl import aggregated
 from tests.shard_ends import A_LEASE, ITERATOR, THE_END, Kinesis, read
@@ -16,14 +16,14 @@ DAMAGED = aggregated([("k", b"1"), ("k", b"2")], hash_keys=["no number", "5"])
 HALF_DAMAGED = aggregated([("k", b"1"), ("k", b"2")], hash_keys=["5", "no number"])
 
 
-def asked(*answers: Answer, start: str = "TRIM_HORIZON", last: str = "") -> tuple[ShardEnd, list[tuple[str, Any]]]:
+def asked(*answers: Answer, start: str = "TRIM_HORIZON", last: str = "") -> tuple[ShardEndCheck, list[tuple[str, Any]]]:
     """The end of a shard that was asked for until it was known, and what Kinesis was asked."""
     world = World()
     kinesis = Kinesis(world, *answers)
     end = kinesis.shard_end(start)
     until = world.now + 60
-    while not (end.proven or end.refuted) and world.now < until:
-        end.ask(last)
+    while not (end.is_confirmed or end.refutation) and world.now < until:
+        end.send_next_call(last)
         world.pump(0.25)
     return end, kinesis.asked
 
@@ -41,7 +41,7 @@ def asked(*answers: Answer, start: str = "TRIM_HORIZON", last: str = "") -> tupl
 def test_what_comes_after_the_last_record_is_asked_for(start: str, last: str, what: dict[str, str]) -> None:
     """By its number as the daemon wrote it; where no record came, after the checkpoint, or from the start."""
     end, calls = asked(start=start, last=last)
-    assert end.proven
+    assert end.is_confirmed
     assert calls == [
         ("GetShardIterator", {"StreamName": "stream", "ShardId": "shard-1"} | what),
         ("GetRecords", {"ShardIterator": "first", "Limit": 1}),
@@ -59,17 +59,17 @@ def test_what_comes_after_the_last_record_is_asked_for(start: str, last: str, wh
         [ok({}), ITERATOR, ok({}), ITERATOR, ok({"Records": []})],
         [ITERATOR, THE_END, NO_ANSWER, *[UNKNOWN] * 9, A_LEASE],
         [ITERATOR, TWO_CHILDREN, A_LEASE, A_LEASE],
-        [ITERATOR, read(behind_ms=5_000), *[read()] * (OPEN_TIMES - 1), read(behind_ms=1), THE_END],
-        [ITERATOR, *[read(0, DAMAGED)] * OPEN_TIMES * 2, THE_END],
-        [*[UNKNOWN] * UNKNOWN_TIMES, ok({"StreamDescriptionSummary": {}})],
+        [ITERATOR, read(behind_ms=5_000), *[read()] * (READS_OF_OPEN_SHARD - 1), read(behind_ms=1), THE_END],
+        [ITERATOR, *[read(0, DAMAGED)] * READS_OF_OPEN_SHARD * 2, THE_END],
+        [*[UNKNOWN] * MIN_UNKNOWN_ANSWERS, ok({"StreamDescriptionSummary": {}})],
     ],
     ids=["no answer", "denied", "throttled", "unknown", "none", "leases", "two", "slow", "damaged", "past retention"],
 )
 def test_the_end_is_asked_for_until_it_is_known(answers: list[Answer]) -> None:
     """Nothing but a read that ends proves it, or that Kinesis knows the stream and, time and again, not the shard."""
     end, calls = asked(*answers)
-    assert end.proven
-    assert not end.refuted
+    assert end.is_confirmed
+    assert not end.refutation
     assert len(calls) >= len(answers)
 
 
@@ -78,18 +78,18 @@ def test_the_end_is_asked_for_until_it_is_known(answers: list[Answer]) -> None:
     [
         ([ITERATOR, read(0, b"{}")], "a record that it had not passed on"),
         ([ITERATOR, read(9_000), read(9_000, DAMAGED), read(0, HALF_DAMAGED)], "a record that it had not passed on"),
-        ([ITERATOR, *[read()] * OPEN_TIMES], "a shard that is open"),
-        ([UNKNOWN, ITERATOR, *[read()] * OPEN_TIMES], "a shard that is open"),
+        ([ITERATOR, *[read()] * READS_OF_OPEN_SHARD], "a shard that is open"),
+        ([UNKNOWN, ITERATOR, *[read()] * READS_OF_OPEN_SHARD], "a shard that is open"),
         ([ITERATOR, THE_END, ok({})], "without leases for its children"),
         ([ITERATOR, TWO_CHILDREN, A_LEASE, ok({})], "without leases for its children"),
-        ([UNKNOWN] * (UNKNOWN_TIMES + 1), "the stream does not exist"),
+        ([UNKNOWN] * (MIN_UNKNOWN_ANSWERS + 1), "the stream does not exist"),
     ],
 )
 def test_an_end_that_is_none_is_refuted(answers: list[Answer], why: str) -> None:
     """The KCL ends a shard where Kinesis says once that it does not know it."""
     end, _ = asked(*answers)
-    assert why in end.refuted
-    assert not end.proven
+    assert why in end.refutation
+    assert not end.is_confirmed
 
 
 def test_a_refused_read_begins_anew() -> None:

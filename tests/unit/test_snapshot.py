@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.consumer.child.vitals import in_binary
+from stream_router.consumer.child.vitals import round_to_binary_fraction
 from stream_router.telemetry.histogram import RELATIVE_ERROR, SMALLEST_MS, Histogram
 from stream_router.telemetry.merged import SNAPSHOTS, Merger
 from stream_router.telemetry.metrics_catalogue import COUNTERS, STAGE_LATENCY, TIME
@@ -90,7 +90,7 @@ def test_no_sum_ever_falls_and_none_counts_twice(steps: list[tuple[str, int, int
             pid = 10 * number + at
             said[pid] = more
             alive.add(pid)
-            write_snapshots(state, snapshot(shard, pid, more, times_s={"holding": in_binary(more / 10)}))
+            write_snapshots(state, snapshot(shard, pid, more, times_s={"holding": round_to_binary_fraction(more / 10)}))
             if dies:
                 alive.clear()
             totals = merger.merge().totals

@@ -1,4 +1,4 @@
-"""Construction of one child: the daemon's lines come in, signed AWS calls go out, and the pipeline does no I/O."""
+"""Construction of one child: objects that read the daemon's lines, the pipeline, and senders of signed AWS calls."""
 
 import contextlib
 import functools
@@ -13,8 +13,8 @@ from pathlib import Path
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.ledger import ShardLedger
-from stream_router.consumer.child.shard import REST_S, ShardProcessor
-from stream_router.consumer.child.shard_end import ShardEnd
+from stream_router.consumer.child.shard import MAX_IDLE_WAIT_S, ShardProcessor
+from stream_router.consumer.child.shard_end import ShardEndCheck
 from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.vitals import ShardVitals
 from stream_router.consumer.child.window import Window
@@ -35,22 +35,21 @@ log = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """Largest answer of a call, in bytes: GetRecords with one record of 10 MiB (UpdateMaxRecordSize), as base64."""
 
-BEAT_EVERY_S = 1.0
-"""Seconds between two heartbeats of a child."""
-TRIM_EVERY_S = 60.0
+HEARTBEAT_INTERVAL_S = 1.0
+MEMORY_TRIM_INTERVAL_S = 60.0
 """Seconds after which unused memory is given back to the kernel."""
 
 
 class Child:
     """Parts of this process that exist before its shard is known. Raises SettingsError or CredentialsError.
 
-    `daemon_fd` is the file descriptor of the daemon's lines. Create it in the main thread, since only there may a
-    program set the descriptor by which a signal wakes it.
+    `daemon_fd` is the file descriptor of the daemon's lines. Create the object in the main thread: Python allows
+    `signal.set_wakeup_fd` only there.
     """
 
-    def __init__(self, settings: Consumer, targets: DestinationEndpoints, daemon_fd: int) -> None:
+    def __init__(self, settings: Consumer, endpoints: DestinationEndpoints, daemon_fd: int) -> None:
         self._settings = settings
-        self._calls = Destinations(settings, MAX_ANSWER_BYTES, targets)
+        self._destinations = Destinations(settings, MAX_ANSWER_BYTES, endpoints)
         self._transform = Transform(transform_config(settings), now_ms)
         if self._transform.policy:
             log.info("Masking is on: %s.", self._transform.masking, extra={"event": "masking"})
@@ -63,99 +62,112 @@ class Child:
         folder = settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))
         if not (folder / TARGET_PROOF).exists():  # no supervisor runs, so the child itself checks the target
             TargetChecker(folder, question(settings), lambda: ask_every_s(settings.checkpoint_s, 1)).start()
-        self._proof = KnownTarget(folder)
-        self._lives = folder / CRASH_MARKERS
+        self._target = KnownTarget(folder)
+        self._crash_markers = folder / CRASH_MARKERS
         self._daemon_fd = daemon_fd
-        self._woken, write = os.pipe()
-        # A signal must end a wait at once, and Python handles it only between two of its instructions.
-        os.set_blocking(write, False)
-        os.set_blocking(self._woken, False)
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        # A signal must end a wait at once. Python's handler runs only after the wait, but the byte that the interpreter
+        # writes to this pipe ends the wait.
+        self._signal_fd, write_fd = os.pipe()
+        os.set_blocking(write_fd, False)
+        os.set_blocking(self._signal_fd, False)
+        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
 
-    def idle(self) -> None:
-        """Wait a while for the daemon's first line."""
-        self._wait(REST_S, True)
+    def wait_idle(self) -> None:
+        """Wait for the daemon's first line, up to MAX_IDLE_WAIT_S."""
+        self._wait(MAX_IDLE_WAIT_S, True)
 
-    def _wait(self, seconds: float, daemon: bool) -> None:
-        """Handle calls, and wait at most `seconds`. A signal or, if `daemon`, a line of the daemon ends the wait."""
-        others = (self._woken, self._daemon_fd) if daemon else (self._woken,)
-        if self._woken in self._calls.pump(seconds, others):
-            os.read(self._woken, 4096)
+    def _wait(self, max_wait_s: float, wake_on_daemon_line: bool) -> None:
+        """Handle calls, and wait up to `max_wait_s`. A signal or, if requested, a line of the daemon ends the wait."""
+        wake_fds = (self._signal_fd, self._daemon_fd) if wake_on_daemon_line else (self._signal_fd,)
+        if self._signal_fd in self._destinations.pump(max_wait_s, wake_fds):
+            os.read(self._signal_fd, 4096)
 
-    def shard(self, shard_id: str, start: str) -> ShardProcessor:
+    def build_shard_processor(self, shard_id: str, start: str) -> ShardProcessor:
         """Return the processor of this shard. It begins after the checkpoint `start`, "number:subnumber"."""
         settings, clock = self._settings, time.monotonic
-        guard = CrashGuard(self._lives, shard_id, start)
+        guard = CrashGuard(self._crash_markers, shard_id, start)
         ledger = ShardLedger(shard_id, settings, self._transform)
-        ordered = settings.ordering == "conversation"
-        policy = self._transform.policy
-        masking = self._transform.masking if policy and policy.mask_dead_letters else ""
-        writer = LetterWriter(settings.stream, shard_id, now_ms, ordered=ordered, masking=masking)
-        deduplication_id_of = functools.partial(wire_format.deduplication_id, shard_id)
-        gives_up = settings.on_outage == "dead-letter"
-        rate = settings.max_shard_rate or 0.0
-        router = Router(
-            with_deadly_event(self._transform),
-            self._transform.dead_letter_raw,
-            self._calls.build_publisher(deduplication_id_of, rate, outage_gives_up=gives_up),
-            self._calls.build_dead_letter_queue(settings.sqs_dlq_url, writer),
-            self._calls.build_claim_check(),
-            ledger,
-        )
-        window = Window(router, self._proof, ledger.batch_closed, clock)
-        checkpoints = Checkpoints(self._proof, lambda: router.accepted_at, settings.checkpoint_s, clock)
-        vitals = ShardVitals(router, window, checkpoints, lambda: guard.careful, clock)
+        router = self._build_router(shard_id, ledger)
+        window = Window(router, self._target, ledger.append_audit_record, clock)
+        checkpoints = Checkpoints(self._target, lambda: router.accepted_at, settings.checkpoint_s, clock)
+        vitals = ShardVitals(router, window, checkpoints, lambda: guard.is_careful, clock)
         telemetry = ShardTelemetry(shard_id, ledger, vitals, settings.state_dir)
-        began = start.partition(":")[0]
-        end = ShardEnd(self._calls.start_read, settings.stream, settings.application, shard_id, began, clock)
+        start_number = start.partition(":")[0]
+        end_check = ShardEndCheck(
+            self._destinations.start_read, settings.stream, settings.application, shard_id, start_number, clock
+        )
         heartbeat = Heartbeat(settings.state_dir, clock)
         log.info(
             "shard taken up",
-            extra={"event": "shard-taken-up", "shard": shard_id, "from": start, "careful": guard.careful},
+            extra={"event": "shard-taken-up", "shard": shard_id, "from": start, "careful": guard.is_careful},
         )
         wait = self._wait
         return ShardProcessor(
-            router, ledger, vitals, telemetry, window, checkpoints, end, guard, wait, heartbeat, clock
+            router, ledger, vitals, telemetry, window, checkpoints, end_check, guard, wait, heartbeat, clock
+        )
+
+    def _build_router(self, shard_id: str, ledger: ShardLedger) -> Router:
+        """Return the pipeline of this shard, with its three destinations."""
+        settings, policy = self._settings, self._transform.policy
+        letter_masking = self._transform.masking if policy and policy.mask_dead_letters else ""
+        is_ordered = settings.ordering == "conversation"
+        letter_writer = LetterWriter(settings.stream, shard_id, now_ms, ordered=is_ordered, masking=letter_masking)
+        deduplication_id_of = functools.partial(wire_format.deduplication_id, shard_id)
+        return Router(
+            kill_on_armed_event(self._transform),
+            self._transform.dead_letter_raw,
+            self._destinations.build_publisher(
+                deduplication_id_of,
+                settings.max_shard_rate or 0.0,
+                outage_gives_up=settings.on_outage == "dead-letter",
+            ),
+            self._destinations.build_dead_letter_queue(settings.sqs_dlq_url, letter_writer),
+            self._destinations.build_claim_check(),
+            ledger,
         )
 
 
 class Heartbeat:
-    """Sign of life inside the daemon's callbacks: a file whose time shows the supervisor that the child makes progress.
+    """Sign of life inside the daemon's callbacks: a file whose modification time shows the supervisor progress.
 
-    The file, named by the process id, is touched once a second. Once a minute, memory that a busy moment has left
-    unused is given back. `clock` is monotonic.
+    The file is named by the process id. A call touches it if HEARTBEAT_INTERVAL_S has passed. Once a minute, a call
+    also gives memory back that a busy moment has left unused. `clock` is monotonic.
     """
 
     def __init__(self, state_dir: Path | None, clock: Callable[[], float]) -> None:
         self._file = state_dir / HEARTBEATS / str(os.getpid()) if state_dir else None
         self._clock = clock
-        self._beat_at, self._trimmed_at = -BEAT_EVERY_S, clock()
+        self._touched_at, self._trimmed_at = -HEARTBEAT_INTERVAL_S, clock()
 
     def __call__(self) -> None:
+        """Touch the file if that is due."""
         now = self._clock()
-        if now - self._beat_at < BEAT_EVERY_S:
+        if now - self._touched_at < HEARTBEAT_INTERVAL_S:
             return
-        self._beat_at = now
-        with contextlib.suppress(OSError):  # safe: without a file the supervisor ends no child
+        self._touched_at = now
+        with contextlib.suppress(OSError):  # on a full disk; the supervisor ends no child that has no file
             if self._file:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 self._file.touch()
-        if now - self._trimmed_at > TRIM_EVERY_S:
+        if now - self._trimmed_at > MEMORY_TRIM_INTERVAL_S:
             self._trimmed_at = now
             give_back_now()
 
 
-def with_deadly_event(
+def kill_on_armed_event(
     transform: Callable[[Event | DeadLetter], Transformed],
 ) -> Callable[[Event | DeadLetter], Transformed]:
-    """Return `transform`. If `event=segfault:TEXT` is armed, an event whose line contains TEXT kills the process."""
-    text = deadly_text()
-    if not text:
+    """Return `transform`. If the failpoint `event=segfault:TEXT` is armed, an event with this text kills the process.
+
+    Tests use the failpoint to make an event that crashes its child.
+    """
+    deadly = deadly_text()
+    if not deadly:
         return transform
 
-    def deadly(opened: Event | DeadLetter) -> Transformed:
-        if isinstance(opened, Event) and text in opened.raw:
+    def transform_or_kill(opened: Event | DeadLetter) -> Transformed:
+        if isinstance(opened, Event) and deadly in opened.raw:
             os.kill(os.getpid(), signal.SIGSEGV)
         return transform(opened)
 
-    return deadly
+    return transform_or_kill

@@ -13,165 +13,170 @@ from stream_router.process import failpoint
 
 log = logging.getLogger(__name__)
 
-SHARD_END_WITHIN_S = 10.0
+SHARD_END_TIMEOUT_S = 10.0
 """Seconds for which the checkpoint of a shard's end is retried."""
 
-EARLY_S = 2.5
-"""Seconds by which a checkpoint may be early if a new target check has succeeded, so that the two keep step.
+MAX_EARLY_S = 2.5
+"""Maximum number of seconds by which a checkpoint may be early, so that it follows a new target check at once.
 
-Otherwise a checkpoint could rest on a check that is an interval old, and a crash would bring back twice as many events.
+Otherwise a checkpoint could use a check that is an interval old, and a crash would bring back twice as many events.
 """
 
-LOOK_EVERY_S = 0.25
-"""Interval at which a checkpoint that waits for a target check is tried again."""
+TARGET_CHECK_POLL_INTERVAL_S = 0.25
+"""Seconds until the next attempt if a checkpoint has to wait for a target check."""
 
 
-class LeavingError(SystemExit):
-    """The process ends on purpose. Records above the checkpoint are read again."""
+class IntendedExitError(SystemExit):
+    """The process ends on purpose, without having crashed. The next child reads the records above the checkpoint."""
 
 
-class LeaseGoneError(Exception):
+class LeaseLostError(Exception):
     """A checkpoint was refused because another worker holds the lease."""
 
 
 class Checkpoints:
-    """Watermark of one shard, and the checkpoints that follow it every `every_s` seconds.
+    """Watermark of one shard, and the checkpoints that follow it every `interval_s` seconds.
 
-    `taken` is the latest checkpoint, None until there is one. `accepted_at` returns the time at which the bus last
-    accepted an entry: records that were settled by dead letters alone wait for no target check. Times are monotonic
-    seconds.
+    `accepted_at` returns the time at which the bus last accepted an entry. Records whose events all became dead letters
+    need no target check. Times are monotonic seconds.
     """
 
     def __init__(
         self,
-        proof: KnownTarget,
+        target: KnownTarget,
         accepted_at: Callable[[], float],
-        every_s: float,
+        interval_s: float,
         clock: Callable[[], float],
     ) -> None:
-        self._proof = proof
+        self._target = target
         self._accepted_at = accepted_at
-        self._every_s = every_s
+        self._interval_s = interval_s
         self._clock = clock
         self._watermark = Watermark()
-        self.taken: RecordPosition | None = None
-        self.taken_at = clock()
-        """Time of that checkpoint; until there is one, time at which this child took over the shard."""
-        self._due = clock() + every_s
-        self._proof_s = -math.inf
+        self.last_checkpoint: RecordPosition | None = None
+        """The latest checkpoint of this child; None until there is one."""
+        self.last_checkpoint_at = clock()
+        """Time of that checkpoint; until there is one, the time at which this child took over the shard."""
+        self._next_at = clock() + interval_s
+        self._last_used_check_s = -math.inf
+        """Start of the target check that the last checkpoint used."""
         self._digits = 0
-        self._given: int | None = None
+        self._last_received: int | None = None
 
-    def expect(self, records: Sequence[Record], digits: int) -> None:
-        """Add the records that come next. The daemon writes sequence numbers with at least `digits` digits.
+    def add_records(self, records: Sequence[Record], digits: int) -> None:
+        """Add the records that come next in the shard. The daemon writes their sequence numbers with `digits` digits.
 
-        Checkpoints use the same form, since an emulator pads the numbers with zeros and compares them as text.
+        Checkpoints are written in the same form, since an emulator pads the numbers with zeros and compares them as
+        text.
         """
         self._digits = digits
-        self._watermark.expect(records)
-        self._given = records[-1].sequence_number
+        self._watermark.add_records(records)
+        self._last_received = records[-1].sequence_number
 
-    def follow_target_check(self) -> str:
+    def refresh_target_check(self) -> str:
         """Read the latest result of the target check, and return `target_problem`."""
-        self._proof.look()
+        self._target.look()
         return self.target_problem
 
     @property
     def target_problem(self) -> str:
         """Reason for which nothing may be published, by the result that was read last; "" if publishing is allowed."""
-        return self._proof.problem
+        return self._target.problem
 
     @property
-    def is_disproven(self) -> bool:
-        """Whether bus or rule were broken, so that events sent since the last successful check must be resent."""
-        return self._proof.is_broken
+    def must_resend(self) -> bool:
+        """Whether bus or rule were broken, so that events sent since the last successful check must be sent again."""
+        return self._target.is_broken
 
-    def want_proof(self) -> None:
-        """Ask for a target check that covers the entry accepted last."""
-        self._proof.want(self._accepted_at())
+    def request_target_check(self) -> None:
+        """Request a target check from the supervisor, unless one covers the entry that the bus accepted last."""
+        self._target.want(self._accepted_at())
 
     @property
-    def settled(self) -> bool:
+    def is_settled(self) -> bool:
         """Whether every record received so far is settled."""
         self._watermark.advance(self._accepted_at())
-        return self._watermark.settled
+        return self._watermark.is_settled
 
-    def oldest_ms(self) -> tuple[int, int] | None:
-        """Return what `Watermark.oldest_ms` returns."""
+    def oldest_unsettled_ms(self) -> tuple[int, int] | None:
+        """Return what `Watermark.oldest_unsettled_ms` returns, after advancing the watermark."""
         self._watermark.advance(self._accepted_at())
-        return self._watermark.oldest_ms()
+        return self._watermark.oldest_unsettled_ms()
 
-    def proven(self) -> bool:
-        """Return whether a target check has succeeded since the last settled event was accepted."""
+    def is_covered_by_target_check(self) -> bool:
+        """Return whether a target check has succeeded since the bus accepted the last settled event."""
         self._watermark.advance(self._accepted_at())
-        self._watermark.proven(self._proof.proven_s)
-        return not self._watermark.unproven
+        self._watermark.release_checked(self._target.proven_s)
+        return not self._watermark.has_unchecked_positions
 
     @property
-    def last_given(self) -> str:
+    def last_received(self) -> str:
         """Sequence number of the last record received, as the daemon writes it; "" if none was received."""
-        return "" if self._given is None else self._written(self._given)
+        return "" if self._last_received is None else self._format_sequence_number(self._last_received)
 
-    def take_if_due(self, checkpointer: Checkpointer) -> bool:
+    def take_checkpoint_if_due(self, checkpointer: Checkpointer) -> bool:
         """Advance the watermark, and take a checkpoint if one is due. Return False if it must be retried."""
         now = self._clock()
         self._watermark.advance(self._accepted_at())
-        if now < self._due and not self._comes_with_a_proof(now):
+        if now < self._next_at and not self._may_be_early(now):
             return True
-        return self.take(checkpointer)
+        return self.take_checkpoint(checkpointer)
 
-    def _comes_with_a_proof(self, now: float) -> bool:
-        """Return whether a checkpoint is nearly due, and a target check succeeded since the last checkpoint."""
-        return now >= self._due - min(EARLY_S, self._every_s / 2) and self._proof.proven_s > self._proof_s
+    def _may_be_early(self, now: float) -> bool:
+        """Return whether a checkpoint is nearly due, and a target check has succeeded since the last checkpoint."""
+        is_nearly_due = now >= self._next_at - min(MAX_EARLY_S, self._interval_s / 2)
+        return is_nearly_due and self._target.proven_s > self._last_used_check_s
 
-    def take(self, checkpointer: Checkpointer) -> bool:
-        """Checkpoint the settled and checked prefix if it has moved. Return False if it must be retried.
+    def take_checkpoint(self, checkpointer: Checkpointer) -> bool:
+        """Take a checkpoint at the watermark if that has moved. Return False if the checkpoint must be retried.
 
-        Raises LeaseGoneError if the lease is lost, CheckpointError if the KCL refuses the position.
+        Raises LeaseLostError if the lease is lost, CheckpointError if the KCL refuses the position.
         """
         now = self._clock()
-        self._due = now + self._every_s
-        self._proof_s = self._proof.proven_s
-        position = self._watermark.proven(self._proof_s)
-        if position is None or position == self.taken:
-            if self._watermark.unproven:
-                self._due = now + LOOK_EVERY_S
+        self._next_at = now + self._interval_s
+        self._last_used_check_s = self._target.proven_s
+        position = self._watermark.release_checked(self._last_used_check_s)
+        if position is None or position == self.last_checkpoint:
+            if self._watermark.has_unchecked_positions:
+                self._next_at = now + TARGET_CHECK_POLL_INTERVAL_S
             return True
-        if self.taken and position < self.taken:
+        if self.last_checkpoint and position < self.last_checkpoint:
             raise AssertionError("the watermark moved backwards")
         failpoint("after_settle_before_checkpoint")
-        if _refusal(checkpointer, self._written(position.sequence_number), position.sub_sequence_number):
+        sequence_number = self._format_sequence_number(position.sequence_number)
+        if _send_checkpoint(checkpointer, sequence_number, position.sub_sequence_number):
             return False
-        self.taken, self.taken_at = position, self._clock()
+        self.last_checkpoint, self.last_checkpoint_at = position, self._clock()
         return True
 
-    def _written(self, sequence_number: int) -> str:
+    def _format_sequence_number(self, sequence_number: int) -> str:
         """Return the number in the form that the daemon uses."""
         return str(sequence_number).zfill(self._digits)
 
-    def take_shard_end(self, checkpointer: Checkpointer, wait: Callable[[], None]) -> None:
-        """Checkpoint the end of the shard. Retry for SHARD_END_WITHIN_S, since a shard without it is never finished.
+    def take_shard_end_checkpoint(self, checkpointer: Checkpointer, wait: Callable[[], None]) -> None:
+        """Checkpoint the end of the shard, and call `wait` before each retry.
 
-        Raises as `take` does.
+        After SHARD_END_TIMEOUT_S the last error is raised: the KCL would take a shard without this checkpoint for
+        unfinished. Raises the errors of `take_checkpoint` as well.
         """
-        until = self._clock() + SHARD_END_WITHIN_S
-        while error := _refusal(checkpointer):
-            if self._clock() > until:
+        deadline = self._clock() + SHARD_END_TIMEOUT_S
+        while error := _send_checkpoint(checkpointer):
+            if self._clock() > deadline:
                 raise error
             wait()
 
 
-def _refusal(checkpointer: Checkpointer, *position: str | int) -> CheckpointError | None:
-    """Send a checkpoint. Return the error after which it should be retried, None if it was taken.
+def _send_checkpoint(checkpointer: Checkpointer, *position: str | int) -> CheckpointError | None:
+    """Send a checkpoint, at the end of the shard if `position` is empty. Return an error after which it may be retried.
 
-    The KCL's names for such errors (docs/facts.md, "KCL") stand for throttling and for failures of DynamoDB. Raises as
-    `take` does.
+    These errors are the KCL's names for throttling and for failures of DynamoDB (docs/facts.md, "KCL"). Raises
+    LeaseLostError if the lease is lost, and any other error as it is.
     """
     try:
         checkpointer.checkpoint(*position)
     except CheckpointError as error:
         if error.value == "ShutdownException":
-            raise LeaseGoneError from None
+            raise LeaseLostError from None
         if error.value not in ("ThrottlingException", "KinesisClientLibDependencyException"):
             raise
         log.warning(

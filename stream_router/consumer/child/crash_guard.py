@@ -1,20 +1,20 @@
 """Crash isolation: an event that kills its process is found by a marker on disk, and alone becomes a dead letter.
 
-A child that dies ends the JVM and so every shard of the host, and its records are read again. A shard whose child died
-CAREFUL_AFTER times at one checkpoint becomes *careful*: it opens, transforms and starts its next events one at a time,
-and writes each to disk while it is in work.
+If a child dies, the daemon ends with all other children of the host, and their records are read again. A shard whose
+child died CAREFUL_DEATH_COUNT times at one checkpoint becomes *careful*: the child opens, transforms and starts events
+one at a time, and writes the event in work to the marker first. The next child applies this table:
 
 | the child died | at the same checkpoint | then |
 |---|---|---|
-| with nothing in work | yes | one more death; from CAREFUL_AFTER on the shard is careful |
+| with nothing in work | yes | one more death is counted; at CAREFUL_DEATH_COUNT the shard becomes careful |
 | with nothing in work | no | the deaths are counted from 0 again |
 | with an event in work | either | the event is the suspect; one death alone may have had an outside cause |
 | with the suspect in work again | either | the event is a culprit |
 | with a resubmitted culprit in work | either | the event is a culprit at once |
-| on purpose, or with its JVM | either | that is no death |
+| on purpose, or with its JVM | either | this is not a death |
 
-A culprit becomes a dead letter (`crashed`). A checkpoint forgets the culprits before it, and the deaths once it has
-passed the newest record that any dead child had accepted (`Life.next`, `CrashGuard.progressed`).
+A culprit becomes a dead letter (`crashed`). A checkpoint beyond a culprit removes it from the marker. Care ends at a
+checkpoint beyond the newest record that any dead child had accepted.
 """
 
 import contextlib
@@ -34,62 +34,67 @@ from stream_router.process import Rewritten, now_ms
 
 log = logging.getLogger(__name__)
 
-CAREFUL_AFTER = 3
+CAREFUL_DEATH_COUNT = 3
 """Number of deaths at one checkpoint after which events are handled one at a time."""
-WHOLE_RECORD = -1
-"""Line number in a marker that is set while a record is opened, before its events are known."""
+
+WHOLE_RECORD_LINE = -1
+"""Line number in a marker while a record is opened, before its events are known."""
 
 _TAIL_BYTES = 512
-"""Bytes at an envelope's end that hold the fields behind its body, such as `resubmitted`."""
+"""Number of bytes at an envelope's end that contain the fields behind its body, such as `resubmitted`."""
 
 
-class Life(BaseModel):
-    """One child's life, as the shard's file has it: its first checkpoint, the deaths there, the event in work.
-
-    `once` is true if one death makes the event in work a culprit. `suspect` was in work at the latest death. `taken` is
-    the newest record that a child accepted, `careful_until` the newest one of the children that died. `alone_ms` is the
-    time at which only sick events were left at the shard's end (epoch ms; 0: not yet).
-    """
+class CrashMarker(BaseModel):
+    """Contents of a shard's marker file: state of the present child, and what the children before it left."""
 
     checkpoint: str
+    """The child's latest checkpoint, "number:subnumber"; at first the one at which it began."""
     deaths: int = 0
+    """Number of deaths at this checkpoint with nothing in work."""
     alive: bool = True
+    """Whether the child runs. If the next child finds true here, this child died."""
     at_work: EventPlace | None = None
+    """The event in work."""
     once: bool = False
+    """Whether a single death makes the event in work a culprit, since it was resubmitted after a crash."""
     suspect: EventPlace | None = None
+    """The event that was in work at the latest death."""
     culprits: list[EventPlace] = []
     taken: tuple[int, int] = (0, 0)
+    """Position of the newest record that this child or one before it accepted from the daemon."""
     careful_until: tuple[int, int] = (0, 0)
+    """Position of the newest record that a child had accepted that died."""
     alone_ms: float = 0.0
+    """Time from which on only sick events were left at the shard's end (epoch ms); 0.0 if that has not happened."""
 
-    def next(self, checkpoint: str) -> "Life":
-        """Return the `Life` with which the next child begins at `checkpoint`. The module's table has the rules."""
-        life = Life(
+    def for_next_child(self, checkpoint: str) -> "CrashMarker":
+        """Return the marker of the next child, which begins at `checkpoint`, by the table in the module's docstring."""
+        marker = CrashMarker(
             checkpoint=checkpoint,
             culprits=self.culprits,
             taken=self.taken,
             careful_until=self.careful_until,
             alone_ms=self.alone_ms,
         )
-        if not self.alive:
-            life.deaths = self.deaths if self.checkpoint == checkpoint else 0
-            return life
-        life.careful_until = max(self.careful_until, self.taken)
-        life.suspect = self.at_work or self.suspect  # a death with nothing in work incriminates no event
+        if not self.alive:  # the child ended on purpose, so no event is accused
+            marker.deaths = self.deaths if self.checkpoint == checkpoint else 0
+            return marker
+        marker.careful_until = max(self.careful_until, self.taken)
+        marker.suspect = self.at_work or self.suspect  # a death with nothing in work clears no suspect
         if self.at_work:
-            life.deaths = self.deaths
+            marker.deaths = self.deaths
             if self.once or self.at_work == self.suspect:
-                life.culprits.append(self.at_work)
+                marker.culprits.append(self.at_work)
         elif self.checkpoint == checkpoint:
-            life.deaths = self.deaths + 1
-        return life
+            marker.deaths = self.deaths + 1
+        return marker
 
 
 class CrashGuard:
-    """The life of one shard's child, kept on disk in `folder`. Created when the child takes the shard at `checkpoint`.
+    """Owner of one shard's marker file in `folder`. Create it when the child takes over the shard at `checkpoint`.
 
-    A disk that cannot be written is logged once a minute; only a careful shard needs it. `clock` is monotonic, `now`
-    the wall clock (epoch ms).
+    A failed write is logged once a minute, and ends the child only if the shard is careful. `clock` is monotonic,
+    `wall_clock_ms` returns epoch milliseconds.
     """
 
     def __init__(
@@ -98,135 +103,155 @@ class CrashGuard:
         shard_id: str,
         checkpoint: str,
         clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = now_ms,
+        wall_clock_ms: Callable[[], float] = now_ms,
     ) -> None:
         path = folder / f"{shard_id}.json"
         self._file = Rewritten(path)
-        self._to_be_logged = LogLimiter(clock)
-        self._now = now
-        self._waits: EventPlace | None = None
+        self._warning_is_due = LogLimiter(clock)
+        self._wall_clock_ms = wall_clock_ms
+        self._suspended: EventPlace | None = None
+        """The event in work while its destination is down. The marker does not name it for that time."""
         try:
-            self._life = Life.model_validate_json(path.read_bytes()).next(checkpoint)
-        except (OSError, ValidationError):  # missing, cut off by a power failure, or another version's
-            self._life = Life(checkpoint=checkpoint)
+            self._marker = CrashMarker.model_validate_json(path.read_bytes()).for_next_child(checkpoint)
+        except (OSError, ValidationError):  # missing, cut off by a power failure, or of another version
+            self._marker = CrashMarker(checkpoint=checkpoint)
         self._save()
 
     @property
-    def careful(self) -> bool:
-        """Whether some records may have to be handled one event at a time."""
-        return self._life.deaths >= CAREFUL_AFTER
+    def is_careful(self) -> bool:
+        """Whether the shard is careful: records up to `careful_until` are handled one event at a time."""
+        return self._marker.deaths >= CAREFUL_DEATH_COUNT
 
     def route(
-        self, records: Sequence[Record], router: Router, start: Callable[[], None], keep_up: Callable[[], None]
+        self,
+        records: Sequence[Record],
+        router: Router,
+        wait_until_started: Callable[[], None],
+        keep_up: Callable[[], None],
     ) -> None:
-        """Route `records` in their order: one event at a time if care is needed, otherwise by `router`, with `keep_up`.
+        """Route `records` in their order: one event at a time if care is needed, otherwise by `Router.route`.
 
-        `start` returns once every routed event is in flight. Nothing here waits for an answer, so a sick event does not
-        stop the shard. Raises OSError if the event in work cannot be written to disk.
+        `wait_until_started` returns once every routed event is in flight. It does not wait for answers, so a sick event
+        does not stop the shard. `keep_up` is passed to `Router.route`. Raises OSError if the marker of the event in
+        work cannot be written.
         """
-        others: list[Record] = []
+        without_care: list[Record] = []
         for record in records:
-            once = _came_back_after_a_crash(record)
-            if not once and not (self.careful and _position(record) <= self._life.careful_until):
-                others.append(record)
+            crashed_before = _is_resubmitted_after_crash(record)
+            needs_care = crashed_before or (self.is_careful and _position(record) <= self._marker.careful_until)
+            if not needs_care:
+                without_care.append(record)
                 continue
-            if others:
-                router.route(others, keep_up)
-                others = []
-            self._one_at_a_time(record, router, start, once=once)
-            self._set(None)
-        router.route(others, keep_up)
+            if without_care:
+                router.route(without_care, keep_up)
+                without_care = []
+            self._route_one_at_a_time(record, router, wait_until_started, once=crashed_before)
+            self._save_event_in_work(None)
+        router.route(without_care, keep_up)
 
-    def _one_at_a_time(self, record: Record, router: Router, start: Callable[[], None], *, once: bool) -> None:
-        # The marker is also set before a dead letter is made, or a death in that would incriminate the record before.
-        self._begin(record, WHOLE_RECORD, once=once)
-        if self._is_culprit(record, WHOLE_RECORD):
-            for letters in _unread(record):
+    def _route_one_at_a_time(
+        self, record: Record, router: Router, wait_until_started: Callable[[], None], *, once: bool
+    ) -> None:
+        """Route one record's events. The marker names each event until it is in flight, also while it is dead-lettered.
+
+        Otherwise a death while a culprit's dead letter is made would make the event before it the suspect.
+        """
+        self._mark_in_work(record, WHOLE_RECORD_LINE, once=once)
+        if self._is_culprit(record, WHOLE_RECORD_LINE):
+            for letters in _make_letters_of_lines(record):
                 router.bury(letters)
-                start()
+                wait_until_started()
             return
         for opened in envelope.open_record(record):
             event = opened.event if isinstance(opened, DeadLetter) else opened
-            self._begin(record, event.line, once=once)
+            self._mark_in_work(record, event.line, once=once)
             if self._is_culprit(record, event.line):
-                router.bury([_crashed(event)])
+                router.bury([_make_crashed_letter(event)])
             else:
                 router.route_opened([opened])
-            start()
+            wait_until_started()
 
     def _is_culprit(self, record: Record, line: int) -> bool:
-        return EventPlace(*_position(record), line) in self._life.culprits
+        return EventPlace(*_position(record), line) in self._marker.culprits
 
-    def _begin(self, record: Record, line: int, *, once: bool) -> None:
-        """Write the event in work to disk. The file must outlive the process, not the host, so it is not synced."""
-        self._life.at_work, self._life.once, self._waits = EventPlace(*_position(record), line), once, None
+    def _mark_in_work(self, record: Record, line: int, *, once: bool) -> None:
+        """Write the event in work to the marker. Raise OSError if that fails.
+
+        The file must outlive the process but not the host, so it is not synced to the disk.
+        """
+        self._marker.at_work, self._marker.once = EventPlace(*_position(record), line), once
+        self._suspended = None
         try:
-            self._file.write(self._life.model_dump_json())
+            self._file.write(self._marker.model_dump_json())
         except OSError as error:
             log.error(  # noqa: TRY400 - one line
                 "The crash marker cannot be written: %s. This shard needs it, so the child ends. Free some space.",
                 error.strerror,
                 extra={"event": "careful-without-marker"},
             )
-            # This death must not incriminate the event before. A full disk still allows a file to be deleted.
+            # The old marker names the event before, which would be accused of this death. So the marker is deleted,
+            # which succeeds even on a full disk.
             with contextlib.suppress(OSError):
                 self._file.remove()
             raise
 
-    def holds(self) -> None:
-        """Record that the event in work waits for a destination that is down: a death now has another cause."""
-        if self._life.at_work:
-            self._waits = self._life.at_work
-            self._set(None)
+    def suspend_marker(self) -> None:
+        """Clear the marker while the event in work waits for a destination that is down.
 
-    def goes_on(self) -> None:
-        """Record that work on the event continues after a hold."""
-        if self._waits:
-            self._set(self._waits)
-            self._waits = None
-
-    def _set(self, at_work: EventPlace | None) -> None:
-        self._life.at_work = at_work
-        self._save()
-
-    def took_charge(self, sequence_number: int, sub_sequence_number: int) -> None:
-        """Record that the child accepted a batch that ends with this record."""
-        self._life.taken = (sequence_number, sub_sequence_number)
-        self._save()
-
-    def progressed(self, sequence_number: int, sub_sequence_number: int) -> None:
-        """Record a checkpoint. It forgets the culprits before it.
-
-        Care ends when the checkpoint has passed the newest record that any dead child had accepted.
+        An outage may last for hours. A death in that time has another cause than the event.
         """
-        life, reached = self._life, (sequence_number, sub_sequence_number)
-        life.checkpoint = f"{sequence_number}:{sub_sequence_number}"
-        life.culprits = [place for place in life.culprits if place[:2] > reached]
-        if not self.careful or reached >= life.careful_until:
-            life.deaths = 0
+        if self._marker.at_work:
+            self._suspended = self._marker.at_work
+            self._save_event_in_work(None)
+
+    def resume_marker(self) -> None:
+        """Restore the marker that `suspend_marker` has cleared, if any: work on the event continues."""
+        if self._suspended:
+            self._save_event_in_work(self._suspended)
+            self._suspended = None
+
+    def _save_event_in_work(self, event: EventPlace | None) -> None:
+        self._marker.at_work = event
+        self._save()
+
+    def record_accepted_batch(self, sequence_number: int, sub_sequence_number: int) -> None:
+        """Record that the child accepted a batch that ends with this record."""
+        self._marker.taken = (sequence_number, sub_sequence_number)
+        self._save()
+
+    def record_checkpoint(self, sequence_number: int, sub_sequence_number: int) -> None:
+        """Record a checkpoint: forget the culprits up to it, and end care if it has reached `careful_until`."""
+        marker, reached = self._marker, (sequence_number, sub_sequence_number)
+        marker.checkpoint = f"{sequence_number}:{sub_sequence_number}"
+        marker.culprits = [place for place in marker.culprits if place[:2] > reached]
+        if not self.is_careful or reached >= marker.careful_until:
+            marker.deaths = 0
         self._save()
 
     @property
-    def alone_s(self) -> float:
+    def seconds_with_only_sick(self) -> float:
         """Seconds since a child on this host first had only sick events left at the shard's end; 0.0 if none had."""
-        return max(0.0, self._now() - self._life.alone_ms) / 1000 if self._life.alone_ms else 0.0
+        if not self._marker.alone_ms:
+            return 0.0
+        return max(0.0, self._wall_clock_ms() - self._marker.alone_ms) / 1000
 
-    def alone_at_the_end(self) -> None:
+    def record_only_sick_left(self) -> None:
         """Record that only sick events are left at the shard's end. The next child counts from the same time on."""
-        if not self._life.alone_ms:
-            self._life.alone_ms = self._now()
+        if not self._marker.alone_ms:
+            self._marker.alone_ms = self._wall_clock_ms()
             self._save()
 
-    def ended_well(self) -> None:
-        """Record that the child ends on purpose, or because its JVM did: this end is no death."""
-        self._life.alive = False
-        self._set(None)
+    def record_clean_exit(self) -> None:
+        """Record that the child ends on purpose, or because its JVM did. Its end does not count as a death."""
+        self._marker.alive = False
+        self._save_event_in_work(None)
 
     def _save(self) -> None:
+        """Write the marker. Only log a failure, since most shards never need the marker."""
         try:
-            self._file.write(self._life.model_dump_json())
+            self._file.write(self._marker.model_dump_json())
         except OSError as error:
-            if self._to_be_logged():
+            if self._warning_is_due():
                 log.warning(
                     "The shard's crash marker was not written: %s. An event that kills its process may not be found. "
                     "Check the disk of the state folder.",
@@ -239,22 +264,25 @@ def _position(record: Record) -> tuple[int, int]:
     return record.sequence_number, record.sub_sequence_number
 
 
-def _came_back_after_a_crash(record: Record) -> bool:
+def _is_resubmitted_after_crash(record: Record) -> bool:
     """Return whether an operator resubmitted an event that had killed a process. The event itself is not parsed.
 
-    Such an event has a record of its own, so the mark is at the record's end.
+    A resubmitted event has a record of its own, so the mark is at the record's end.
     """
     return b"crashed" in record.data[-_TAIL_BYTES:] and envelope.holds_crashed(record.data)
 
 
-def _unread(record: Record) -> Iterator[list[DeadLetter]]:
-    """Yield dead letters for the unparsed lines of a record whose opening kills the process, a slice at a time."""
+def _make_letters_of_lines(record: Record) -> Iterator[list[DeadLetter]]:
+    """Yield dead letters for all lines of a record whose opening kills the process. The lines are not parsed.
+
+    The letters come in lists of at most SLICE_EVENTS, since the letters of a large record would need too much memory.
+    """
     lines = [line for line in record.data.split(b"\n") if line and not line.isspace()] or [record.data]
     record.expect(len(lines))
-    for at in range(0, len(lines), SLICE_EVENTS):
-        numbered = enumerate(lines[at : at + SLICE_EVENTS], at)
-        yield [_crashed(envelope.unread(record, number, line)) for number, line in numbered]
+    for start in range(0, len(lines), SLICE_EVENTS):
+        numbered_lines = enumerate(lines[start : start + SLICE_EVENTS], start)
+        yield [_make_crashed_letter(envelope.unread(record, number, line)) for number, line in numbered_lines]
 
 
-def _crashed(event: Event) -> DeadLetter:
+def _make_crashed_letter(event: Event) -> DeadLetter:
     return DeadLetter(event, Reason.CRASHED, "ProcessKilled", "the process died each time it handled this event")

@@ -1,7 +1,7 @@
-"""The alarm for wrong data: in one minute more events of a shard became dead letters than were accepted.
+"""The alarm for wrong data: within one minute, more events of a shard became dead letters than were accepted.
 
-Wrong data never holds a shard, since correct events would wait behind it. An alarm reports it instead, since a person
-must correct the sender or a setting.
+Wrong data never holds a shard, since correct events would wait behind it. An alarm reports it instead: a person must
+correct the sender or a setting.
 """
 
 import logging
@@ -17,27 +17,33 @@ from stream_router.telemetry.shard_state import many_in_words
 
 log = logging.getLogger(__name__)
 
-MINUTE_S = 60.0
-"""Seconds that are judged. The alarm stays for as long after its condition was last true, so as not to flicker."""
+ALARM_PERIOD_S = 60.0
+"""Seconds whose counts are compared. The alarm stays for as long after its condition was last true, against flicker."""
 
-SLOT_S = 5.0
-"""Length of a slot of counts, in seconds. A slot is dropped once all of it is older than MINUTE_S."""
+SLOT_LENGTH_S = 5.0
+"""Seconds that one slot of counts covers. A slot is dropped once all of it is older than ALARM_PERIOD_S."""
 
-LEAST_LETTERS = 20
-"""Number of dead letters in a minute below which there is no alarm: fewer are no evidence of a wrong setting."""
+MIN_LETTERS = 20
+"""Number of dead letters in a period below which there is no alarm: fewer are no evidence of a wrong setting."""
 
-KINDS_MAX = 100
-"""Maximum number of groups in a slot. Senders choose the event types, so their number must be bounded."""
+MAX_GROUPS = 100
+"""Number of groups in a slot from which on new event types are counted together.
 
-CURES = (
+Senders choose the event types, so the number of groups must be bounded.
+"""
+
+ADVICE = (
     "If the sender is wrong, nothing has to be done. If a setting is wrong (mapping, masking, event types), correct"
     " it and restart consume; then run `stream-router replay --since TIME`, while the stream keeps the events, or"
     " `stream-router dlq redrive`"
 )
-"""Advice in the alarm's log line."""
+"""Last part of the alarm's log line."""
 
 OTHERS = "(others)"
-NO_NAME = "(not shown: no name)"
+"""Text instead of the sources or event types that are counted together."""
+
+NOT_A_NAME = "(not shown: no name)"
+"""Text instead of a source or event type with other characters than a name has: it might contain personal data."""
 
 
 class LetterGroup(NamedTuple):
@@ -49,9 +55,9 @@ class LetterGroup(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """Counts of SLOT_S seconds that began at `at` (monotonic)."""
+    """Counts of the SLOT_LENGTH_S seconds that began at `began_at` (monotonic). `accepted` has one element."""
 
-    at: float
+    began_at: float
     accepted: list[int]
     letters: Counter[LetterGroup]
 
@@ -66,56 +72,58 @@ class DeadLetterAlarm:
         self._shard_id = shard_id
         self._clock, self._now_s = clock, now_s
         self._slots: deque[Slot] = deque()
-        self._true_at = 0.0
+        self._last_true_at = 0.0
+        """Last time at which the alarm's condition was true."""
         self._warning_is_due = LogLimiter(clock)
         self.raised: dict[str, Any] | None = None
         """The alarm's fields in snapshot and pages; None if there is no alarm."""
 
     def count_accepted(self, events: int) -> None:
         """Count events that the bus accepted."""
-        self._slot().accepted[0] += events
+        self._current_slot().accepted[0] += events
 
     def count_letter(self, letter: DeadLetter) -> None:
-        """Count a stored dead letter, if its reason is one of data."""
+        """Count a stored dead letter, if its reason is wrong data."""
         if letter.reason in REASONS_OF_DATA:
-            letters = self._slot().letters
-            letters[_bounded(_kind(letter), letters)] += 1
+            letters = self._current_slot().letters
+            letters[_limit_group(_make_group(letter), letters)] += 1
 
     def check(self) -> None:
         """Raise the alarm, log it once a minute, or end it. The shard calls this once a second."""
         now = self._clock()
-        while self._slots and self._slots[0].at + SLOT_S <= now - MINUTE_S:
+        while self._slots and self._slots[0].began_at + SLOT_LENGTH_S <= now - ALARM_PERIOD_S:
             self._slots.popleft()
         letters = sum(slot.letters.total() for slot in self._slots)
         accepted = sum(slot.accepted[0] for slot in self._slots)
-        if letters >= LEAST_LETTERS and letters > accepted:
-            self._true_at = now
+        if letters >= MIN_LETTERS and letters > accepted:
+            self._last_true_at = now
             since_s = self.raised["sinceS"] if self.raised else round(self._now_s(), 3)
-            self.raised = {"sinceS": since_s, "letters": letters, "accepted": accepted, **self._commonest()._asdict()}
+            group = self._find_commonest_group()
+            self.raised = {"sinceS": since_s, "letters": letters, "accepted": accepted, **group._asdict()}
             self._warn()
-        elif self.raised and now - self._true_at >= MINUTE_S:
+        elif self.raised and now - self._last_true_at >= ALARM_PERIOD_S:
             self.raised = None
             log.info(
                 "Dead letters no longer outnumber the accepted events of this shard.",
                 extra={"event": "many-dead-letters-ended", "shard": self._shard_id},
             )
 
-    def _slot(self) -> Slot:
+    def _current_slot(self) -> Slot:
         now = self._clock()
-        if not self._slots or now >= self._slots[-1].at + SLOT_S:
+        if not self._slots or now >= self._slots[-1].began_at + SLOT_LENGTH_S:
             self._slots.append(Slot(now, [0], Counter()))
         return self._slots[-1]
 
-    def _commonest(self) -> LetterGroup:
-        """Return the commonest reason, of its letters the commonest source, and of these the commonest type."""
-        kinds = sum((slot.letters for slot in self._slots), Counter[LetterGroup]())
+    def _find_commonest_group(self) -> LetterGroup:
+        """Return the commonest reason, among its letters the commonest source, and among these the commonest type."""
+        groups = sum((slot.letters for slot in self._slots), Counter[LetterGroup]())
         for field in range(len(LetterGroup._fields)):
-            by_value = Counter[str]()
-            for kind, count in kinds.items():
-                by_value[kind[field]] += count
-            commonest = by_value.most_common(1)[0][0]
-            kinds = Counter({kind: count for kind, count in kinds.items() if kind[field] == commonest})
-        return next(iter(kinds))
+            letters_by_value = Counter[str]()
+            for group, count in groups.items():
+                letters_by_value[group[field]] += count
+            commonest = letters_by_value.most_common(1)[0][0]
+            groups = Counter({group: count for group, count in groups.items() if group[field] == commonest})
+        return next(iter(groups))  # the only one left
 
     def _warn(self) -> None:
         if self.raised is None or not self._warning_is_due():
@@ -123,7 +131,7 @@ class DeadLetterAlarm:
         log.warning(
             "In one minute %s. No event is lost, and none waits behind them. %s",
             many_in_words(self.raised),
-            CURES,
+            ADVICE,
             extra={
                 "event": "many-dead-letters",
                 "shard": self._shard_id,
@@ -136,21 +144,24 @@ class DeadLetterAlarm:
         )
 
 
-def _kind(letter: DeadLetter) -> LetterGroup:
-    """Return the group of a letter. Source and type come from outside, so only text that is a name is shown."""
+def _make_group(letter: DeadLetter) -> LetterGroup:
+    """Return the group of a letter. Senders choose source and type, so text that is not a name is not shown."""
     source, event_type = source_of(letter.event.raw), letter.event_type
     return LetterGroup(
         letter.reason.value,
-        source if not source or is_name(source) else NO_NAME,
-        event_type if not event_type or is_name(event_type) else NO_NAME,
+        source if not source or is_name(source) else NOT_A_NAME,
+        event_type if not event_type or is_name(event_type) else NOT_A_NAME,
     )
 
 
-def _bounded(kind: LetterGroup, known: Counter[LetterGroup]) -> LetterGroup:
-    """Return the group, or once KINDS_MAX are known the group without its type, and later without its source too."""
-    if kind in known or len(known) < KINDS_MAX:
-        return kind
-    of_source = kind._replace(event_type=OTHERS)
-    if of_source in known or len(known) < 2 * KINDS_MAX:
-        return of_source
-    return LetterGroup(kind.reason, OTHERS, OTHERS)
+def _limit_group(group: LetterGroup, counted: Counter[LetterGroup]) -> LetterGroup:
+    """Return the group under which a letter is counted, so that the number of groups in `counted` stays bounded.
+
+    From MAX_GROUPS on a new group loses its event type, and from twice as many on its source as well.
+    """
+    if group in counted or len(counted) < MAX_GROUPS:
+        return group
+    without_type = group._replace(event_type=OTHERS)
+    if without_type in counted or len(counted) < 2 * MAX_GROUPS:
+        return without_type
+    return LetterGroup(group.reason, OTHERS, OTHERS)

@@ -1,9 +1,9 @@
 """Verification of a shard's end: Kinesis is asked what comes after the last record, before SHARD_END is checkpointed.
 
-The KCL ends a shard for good if Kinesis answers once that it does not know the shard (docs/facts.md, "KCL"). An open
-shard then got the checkpoint SHARD_END, and nobody read the records that came later. If the shard is closed, the KCL
-does not know its children in that case and creates no leases for them; it never does once the parent has SHARD_END. So
-the leases of the children are checked too.
+If Kinesis answers a single time that it does not know the shard, the KCL ends the shard for good (docs/facts.md,
+"KCL"). An open shard would then get the checkpoint SHARD_END, and nobody would read its later records. If the shard is
+closed, the KCL does not know its child shards in that case and creates no leases for them. Once the parent has
+SHARD_END, it never does. So the leases of the child shards are checked too.
 """
 
 import logging
@@ -19,135 +19,155 @@ from stream_router.log import LogLimiter
 
 log = logging.getLogger(__name__)
 
-Ask = Callable[[str, dict[str, Any], Callable[[Answer], None]], None]
-"""Sends one call to Kinesis or DynamoDB: the operation, its parameters, and the callback for the answer."""
+StartRead = Callable[[str, dict[str, Any], Callable[[Answer], None]], None]
+"""Starts one call to Kinesis or DynamoDB: the operation, its parameters, and the callback for the answer."""
 
-LEASE = "GetItem"
-
-AGAIN_S = 1.0
+RETRY_INTERVAL_S = 1.0
 """Seconds until a call that was refused, or had no answer, is repeated."""
 
-READ_EVERY_S = 0.5
-"""Seconds between two reads. A shard answers five reads a second, for all its readers."""
+READ_INTERVAL_S = 0.5
+"""Seconds between two reads. Kinesis allows five reads of a shard a second, for all its readers together."""
 
-OPEN_TIMES = 10
-"""Number of consecutive reads at the newest position that find neither a record nor an end: the shard is open."""
+READS_OF_OPEN_SHARD = 10
+"""Number of consecutive reads at the newest position, without a record or an end, that prove a shard open."""
 
-UNKNOWN_TIMES = 3
+MIN_UNKNOWN_ANSWERS = 3
 """Number of consecutive answers that the shard is unknown, after which the stream itself is checked."""
 
-ITERATOR, READ, STREAM = "GetShardIterator", "GetRecords", "DescribeStreamSummary"
-_HAS = {ITERATOR: "ShardIterator", READ: "Records", STREAM: "StreamDescriptionSummary", LEASE: ""}
+GET_ITERATOR, GET_RECORDS, DESCRIBE_STREAM = "GetShardIterator", "GetRecords", "DescribeStreamSummary"
+GET_LEASE = "GetItem"
+
+_REQUIRED_FIELDS = {
+    GET_ITERATOR: "ShardIterator",
+    GET_RECORDS: "Records",
+    DESCRIBE_STREAM: "StreamDescriptionSummary",
+    GET_LEASE: "",
+}
+"""Field that a valid answer of each operation has; "" if none is required."""
 
 
-def of_lease(table: str, shard_id: str) -> dict[str, Any]:
-    """Return the parameters of LEASE, a consistent read of a shard's lease."""
-    return {"TableName": table, "Key": {"leaseKey": {"S": shard_id}}, "ConsistentRead": True}
+class ShardEndCheck:
+    """Check whether the end of a shard that the KCL reports is real. It makes one call at a time.
 
-
-class ShardEnd:
-    """Check whether the end of a shard that the KCL reports is real.
-
-    `start` is the checkpoint at which the child began, `leases` the lease table. `proven` becomes true once it is known
-    that nothing comes after the child's last record, and nothing ever will. `refuted` says why the shard has not ended;
-    it is "" as long as that is not known. Times are monotonic seconds.
+    `start` is the checkpoint at which the child began, `lease_table` the name of the table. `is_confirmed` becomes true
+    once it is known that nothing comes after the child's last record, and nothing ever will. `refutation` says why the
+    shard has not ended; it is "" as long as that is not known. `clock` is monotonic.
     """
 
     def __init__(
-        self, ask: Ask, stream: str, leases: str, shard_id: str, start: str, clock: Callable[[], float]
+        self,
+        start_read: StartRead,
+        stream: str,
+        lease_table: str,
+        shard_id: str,
+        start: str,
+        clock: Callable[[], float],
     ) -> None:
-        self._ask = ask
-        self._leases = leases
-        self._children: list[str] = []
+        self._start_read = start_read
+        self._lease_table = lease_table
+        self._unchecked_children: list[str] = []
+        """Ids of the child shards, known once the end was read, whose leases are not checked yet."""
         self._stream = {"StreamName": stream}
         self._shard = {**self._stream, "ShardId": shard_id}
         self._start = start
         self._clock = clock
         self._iterator: str | None = None
-        self._asking = False
-        self._again_at = 0.0
-        self._unknown_answers = self._open = 0
-        self._to_be_said = LogLimiter(clock)
-        self.proven, self.refuted = False, ""
+        self._is_call_in_flight = False
+        self._next_call_at = 0.0
+        self._unknown_answer_count = self._empty_read_count = 0
+        self._warning_is_due = LogLimiter(clock)
+        self.is_confirmed, self.refutation = False, ""
 
-    def ask(self, last: str) -> None:
-        """Send the next call, unless the result is known already or a call is in flight.
+    def send_next_call(self, last_received: str) -> None:
+        """Start the next call, unless the result is known, a call is in flight, or the interval has not passed.
 
-        `last` is the sequence number of the child's last record as the daemon writes it, "" if it read none.
+        `last_received` is the sequence number of the child's last record as the daemon writes it, "" if it got none.
         """
-        if not (self.proven or self.refuted or self._asking or self._clock() < self._again_at):
-            self._asking = True
-            operation, parameters = self._question(last or self._start)
-            self._ask(operation, parameters, lambda answer: self._answered(operation, answer))
+        is_decided = self.is_confirmed or bool(self.refutation)
+        if is_decided or self._is_call_in_flight or self._clock() < self._next_call_at:
+            return
+        self._is_call_in_flight = True
+        operation, parameters = self._next_call(last_received or self._start)
+        self._start_read(operation, parameters, lambda answer: self._handle_answer(operation, answer))
 
-    def _question(self, last: str) -> tuple[str, dict[str, Any]]:
-        if self._children:
-            return LEASE, of_lease(self._leases, self._children[-1])
-        if self._unknown_answers >= UNKNOWN_TIMES:
-            return STREAM, self._stream
+    def _next_call(self, position: str) -> tuple[str, dict[str, Any]]:
+        """Return operation and parameters of the next call. The shard is read from behind `position`."""
+        if self._unchecked_children:
+            key = {"leaseKey": {"S": self._unchecked_children[-1]}}
+            return GET_LEASE, {"TableName": self._lease_table, "Key": key, "ConsistentRead": True}
+        if self._unknown_answer_count >= MIN_UNKNOWN_ANSWERS:
+            return DESCRIBE_STREAM, self._stream
         if self._iterator:
-            return READ, {"ShardIterator": self._iterator, "Limit": 1}
-        if not last.isdecimal():  # the time of AT_TIMESTAMP is not known here
-            begins = "TRIM_HORIZON" if last == "TRIM_HORIZON" else "LATEST"
-            return ITERATOR, {**self._shard, "ShardIteratorType": begins}
-        after = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": last}
-        return ITERATOR, self._shard | after
+            return GET_RECORDS, {"ShardIterator": self._iterator, "Limit": 1}
+        if not position.isdecimal():  # the child got no record and began at a special position
+            # A shard read from AT_TIMESTAMP is checked from LATEST on, since the time is not known here.
+            iterator_type = "TRIM_HORIZON" if position == "TRIM_HORIZON" else "LATEST"
+            return GET_ITERATOR, {**self._shard, "ShardIteratorType": iterator_type}
+        after_position = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": position}
+        return GET_ITERATOR, self._shard | after_position
 
-    def _answered(self, operation: str, answer: Answer) -> None:
-        self._asking = False
-        result = of_read(answer, _HAS[operation])
+    def _handle_answer(self, operation: str, answer: Answer) -> None:
+        self._is_call_in_flight = False
+        result = of_read(answer, _REQUIRED_FIELDS[operation])
         if isinstance(result, Refusal):
-            self._refused(operation, result)
-        elif operation == READ:
-            self._read(result)
-        elif operation == LEASE:
-            self._lease(result)
-        elif operation == STREAM:
-            self.proven = True
+            self._handle_refusal(operation, result)
+        elif operation == GET_RECORDS:
+            self._handle_records(result)
+        elif operation == GET_LEASE:
+            self._handle_lease(result)
+        elif operation == DESCRIBE_STREAM:
+            self.is_confirmed = True
             log.warning(
                 "Kinesis no longer has the shard, since it is older than the stream's retention. It counts as ended.",
                 extra={"event": "shard-past-retention"},
             )
         else:
-            self._iterator, self._unknown_answers = result["ShardIterator"], 0
+            self._iterator, self._unknown_answer_count = result["ShardIterator"], 0
 
-    def _read(self, result: dict[str, Any]) -> None:
-        """Handle an answer of READ.
+    def _handle_records(self, result: dict[str, Any]) -> None:
+        """Handle an answer of GetRecords: a record refutes the end, and an end names the child shards to check.
 
-        An answer without a next iterator and without children proves nothing; the KCL asks again then, too.
+        An answer without a next iterator and without child shards proves nothing; the KCL reads again then, too.
         """
-        self._again_at = self._clock() + READ_EVERY_S
-        if any(map(_is_given, result["Records"])):
-            self.refuted = "the KCL ended the shard before a record that it had not passed on"
-        elif not (following := result.get("NextShardIterator")):
-            self._children = [child["ShardId"] for child in result.get("ChildShards") or ()]
-        else:
-            self._iterator = following
-            self._open = 0 if result["Records"] or result.get("MillisBehindLatest") else self._open + 1
-            if self._open >= OPEN_TIMES:
-                self.refuted = "the KCL ended a shard that is open"
-
-    def _lease(self, result: dict[str, Any]) -> None:
-        self._children.pop()
-        if "Item" not in result:
-            self.refuted = "the KCL ended the shard without leases for its children"
-        else:
-            self.proven = not self._children
-
-    def _refused(self, operation: str, refusal: Refusal) -> None:
-        """Plan the next call. A missing stream refutes the end; otherwise count answers of an unknown shard."""
-        self._iterator, self._again_at = None, self._clock() + AGAIN_S
-        if refusal.code in ABSENT and operation == STREAM:
-            self.refuted = "the stream does not exist"
+        self._next_call_at = self._clock() + READ_INTERVAL_S
+        if any(map(_has_deliverable_part, result["Records"])):
+            self.refutation = "the KCL ended the shard before a record that it had not passed on"
             return
-        self._unknown_answers = self._unknown_answers + 1 if refusal.code in ABSENT and operation != LEASE else 0
-        if self._to_be_said():
+        next_iterator = result.get("NextShardIterator")
+        if not next_iterator:
+            self._unchecked_children = [child["ShardId"] for child in result.get("ChildShards") or ()]
+            return
+        self._iterator = next_iterator
+        is_at_newest_position = not result["Records"] and not result.get("MillisBehindLatest")
+        self._empty_read_count = self._empty_read_count + 1 if is_at_newest_position else 0
+        if self._empty_read_count >= READS_OF_OPEN_SHARD:
+            self.refutation = "the KCL ended a shard that is open"
+
+    def _handle_lease(self, result: dict[str, Any]) -> None:
+        """Handle the answer about one child shard's lease. The last lease that exists confirms the end."""
+        self._unchecked_children.pop()
+        if "Item" not in result:
+            self.refutation = "the KCL ended the shard without leases for its children"
+        else:
+            self.is_confirmed = not self._unchecked_children
+
+    def _handle_refusal(self, operation: str, refusal: Refusal) -> None:
+        """Plan the next call. A missing stream refutes the end; otherwise count answers that the shard is unknown."""
+        self._iterator, self._next_call_at = None, self._clock() + RETRY_INTERVAL_S
+        is_absent = refusal.code in ABSENT
+        if is_absent and operation == DESCRIBE_STREAM:
+            self.refutation = "the stream does not exist"
+            return
+        is_shard_unknown = is_absent and operation != GET_LEASE
+        self._unknown_answer_count = self._unknown_answer_count + 1 if is_shard_unknown else 0
+        if self._warning_is_due():
             log.warning(
                 "Kinesis or DynamoDB did not say whether the shard has ended. Its end is checkpointed once they do.",
                 extra={"event": "shard-end-not-known", "operation": operation, "error": refusal.code},
             )
 
 
-def _is_given(record: dict[str, Any]) -> bool:
-    """Return whether the KCL passes any part of a record to a child. It skips malformed aggregated records."""
-    return not all(record_part.is_skipped for record_part in kpl.split_user_records(pybase64.b64decode(record["Data"])))
+def _has_deliverable_part(record: dict[str, Any]) -> bool:
+    """Return whether the KCL passes any user record in a record to a child. It skips malformed aggregated ones."""
+    user_records = kpl.split_user_records(pybase64.b64decode(record["Data"]))
+    return not all(user_record.is_skipped for user_record in user_records)

@@ -1,4 +1,4 @@
-"""Telemetry of one shard: once a second a snapshot of its ledger's counts and of its present state (`vitals.py`)."""
+"""Telemetry of one shard: once a second, a file with the counts of its ledger and its present state (`vitals.py`)."""
 
 import logging
 import os
@@ -16,15 +16,15 @@ from stream_router.telemetry.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 1.0
-"""Seconds between two snapshots, from which all pages are built."""
+SNAPSHOT_INTERVAL_S = 1.0
+"""Seconds between two snapshots. The supervisor builds its pages and metrics from them."""
 
 
 class ShardTelemetry:
     """Writer of one shard's snapshots to the state folder, if there is one.
 
-    `vitals` writes the shard's present state into a snapshot. No method raises an error of a file, or waits. `now_s` is
-    the wall clock (epoch seconds), `clock` monotonic.
+    `vitals` writes the shard's present state into a snapshot. No method blocks, or raises an error because a file
+    cannot be written. `now_s` is the wall clock (epoch seconds), `clock` is monotonic.
     """
 
     def __init__(
@@ -42,21 +42,21 @@ class ShardTelemetry:
         self._folder = folder
         self._now_s = now_s
         self._clock = clock
-        self._due = clock() + EVERY_S
-        self._to_be_logged = LogLimiter(clock)
+        self._next_write_at = clock() + SNAPSHOT_INTERVAL_S
+        self._warning_is_due = LogLimiter(clock)
         self._closed = False
 
-    def tick(self) -> None:
-        """Write snapshot, audit records and the summary of dead letters if they are due."""
+    def write_if_due(self) -> None:
+        """Once a second, write snapshot and audit records, and log the summary of dead letters."""
         now = self._clock()
-        if now < self._due:
+        if now < self._next_write_at:
             return
-        self._due = now + EVERY_S
+        self._next_write_at = now + SNAPSHOT_INTERVAL_S
         self._write()
         self._ledger.flush()
 
     def close(self) -> None:
-        """Write the remaining counts and records when the shard ends."""
+        """Write a last snapshot and the remaining audit records when the child gives the shard up."""
         if self._closed:
             return
         self._closed = True
@@ -67,7 +67,7 @@ class ShardTelemetry:
         """Write the snapshot to the state folder, whole or not at all. A failure is logged once a minute."""
         self._ledger.check_alarm()
         snapshot = Snapshot(round(self._now_s(), 3), states={"shard": self._shard_id, "pid": os.getpid()})
-        self._ledger.count_into(snapshot)
+        self._ledger.write_counts_into(snapshot)
         self._vitals(snapshot)
         if self._folder is None:
             return
@@ -76,7 +76,7 @@ class ShardTelemetry:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, orjson.dumps(snapshot.to_dict()))
         except OSError as error:
-            if self._to_be_logged():
+            if self._warning_is_due():
                 log.warning(
                     "The snapshot of the metrics was not written (%s). Events go on, but pages and metrics are out of "
                     "date. Check the disk of STREAM_ROUTER_STATE_DIR.",

@@ -1,6 +1,7 @@
 """Settled watermark: how far a shard may be checkpointed.
 
-It never passes an unsettled record, nor a record that was accepted after the last successful target check.
+The watermark never passes an unsettled record, nor a record that the bus accepted after the last successful target
+check began.
 """
 
 import itertools
@@ -10,19 +11,21 @@ from typing import NamedTuple
 
 from stream_router.model import Record
 
-SAMPLE_EVERY_S = 0.1
-"""Resolution at which positions are stored: a target check releases positions to within this."""
+POSITION_SPACING_S = 0.1
+"""Seconds between two stored positions, roughly. The watermark lags behind a target check by twice this at most."""
 
-SAMPLES_MAX = 1_000
-"""Maximum number of stored positions. If no target check succeeds for long, every other position is dropped, again and
-again, and a check then releases positions to within a tenth of its age."""
+MAX_POSITIONS = 1_000
+"""Maximum number of stored positions. Each time it is reached, every second position is dropped.
 
-COMPACT_FROM = 2_000
-"""Number of records behind an unsettled one from which on runs of settled records are merged into one position."""
+That happens if no target check succeeds for minutes. The watermark may then lag behind a check by a tenth of its age.
+"""
+
+COMPACTION_THRESHOLD = 2_000
+"""Number of records behind an unsettled record from which on runs of settled records are merged into one position."""
 
 
 class RecordPosition(NamedTuple):
-    """A checkpoint: sequence number, then sub-sequence number, both compared as integers."""
+    """A position that can be checkpointed: sequence number, then sub-sequence number, both compared as integers."""
 
     sequence_number: int
     sub_sequence_number: int
@@ -33,16 +36,18 @@ class Watermark:
 
     def __init__(self) -> None:
         self._unsettled: deque[Record | RecordPosition] = deque()
-        """Records in order. A run of settled records may be merged into the position of its last one."""
-        self._compact_at = COMPACT_FROM
-        self._reached: deque[tuple[float, RecordPosition]] = deque()
-        self._proven: RecordPosition | None = None
+        """The first unsettled record and all records after it. A run of settled ones may be merged into a position."""
+        self._compact_at = COMPACTION_THRESHOLD
+        self._unchecked: deque[tuple[float, RecordPosition]] = deque()
+        """Settled positions that wait for a target check, each with the last time at which the bus accepted anything."""
+        self._checked_position: RecordPosition | None = None
 
-    def expect(self, records: Iterable[Record]) -> None:
-        """Add the records that come next. The pipeline counts each record's events before `advance` is called again.
+    def add_records(self, records: Iterable[Record]) -> None:
+        """Add the records that come next in the shard. `records` never ends between two records of a sequence number.
 
-        All records of one sequence number are among them. No position is within these: if the iterator with which the
-        KCL begins has expired before it read anything, the KCL goes on behind that number (docs/facts.md, "KCL").
+        The watermark does not stop between two such records either. If the shard iterator with which the KCL restarts
+        expires before its first read, the KCL continues after that sequence number (docs/facts.md, "KCL"), and the
+        rest of its records would be lost.
         """
         self._unsettled.extend(records)
 
@@ -51,70 +56,75 @@ class Watermark:
         position = None
         while self._unsettled and _is_settled(self._unsettled[0]):
             item = self._unsettled.popleft()
-            position = _position(item, self._unsettled[0] if self._unsettled else None) or position
+            position = _end_of(item, self._unsettled[0] if self._unsettled else None) or position
         if len(self._unsettled) > self._compact_at:
             self._compact()
         if position is None:
             return
-        # A new position replaces the last one only if an older one is close before that. If it always did, steady
-        # progress would leave a single position that is always younger than any target check.
-        if len(self._reached) > 1 and self._reached[-1][0] - self._reached[-2][0] < SAMPLE_EVERY_S:
-            self._reached.pop()
-        self._reached.append((accepted_at, position))
-        if len(self._reached) > SAMPLES_MAX:
-            # The newest stays. Each that is left keeps its time, so no earlier check than before releases it.
-            self._reached = deque(list(self._reached)[::-2][::-1])
+        # Replace the last stored position only if the one before it is close in time. If the last one were always
+        # replaced, steady progress would leave a single position that is always younger than any target check.
+        if len(self._unchecked) > 1 and self._unchecked[-1][0] - self._unchecked[-2][0] < POSITION_SPACING_S:
+            self._unchecked.pop()
+        self._unchecked.append((accepted_at, position))
+        if len(self._unchecked) > MAX_POSITIONS:
+            # Keep every second position, the newest among them. The kept ones retain their times.
+            self._unchecked = deque(list(self._unchecked)[::-2][::-1])
 
     def _compact(self) -> None:
-        """Merge each run of settled records into one position: an hour behind one sick entry then costs no memory."""
-        folded: deque[Record | RecordPosition] = deque()
-        run: RecordPosition | None = None
+        """Merge each run of settled records into one position, so that records behind a sick entry cost no memory."""
+        compacted: deque[Record | RecordPosition] = deque()
+        run_end: RecordPosition | None = None
         for item, following in itertools.zip_longest(self._unsettled, itertools.islice(self._unsettled, 1, None)):
             if _is_settled(item):
-                run = _position(item, following) or run
+                run_end = _end_of(item, following) or run_end
                 continue
-            if run:
-                folded.append(run)
-                run = None
-            folded.append(item)
-        if run:
-            folded.append(run)
-        self._unsettled = folded
-        self._compact_at = max(COMPACT_FROM, 2 * len(folded))
+            if run_end:
+                compacted.append(run_end)
+                run_end = None
+            compacted.append(item)
+        if run_end:
+            compacted.append(run_end)
+        self._unsettled = compacted
+        # Wait until the number has doubled, or each record would cause a pass over all of them.
+        self._compact_at = max(COMPACTION_THRESHOLD, 2 * len(compacted))
 
-    def proven(self, proof_s: float) -> RecordPosition | None:
-        """Return the last position reached before `proof_s`, the time at which the last successful check began."""
-        while self._reached and self._reached[0][0] < proof_s:
-            self._proven = self._reached.popleft()[1]
-        return self._proven
+    def release_checked(self, check_began_s: float) -> RecordPosition | None:
+        """Return the last position that may be checkpointed; None if there is none yet.
+
+        The last successful target check began at `check_began_s` (-inf if none succeeded). It covers the entries that
+        the bus accepted before.
+        """
+        while self._unchecked and self._unchecked[0][0] < check_began_s:
+            self._checked_position = self._unchecked.popleft()[1]
+        return self._checked_position
 
     @property
-    def settled(self) -> bool:
+    def is_settled(self) -> bool:
         """Whether every record received so far is settled."""
         return not self._unsettled
 
-    def oldest_ms(self) -> tuple[int, int] | None:
-        """Return when the oldest unsettled event was received, and when the oldest such record arrived (epoch ms).
+    def oldest_unsettled_ms(self) -> tuple[int, int] | None:
+        """Return the earliest time of receipt and the earliest arrival in Kinesis of all unsettled records (epoch ms).
 
-        Both are exact to a record: an event counts until its whole record is settled. Return None if all are settled.
+        A record's settled events count until the whole record is settled. Return None if all records are settled.
         """
-        waiting = [record for record in self._unsettled if isinstance(record, Record) and record.unsettled]
-        if not waiting:
+        unsettled = [record for record in self._unsettled if isinstance(record, Record) and record.unsettled]
+        if not unsettled:
             return None
-        return min([record.received_at_ms for record in waiting]), min([record.arrived_at_ms for record in waiting])
+        return min([record.received_at_ms for record in unsettled]), min([record.arrived_at_ms for record in unsettled])
 
     @property
-    def unproven(self) -> bool:
-        """Whether settled positions wait for a target check."""
-        return bool(self._reached)
+    def has_unchecked_positions(self) -> bool:
+        """Whether settled records wait for a target check."""
+        return bool(self._unchecked)
 
 
 def _is_settled(item: Record | RecordPosition) -> bool:
     return isinstance(item, RecordPosition) or not item.unsettled
 
 
-def _position(item: Record | RecordPosition, following: Record | RecordPosition | None) -> RecordPosition | None:
-    """Return where a settled record, or a run of them, ends; None if the next record has the same sequence number."""
+def _end_of(item: Record | RecordPosition, following: Record | RecordPosition | None) -> RecordPosition | None:
+    """Return the position after which a settled record or run ends; None if the next record shares its number."""
     if following is not None and following.sequence_number == item.sequence_number:
         return None
     return RecordPosition(item.sequence_number, item.sub_sequence_number)
