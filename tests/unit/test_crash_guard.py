@@ -168,7 +168,7 @@ def test_who_is_convicted_of_deaths(
     """Each is a child that died with this event at work, only held, or worked on again."""
     for at, line, then in deaths:
         guard = born(careful)
-        guard._mark_in_work(three()[at - 100], line, once=False)
+        guard._mark_in_work(three()[at - 100], line, crashed_before=False)
         if then:
             guard.suspend_marker()
         if then == "goes on":
@@ -206,7 +206,7 @@ def test_care_ends_once_the_checkpoint_has_passed_what_a_dead_child_had_taken_ch
 def test_a_death_at_a_burial_is_charged_to_what_is_buried(careful: Path, line: int) -> None:
     """Whatever ends the process while a culprit's letter is under way, the good record before it is not blamed."""
     for _ in range(2):
-        born(careful)._mark_in_work(three()[1], line, once=False)
+        born(careful)._mark_in_work(three()[1], line, crashed_before=False)
 
     def dying(made: Rig) -> None:
         if made.router.dead_letters.dispatcher.backlog:
@@ -223,7 +223,7 @@ def test_a_record_that_cannot_be_opened_is_buried_line_by_line_in_slices(careful
     """Each line is an unread letter; half a million at once would take memory, and kill the process once more."""
     many = Record(b"1\n" * 1_234, 7)
     for _ in range(2):
-        born(careful)._mark_in_work(many, WHOLE_RECORD_LINE, once=False)
+        born(careful)._mark_in_work(many, WHOLE_RECORD_LINE, crashed_before=False)
     backlogs: list[int] = []
 
     def drain(made: Rig) -> None:
@@ -252,7 +252,7 @@ def test_a_full_disk_stops_a_careful_shard_alone(
     now = 0
     healthy = CrashGuard(careful, "shard-2", START, lambda: now)
     guard = born(careful)
-    guard._mark_in_work(three()[2], 0, once=False)
+    guard._mark_in_work(three()[2], 0, crashed_before=False)
 
     def refused(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -264,5 +264,5 @@ def test_a_full_disk_stops_a_careful_shard_alone(
     healthy.record_clean_exit()
     assert caplog.text.count("No space left on device") == 2
     with pytest.raises(OSError, match="No space left"):
-        guard._mark_in_work(three()[1], 0, once=False)
+        guard._mark_in_work(three()[1], 0, crashed_before=False)
     assert not (careful / "shard-1.json").exists()

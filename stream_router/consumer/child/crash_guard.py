@@ -13,8 +13,8 @@ one at a time, and writes the event in work to the marker first. The next child 
 | with a resubmitted culprit in work | either | the event is a culprit at once |
 | on purpose, or with its JVM | either | this is not a death |
 
-A culprit becomes a dead letter (`crashed`). A checkpoint beyond a culprit removes it from the marker. Care ends at a
-checkpoint beyond the newest record that any dead child had accepted.
+A culprit becomes a dead letter (`crashed`). A checkpoint that reaches a culprit removes it from the marker. The shard
+is careful until a checkpoint reaches the newest record that any dead child had accepted.
 """
 
 import contextlib
@@ -65,7 +65,7 @@ class CrashMarker(BaseModel):
     careful_until: tuple[int, int] = (0, 0)
     """Position of the newest record that a child had accepted that died."""
     alone_ms: float = 0.0
-    """Time from which on only sick events were left at the shard's end (epoch ms); 0.0 if that has not happened."""
+    """Time of the first call of `record_only_sick_left` (epoch ms); 0.0 if there was none."""
 
     def for_next_child(self, checkpoint: str) -> "CrashMarker":
         """Return the marker of the next child, which begins at `checkpoint`, by the table in the module's docstring."""
@@ -76,7 +76,7 @@ class CrashMarker(BaseModel):
             careful_until=self.careful_until,
             alone_ms=self.alone_ms,
         )
-        if not self.alive:  # the child ended on purpose, so no event is accused
+        if not self.alive:  # the child ended on purpose, so no event is suspected
             marker.deaths = self.deaths if self.checkpoint == checkpoint else 0
             return marker
         marker.careful_until = max(self.careful_until, self.taken)
@@ -129,7 +129,7 @@ class CrashGuard:
         wait_until_started: Callable[[], None],
         keep_up: Callable[[], None],
     ) -> None:
-        """Route `records` in their order: one event at a time if care is needed, otherwise by `Router.route`.
+        """Route `records` in their order, by `Router.route`. Records that may kill the process go one event at a time.
 
         `wait_until_started` returns once every routed event is in flight. It does not wait for answers, so a sick event
         does not stop the shard. `keep_up` is passed to `Router.route`. Raises OSError if the marker of the event in
@@ -145,18 +145,19 @@ class CrashGuard:
             if without_care:
                 router.route(without_care, keep_up)
                 without_care = []
-            self._route_one_at_a_time(record, router, wait_until_started, once=crashed_before)
+            self._route_one_at_a_time(record, router, wait_until_started, crashed_before=crashed_before)
             self._save_event_in_work(None)
         router.route(without_care, keep_up)
 
     def _route_one_at_a_time(
-        self, record: Record, router: Router, wait_until_started: Callable[[], None], *, once: bool
+        self, record: Record, router: Router, wait_until_started: Callable[[], None], *, crashed_before: bool
     ) -> None:
-        """Route one record's events. The marker names each event until it is in flight, also while it is dead-lettered.
+        """Route a record's events, each after the event before is in flight. The marker names the event in work.
 
-        Otherwise a death while a culprit's dead letter is made would make the event before it the suspect.
+        This includes culprits. Otherwise a death while a culprit's dead letter is made would make the event before the
+        suspect.
         """
-        self._mark_in_work(record, WHOLE_RECORD_LINE, once=once)
+        self._mark_in_work(record, WHOLE_RECORD_LINE, crashed_before=crashed_before)
         if self._is_culprit(record, WHOLE_RECORD_LINE):
             for letters in _make_letters_of_lines(record):
                 router.bury(letters)
@@ -164,7 +165,7 @@ class CrashGuard:
             return
         for opened in envelope.open_record(record):
             event = opened.event if isinstance(opened, DeadLetter) else opened
-            self._mark_in_work(record, event.line, once=once)
+            self._mark_in_work(record, event.line, crashed_before=crashed_before)
             if self._is_culprit(record, event.line):
                 router.bury([_make_crashed_letter(event)])
             else:
@@ -174,12 +175,12 @@ class CrashGuard:
     def _is_culprit(self, record: Record, line: int) -> bool:
         return EventPlace(*_position(record), line) in self._marker.culprits
 
-    def _mark_in_work(self, record: Record, line: int, *, once: bool) -> None:
+    def _mark_in_work(self, record: Record, line: int, *, crashed_before: bool) -> None:
         """Write the event in work to the marker. Raise OSError if that fails.
 
         The file must outlive the process but not the host, so it is not synced to the disk.
         """
-        self._marker.at_work, self._marker.once = EventPlace(*_position(record), line), once
+        self._marker.at_work, self._marker.once = EventPlace(*_position(record), line), crashed_before
         self._suspended = None
         try:
             self._file.write(self._marker.model_dump_json())
@@ -189,7 +190,7 @@ class CrashGuard:
                 error.strerror,
                 extra={"event": "careful-without-marker"},
             )
-            # The old marker names the event before, which would be accused of this death. So the marker is deleted,
+            # The file still names the event before, which would be suspected of this death. So the file is deleted,
             # which succeeds even on a full disk.
             with contextlib.suppress(OSError):
                 self._file.remove()
@@ -230,13 +231,16 @@ class CrashGuard:
 
     @property
     def seconds_with_only_sick(self) -> float:
-        """Seconds since a child on this host first had only sick events left at the shard's end; 0.0 if none had."""
+        """Seconds since `record_only_sick_left` was first called for this shard on this host; 0.0 if it never was."""
         if not self._marker.alone_ms:
             return 0.0
         return max(0.0, self._wall_clock_ms() - self._marker.alone_ms) / 1000
 
     def record_only_sick_left(self) -> None:
-        """Record that only sick events are left at the shard's end. The next child counts from the same time on."""
+        """Record that at the shard's end only sick events are left, which fail while the bus accepts others.
+
+        The time for which they are retried counts from the first such call on, also if another child continues.
+        """
         if not self._marker.alone_ms:
             self._marker.alone_ms = self._wall_clock_ms()
             self._save()

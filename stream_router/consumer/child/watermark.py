@@ -39,7 +39,7 @@ class Watermark:
         """The first unsettled record and all records after it. A run of settled ones may be merged into a position."""
         self._compact_at = COMPACTION_THRESHOLD
         self._unchecked: deque[tuple[float, RecordPosition]] = deque()
-        """Settled positions that wait for a target check, each with the last time at which the bus accepted anything."""
+        """Settled positions that wait for a target check, each with the time of the bus's latest acceptance then."""
         self._checked_position: RecordPosition | None = None
 
     def add_records(self, records: Iterable[Record]) -> None:

@@ -211,8 +211,14 @@ class Window:
 
     @property
     def is_full(self) -> bool:
-        """Whether the next slice has to wait. A small batch that was admitted stays admitted until it is opened."""
-        if self._is_small_batch_admitted or not (full_by := self._find_exceeded_limit()):
+        """Whether the next slice has to wait. If so, the wait is recorded.
+
+        A small batch may be admitted instead. It stays admitted until it is opened.
+        """
+        if self._is_small_batch_admitted:
+            return False
+        full_by = self._find_exceeded_limit()
+        if not full_by:
             return False
         now = self._clock()
         has_spare = self.pending_bytes < self._max_bytes + max(SPARE_BYTES, self._max_bytes // 4)
@@ -225,7 +231,7 @@ class Window:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether so many events wait for a call that the rest of a slice has to wait too."""
+        """Whether so many events wait for a call that the rest of a slice has to wait too. If so, that is recorded."""
         if not self._are_calls_behind:
             return False
         self.record_wait("calls")
