@@ -1,1 +1,1 @@
-"""The KCL side: supervises the daemon, adapts one shard to the pipeline."""
+"""The consumer: the supervisor of the KCL's daemon, and the child that handles the records of one shard."""

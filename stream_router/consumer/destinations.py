@@ -60,14 +60,12 @@ class DestinationEndpoints:
 
     def __init__(self, settings: Consumer) -> None:
         session = endpoints.session(settings.aws_region)
-        bus = settings.event_bus
-        self.publish = (
-            endpoints.v2_target(session, bus, "PutEvents")
-            if limits.is_v2_bus(bus)
-            else endpoints.target(session, "events", "PutEvents")
-        )
-        self.letters = endpoints.target(session, "sqs", "SendMessageBatch")
-        self.uploads = endpoints.put_object(session, settings.offload_bucket) if settings.offload_bucket else None
+        if limits.is_v2_bus(settings.event_bus):
+            self.bus = endpoints.v2_target(session, settings.event_bus, "PutEvents")
+        else:
+            self.bus = endpoints.target(session, "events", "PutEvents")
+        self.dead_letter_queue = endpoints.target(session, "sqs", "SendMessageBatch")
+        self.bucket = endpoints.put_object(session, settings.offload_bucket) if settings.offload_bucket else None
 
 
 class Destinations:
@@ -119,7 +117,7 @@ class Destinations:
             parse_answer = of_put_events_v2
 
         def send(entries: Sequence[Entry], on_answer: OnAnswer) -> None:
-            self.transport.start(self.endpoints.publish, encode(entries), CALL_TIMEOUT_S, on_answer)
+            self.transport.start(self.endpoints.bus, encode(entries), CALL_TIMEOUT_S, on_answer)
 
         call_limits = CallLimits(settings.entries_per_call, settings.bytes_per_call)
         bus_name = f"the event bus {bus.rsplit('/', 1)[-1]}"
@@ -131,13 +129,13 @@ class Destinations:
         """Return the sender to the dead-letter queue. It writes letters by `writer`, and retries until SQS has them."""
 
         def send(body: bytes, on_answer: OnAnswer) -> None:
-            self.transport.start(self.endpoints.letters, body, CALL_TIMEOUT_S, on_answer)
+            self.transport.start(self.endpoints.dead_letter_queue, body, CALL_TIMEOUT_S, on_answer)
 
         return DeadLetterQueue(SendMessageCalls(send, queue_url), writer, time.monotonic, random_fraction)
 
     def build_claim_check(self) -> ClaimCheck | None:
         """Return the sender that stores large payloads in the settings' bucket; None if they name no bucket."""
-        bucket, endpoint = self.settings.offload_bucket, self.endpoints.uploads
+        bucket, endpoint = self.settings.offload_bucket, self.endpoints.bucket
         if not bucket or endpoint is None:
             return None
 

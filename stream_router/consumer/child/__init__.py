@@ -1,1 +1,1 @@
-"""The child that the daemon starts for each shard: protocol, window, watermark, checkpoints."""
+"""The child, which the daemon starts for each shard: protocol, window, watermark, checkpoints, crash guard."""

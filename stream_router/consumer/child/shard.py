@@ -41,16 +41,16 @@ STOP_TIMEOUT_S = 4.0
 """Seconds after a SIGTERM within which the child answers the daemon. Events unsettled by then are read again."""
 
 DAEMON_STOP_TIMEOUT_S = 30.0
-"""Seconds, longer than any stop of the daemon lasts, after which the child ends if the daemon still sends records.
+"""Seconds after `stop_by` from which on a child that still gets records ends.
 
-Then only the child got the SIGTERM, and the daemon needs a new child.
+No stop of the daemon lasts that long. So only the child got the SIGTERM, and the daemon needs a new child.
 """
 
 HAND_OFF_TIMEOUT_S = 25.0
-"""Seconds within which a hand-off of the lease has to be settled.
+"""Seconds for which a hand-off of the lease waits for pending events.
 
-The KCL allows 30 s (gracefulLeaseHandoffTimeoutMillis). The callback before it and the last checkpoint need five of
-them.
+The KCL allows 30 s (gracefulLeaseHandoffTimeoutMillis), of which a callback that still runs and the last checkpoint
+need five.
 """
 
 
@@ -88,7 +88,7 @@ class ShardProcessor:
         self._routed_at = clock()
         self._hand_off_by = clock() + HAND_OFF_TIMEOUT_S
         self.stop_by = 0.0
-        """Latest time to answer the daemon after a SIGTERM; 0.0 until there is one. A signal handler sets it."""
+        """Latest time to answer the daemon once a stop is requested; 0.0 before. A signal handler may set it."""
 
     # --- callbacks of the daemon
 
@@ -120,17 +120,13 @@ class ShardProcessor:
         If Kinesis does not answer for a minute, the KCL begins to read from the checkpoint again while a batch may
         still be on its way to the child. The next child gets all records in their order.
         """
-        first, last = (
-            RecordPosition(int(record["sequenceNumber"]), int(record["subSequenceNumber"] or 0))
-            for record in (records[0], records[-1])
-        )
-        if first <= self._last_position:
+        if _position_of(records[0]) <= self._last_position:
             log.error(
                 "The daemon sent records a second time. This process ends, so that the next one reads all in order.",
                 extra={"event": "given-twice"},
             )
             self._exit_process("records were sent a second time")
-        self._last_position = last
+        self._last_position = _position_of(records[-1])
 
     def _accept_batch(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
         """Decode and route a batch slice by slice, each as soon as the window has room. A stop ends this early."""
@@ -153,7 +149,7 @@ class ShardProcessor:
         self._window.record_batch_opened(batch)
 
     def _route_slice(self, records: list[Record], digits: int, checkpointer: Checkpointer) -> None:
-        """Route a slice of a batch, counted everywhere before its first event is sent."""
+        """Route the events of a slice. Window and checkpoints count its records before the first event is sent."""
         self._window.add_records(records)
         self._checkpoints.add_records(records, digits)
         self._ledger.record_opened(records)
@@ -230,7 +226,7 @@ class ShardProcessor:
         return self._clock() < min(self._hand_off_by, self.stop_by or inf)
 
     def request_stop(self) -> None:
-        """Stop soon, after the supervisor's SIGTERM: open no more records, settle what is pending, answer callbacks."""
+        """Stop within STOP_TIMEOUT_S: open no more records, settle what is pending, answer the daemon's callbacks."""
         self.stop_by = self.stop_by or self._clock() + STOP_TIMEOUT_S
 
     def work_between_callbacks(self) -> None:
@@ -246,7 +242,7 @@ class ShardProcessor:
             self._take_checkpoint_if_due(checkpointer)
 
     def _wait_for_calls(self, checkpointer: Checkpointer) -> None:
-        """Wait, between two slices of a large record's events, until few enough events wait for a call."""
+        """Wait until few enough events wait for a call. The router calls this between slices of a record's events."""
         self._work_once(0.0)
         while not self.stop_by and self._window.is_crowded:
             self._work_once(MAX_CALLBACK_WAIT_S)
@@ -337,3 +333,8 @@ class ShardProcessor:
         """End the process on purpose. Records above the checkpoint are read again."""
         self._release_shard(reason)
         raise IntendedExitError(os.EX_TEMPFAIL)
+
+
+def _position_of(record: dict[str, Any]) -> RecordPosition:
+    """Return the position of a record as the daemon sends it. Its sub-sequence number may be None."""
+    return RecordPosition(int(record["sequenceNumber"]), int(record["subSequenceNumber"] or 0))

@@ -2,8 +2,8 @@
 
 If Kinesis answers a single time that it does not know the shard, the KCL ends the shard for good (docs/facts.md,
 "KCL"). An open shard would then get the checkpoint SHARD_END, and nobody would read its later records. If the shard is
-closed, the KCL does not know its child shards in that case and creates no leases for them. Once the parent has
-SHARD_END, it never does. So the leases of the child shards are checked too.
+closed, the KCL does not learn of its child shards in that case. It creates no leases for them, and never will once the
+parent has SHARD_END. So the leases of the child shards are checked too.
 """
 
 import logging
@@ -20,7 +20,7 @@ from stream_router.log import LogLimiter
 log = logging.getLogger(__name__)
 
 StartRead = Callable[[str, dict[str, Any], Callable[[Answer], None]], None]
-"""Starts one call to Kinesis or DynamoDB: the operation, its parameters, and the callback for the answer."""
+"""Function that starts one call to Kinesis or DynamoDB: operation, parameters, and the callback for the answer."""
 
 RETRY_INTERVAL_S = 1.0
 """Seconds until a call that was refused, or had no answer, is repeated."""
@@ -47,7 +47,7 @@ _REQUIRED_FIELDS = {
 
 
 class ShardEndCheck:
-    """Check whether the end of a shard that the KCL reports is real. It makes one call at a time.
+    """Verification that a shard has really ended, as the KCL reports. It sends one call at a time.
 
     `start` is the checkpoint at which the child began, `lease_table` the name of the table. `is_confirmed` becomes true
     once it is known that nothing comes after the child's last record, and nothing ever will. `refutation` says why the
@@ -115,7 +115,7 @@ class ShardEndCheck:
             self._handle_records(result)
         elif operation == GET_LEASE:
             self._handle_lease(result)
-        elif operation == DESCRIBE_STREAM:
+        elif operation == DESCRIBE_STREAM:  # the stream exists, but no longer the shard
             self.is_confirmed = True
             log.warning(
                 "Kinesis no longer has the shard, since it is older than the stream's retention. It counts as ended.",

@@ -12,7 +12,7 @@ from stream_router.telemetry.shard_state import CALLBACK_WITHIN_S
 from stream_router.telemetry.snapshot import Snapshot
 
 Wait = Callable[[float, bool], None]
-"""Handles calls, and waits up to the given seconds. If the flag is true, a line of the daemon ends the wait."""
+"""Function that handles calls, and waits up to the given seconds. If the flag is true, a daemon line ends the wait."""
 
 
 def round_to_binary_fraction(seconds: float) -> float:
@@ -69,18 +69,18 @@ class ShardVitals:
     def measure_waits(self, wait: Wait) -> Wait:
         """Return `wait`, extended so that its time is counted under the present activity."""
 
-        def measured_wait(seconds: float, daemon: bool) -> None:
+        def measured_wait(seconds: float, wake_on_daemon_line: bool) -> None:
             if not seconds:  # handling answers is work, not waiting
-                wait(seconds, daemon)
+                wait(seconds, wake_on_daemon_line)
                 return
-            activity, began_at = self._find_activity(daemon=daemon), self._clock()
-            wait(seconds, daemon)
+            activity, began_at = self._find_activity(wake_on_daemon_line=wake_on_daemon_line), self._clock()
+            wait(seconds, wake_on_daemon_line)
             self._waited_s[activity] += self._clock() - began_at
 
         return measured_wait
 
-    def _find_activity(self, *, daemon: bool) -> str:
-        """Return what the child waits for now, one of WAIT_ACTIVITIES. `daemon`: a line of the daemon ends the wait."""
+    def _find_activity(self, *, wake_on_daemon_line: bool) -> str:
+        """Return what the child waits for now, one of WAIT_ACTIVITIES."""
         bus = self._router.bus
         if bus.calls_in_flight and not bus.is_failing and not self._window.hold_reason:
             return "bus"  # the usual case first, since this runs before each wait
@@ -90,7 +90,7 @@ class ShardVitals:
             return "bus"
         if self._router.backlog:
             return "deadLetters"
-        return "waiting" if daemon else "holding"
+        return "waiting" if wake_on_daemon_line else "holding"
 
     def __call__(self, snapshot: Snapshot) -> None:
         """Write the present state into `snapshot`."""
