@@ -68,9 +68,9 @@ class Lease(NamedTuple):
     counter: int = 0
     """Number that the owner increases whenever it renews the lease, several times a minute."""
     checkpoint_owner: str = ""
-    """Worker that still reads the shard during a hand-over, until its child has checkpointed; "" at other times.
+    """Worker that still reads the shard during a hand-off, until its child has checkpointed; "" at other times.
 
-    If the hand-over is never finished, this worker continues to renew the lease. Then the counter increases although
+    If the hand-off is never finished, this worker continues to renew the lease. Then the counter increases although
     nobody reads the shard (KCL 3.5.1).
     """
     sequence_number: str = ""

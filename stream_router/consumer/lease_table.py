@@ -180,7 +180,7 @@ class LeaseTablePreparation:
         self._progress_is_due = LogLimiter(clock)
         self.wait_reason = ""
         """Reason for which no shard can be read yet; "" once the table and its index are ready."""
-        self.index_is_built = False
+        self.is_index_being_built = False
         """Whether AWS was building the index at the last check."""
 
     def prepare(self) -> str:
@@ -194,7 +194,7 @@ class LeaseTablePreparation:
             if state is TableState.MISSING:
                 action = "CreateTable"
                 self._create_table()
-                state = TableState.NOT_ACTIVE
+                state = TableState.NOT_ACTIVE  # AWS creates the table within a minute
         except Exception as error:  # noqa: BLE001 - botocore's parsers may raise any exception
             return self._handle_failure(action, error)
         return self._handle_state(state)
@@ -207,16 +207,17 @@ class LeaseTablePreparation:
             state = read_table_state(self._dynamodb, self._name)
         except Exception:  # noqa: BLE001 - as in `prepare`; the next call checks the index again
             return
-        self.index_is_built = state is TableState.INDEX_NOT_ACTIVE
+        self.is_index_being_built = state is TableState.INDEX_NOT_ACTIVE
         if state is TableState.READY:
             self.wait_reason = ""
             self._log_ready()
 
     def _create_table(self) -> None:
+        """Create the table, unless another worker has created it since it was described."""
         try:
             create_table(self._dynamodb, self._name, self._tags, protected=self._protected)
         except ClientError as error:
-            if code_of(error) != TABLE_EXISTS:  # another worker has created it already
+            if code_of(error) != TABLE_EXISTS:
                 raise
 
     def _handle_failure(self, action: str, error: Exception) -> str:

@@ -136,14 +136,14 @@ def test_a_table_without_the_index_blocks_nobody_and_is_shown_until_the_index_is
     caplog.set_level(logging.INFO)
     assert it.prepare() == ""
     assert "up to 20 minutes" in caplog.text
-    assert not it.index_is_built
+    assert not it.is_index_being_built
     for _ in range(3):
         it.check_index()
         assert it.wait_reason == INDEX_IN_CREATION
-        assert it.index_is_built
+        assert it.is_index_being_built
     it.check_index()
     assert it.wait_reason == ""
-    assert not it.index_is_built
+    assert not it.is_index_being_built
     it.check_index()  # asks no more: there is no answer left
     assert not dynamodb.describes
 

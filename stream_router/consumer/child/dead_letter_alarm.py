@@ -7,6 +7,7 @@ correct the sender or a setting.
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from stream_router.dead_letter_reasons import REASONS_OF_DATA
@@ -54,11 +55,12 @@ class LetterGroup(NamedTuple):
     event_type: str
 
 
-class Slot(NamedTuple):
-    """Counts of the SLOT_LENGTH_S seconds that began at `began_at` (monotonic). `accepted` has one element."""
+@dataclass(slots=True)
+class Slot:
+    """Counts of the SLOT_LENGTH_S seconds that began at `began_at` (monotonic)."""
 
     began_at: float
-    accepted: list[int]
+    accepted: int
     letters: Counter[LetterGroup]
 
 
@@ -80,7 +82,7 @@ class DeadLetterAlarm:
 
     def count_accepted(self, events: int) -> None:
         """Count events that the bus accepted."""
-        self._current_slot().accepted[0] += events
+        self._current_slot().accepted += events
 
     def count_letter(self, letter: DeadLetter) -> None:
         """Count a stored dead letter, if its reason is wrong data."""
@@ -94,7 +96,7 @@ class DeadLetterAlarm:
         while self._slots and self._slots[0].began_at + SLOT_LENGTH_S <= now - ALARM_PERIOD_S:
             self._slots.popleft()
         letters = sum(slot.letters.total() for slot in self._slots)
-        accepted = sum(slot.accepted[0] for slot in self._slots)
+        accepted = sum(slot.accepted for slot in self._slots)
         if letters >= MIN_LETTERS and letters > accepted:
             self._last_true_at = now
             since_s = self.raised["sinceS"] if self.raised else round(self._now_s(), 3)
@@ -111,7 +113,7 @@ class DeadLetterAlarm:
     def _current_slot(self) -> Slot:
         now = self._clock()
         if not self._slots or now >= self._slots[-1].began_at + SLOT_LENGTH_S:
-            self._slots.append(Slot(now, [0], Counter()))
+            self._slots.append(Slot(now, 0, Counter()))
         return self._slots[-1]
 
     def _find_commonest_group(self) -> LetterGroup:

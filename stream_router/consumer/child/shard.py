@@ -102,7 +102,7 @@ class ShardProcessor:
         if self._is_lease_lost:
             return
         if self.stop_by and self._clock() >= self.stop_by + DAEMON_STOP_TIMEOUT_S:
-            self._exit_process("asked to stop, but the daemon goes on")
+            self._exit_process("a stop was requested, but the daemon still sends records")
         self._apply_target_check()
         with self._stopping_if_lease_is_lost():
             if records and not self.stop_by:
@@ -195,7 +195,7 @@ class ShardProcessor:
             if self.stop_by:
                 is_late = self._clock() >= self.stop_by
                 if is_late or (refutation and not router.backlog):
-                    self._exit_process(refutation or "asked to stop before the shard's end was settled")
+                    self._exit_process(refutation or "a stop was requested before the shard's end was settled")
             self._work_once(MAX_CALLBACK_WAIT_S)
             if router.only_sick:
                 self._guard.record_only_sick_left()
@@ -282,7 +282,7 @@ class ShardProcessor:
                 "This process ends, and the next one sends them again.",
                 extra={"event": "child-left-for-proof"},
             )
-            self._exit_process("what was sent is not proven to have reached a target")
+            self._exit_process("no target check proves that the sent events have reached a target")
 
     def _apply_target_check(self) -> None:
         """Hold publishing while bus or rule do not take our events. Dead letters are still sent."""

@@ -47,7 +47,7 @@ class ShardTelemetry:
         self._closed = False
 
     def write_if_due(self) -> None:
-        """Once a second, write snapshot and audit records, and log the summary of dead letters."""
+        """Write snapshot and audit records, and log the summary of dead letters, if SNAPSHOT_INTERVAL_S has passed."""
         now = self._clock()
         if now < self._next_write_at:
             return

@@ -132,7 +132,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         supervisor.request_restart,
         worker,
         rendered.max_leases,
-        index_is_built=lambda: table.index_is_built,
+        index_is_built=lambda: table.is_index_being_built,
     )
     fields = {**_in_force(settings, jvm, rendered), "admin": admin.address}
     log.info("The consumer starts.", extra={"event": "consumer-starts", **fields})
