@@ -149,13 +149,13 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "Nothing that was sent to a bus that was gone": {
         "a bus that was made anew is the old one": Mutant(
             "stream_router/consumer/target_check.py",
-            "            no = answer if isinstance(answer, TargetBroken) else self._another_bus(answer)\n",
-            "            no = answer if isinstance(answer, TargetBroken) else None\n",
+            "            if isinstance(result, TargetOk) and self._is_another_bus(result):\n",
+            "            if False:\n",
             ("tests/unit/test_target_check.py",),
         ),
         "a child that lived through a break stays": Mutant(
             "stream_router/consumer/target_check.py",
-            "        return self._line.since_s > self._born\n",
+            "        return self._last_report.since_s > self._started_s\n",
             "        return False\n",
             ("tests/unit/test_target_check.py",),
         ),
@@ -163,14 +163,14 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "An idle consumer asks": {
         "a child that waits for a check is not noticed": Mutant(
             "stream_router/consumer/target_check.py",
-            "            return self._wanted.stat().st_mtime >= self._asked_s\n",
+            "            return self._request_file.stat().st_mtime >= self._began_s\n",
             "            return False\n",
             ("tests/unit/test_target_check.py::test_a_waiting_thread_notices_a_child_within_a_second",),
         ),
         "an idle consumer checks as if events flowed": Mutant(
             "stream_router/consumer/target_check.py",
-            "        return max(every_s, IDLE_INTERVAL_S)\n",
-            "        return every_s\n",
+            "        return max(active_s, IDLE_INTERVAL_S)\n",
+            "        return active_s\n",
             ("tests/integration/test_control_plane_calls.py",),
         ),
     },

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
 from stream_router.consumer.child.watermark import RecordPosition, Watermark
-from stream_router.consumer.target_check import KnownTarget
+from stream_router.consumer.target_check import TargetView
 from stream_router.model import Record
 from stream_router.process import failpoint
 
@@ -44,7 +44,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        proof: KnownTarget,
+        proof: TargetView,
         accepted_at: Callable[[], float],
         every_s: float,
         clock: Callable[[], float],
@@ -73,7 +73,7 @@ class Checkpoints:
 
     def follow_target_check(self) -> str:
         """Read the latest result of the target check, and return `target_problem`."""
-        self._proof.look()
+        self._proof.refresh()
         return self.target_problem
 
     @property
@@ -88,7 +88,7 @@ class Checkpoints:
 
     def want_proof(self) -> None:
         """Ask for a target check that covers the entry accepted last."""
-        self._proof.want(self._accepted_at())
+        self._proof.request_check(self._accepted_at())
 
     @property
     def settled(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import pybase64
 
 from stream_router.consumer.child.watermark import RecordPosition
-from stream_router.consumer.target_check import UNASKED_S, KnownTarget
+from stream_router.consumer.target_check import UNANSWERED_LIMIT_S, TargetView
 from stream_router.log import LogLimiter
 from stream_router.model import Batch, Record
 from stream_router.pipeline.route import Router
@@ -117,7 +117,7 @@ class Window:
     def __init__(
         self,
         router: Router,
-        proof: KnownTarget,
+        proof: TargetView,
         closed: Callable[[Batch], None],
         clock: Callable[[], float],
         max_bytes: int = WINDOW_BYTES,
@@ -230,7 +230,7 @@ class Window:
             return "bytes"
         if self._records - self._taken[1] >= RECORDS_MAX:
             return "records"
-        span_s = max(self._max_span_s, UNASKED_S) if self._proof.unasked else self._max_span_s
+        span_s = max(self._max_span_s, UNANSWERED_LIMIT_S) if self._proof.unanswered else self._max_span_s
         return "span" if self.events_above > SPAN_FREE_EVENTS and self.span_s >= span_s else ""
 
     @property
