@@ -61,7 +61,7 @@ class TelemetryStub:
 
 
 class SupervisedTarget(TargetView):
-    """A child's view in virtual time: its supervisor checks as `TargetChecker` does, and the child sees the result at once."""
+    """A child's view in virtual time: its supervisor checks as `TargetChecker` does, and the result arrives at once."""
 
     def __init__(
         self,

@@ -100,7 +100,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "a lost answer counts as accepted": Mutant(
             "stream_router/pipeline/delivery/dispatcher.py",
             "        if isinstance(outcome, Refusal):\n",
-            "        if answer.status == 0:\n            self._accept(items, sent_at, now)\n        elif isinstance(outcome, Refusal):\n",
+            "        if answer.status == 0:\n            self._record_accepted(items, sent_at, now)\n        elif isinstance(outcome, Refusal):\n",
             ("tests/simulation/test_simulation.py::test_no_seed_breaks_a_promise",),
         ),
     },
@@ -197,7 +197,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "An outage of AWS buries nothing": {
         "an outage spends an entry's budget": Mutant(
             "stream_router/pipeline/delivery/blame.py",
-            "if accepted < WELL_SHARE * others:",
+            "if accepted < BLAME_SHARE * others:",
             "if False:",
             (
                 "tests/unit/test_engine_in_time.py::test_an_hour_of_random_failures_at_an_event_a_second_buries_nothing_but_the_sick",
@@ -206,7 +206,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "an outage buries": Mutant(
             "stream_router/pipeline/delivery/dispatcher.py",
-            "if self._policy.outage_gives_up and spent:",
+            "if self._policy.outage_gives_up and has_tried and now - self.gate.held_since >= SPREAD_S:",
             "if self.gate.failures > 3:",
             (
                 "tests/fault/test_fault_matrix.py::test_an_outage_is_held_through",
@@ -225,8 +225,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "However many events are sick": {
         "probes carry what is first": Mutant(
             "stream_router/pipeline/delivery/dispatcher.py",
-            "if self.gate.brought_nothing else 0",
-            "if False else 0",
+            "        if self.gate.last_call_brought_nothing:\n",
+            "        if False:\n",
             ("tests/property/test_engine.py::test_what_is_well_gets_through_beside_what_never_does",),
         ),
     },
@@ -323,7 +323,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "the whole call is sent again for one entry": Mutant(
             "stream_router/pipeline/delivery/dispatcher.py",
             "        pairs = list(zip(items, outcomes, strict=True))\n",
-            '        for item in items:\n            self._again(item, now + 0.1, "InternalFailure")\n        return\n',
+            '        for item in items:\n            self._schedule_retry(item, now + 0.1, "InternalFailure")\n        return\n',
             ("tests/simulation/test_simulation.py::test_no_seed_breaks_a_promise",),
         ),
     },
