@@ -80,7 +80,7 @@ class StackAccount:
         return {**EVENTBRIDGE, "Action": "sqs:SendMessage", "Resource": TARGET, "Condition": condition}
 
     def stack_request(self, stack: str, template: dict[str, Any], **parameters: str) -> dict[str, Any]:
-        """Return the request that creates or updates a stack, as `aws cloudformation deploy` after `package` sends it."""
+        """Return the request that creates or updates a stack, with the nested template in its bucket."""
         template["Resources"]["Observability"]["Properties"]["TemplateURL"] = f"{self.url}/templates/{NESTED}"
         values = {**self.parameters, **parameters}
         return {

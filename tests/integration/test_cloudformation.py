@@ -1,4 +1,4 @@
-"""deploy/cloudformation on ministack's CloudFormation: the resources that it makes, and the doctor's verdict on them."""
+"""deploy/cloudformation on ministack's CloudFormation: the resources that it makes, and the doctor's verdict."""
 
 import json
 import subprocess
