@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import NamedTuple
 
-from stream_router.consumer.target_check import IDLE_INTERVAL_S, ask_every_s
+from stream_router.consumer.target_check import IDLE_INTERVAL_S, active_interval_s
 
 LOADS, RATES = (1_000, 10_000, 100_000, 1_000_000), (1, 10, 100, 1_000, 10_000)
 """Events a second, mean: the columns of the two tables."""
@@ -150,7 +150,9 @@ def used(rate: float, found: Size) -> dict[str, float]:
         "PutEvents calls/s": found.calls_peak,
         "buckets, four a shard": 4 * found.shards,
         "lease table writes/s": found.lease_writes,
-        "EventBridge control calls/s": 3 * found.consumers.tasks / ask_every_s(CHECKPOINT_S, found.consumers.tasks),
+        "EventBridge control calls/s": 3
+        * found.consumers.tasks
+        / active_interval_s(CHECKPOINT_S, found.consumers.tasks),
         "shards of a stream": found.shards,
     }
 
@@ -186,7 +188,7 @@ def idle() -> float:
 
 def management_events(consumers: int, *, flows: bool) -> float:
     """Management events of a month that each of so many consumers leaves in CloudTrail."""
-    interval_s = ask_every_s(CHECKPOINT_S, consumers)
+    interval_s = active_interval_s(CHECKPOINT_S, consumers)
     if not flows:
         interval_s = max(interval_s, IDLE_INTERVAL_S)
     return SECONDS * (CHECK_CALLS / interval_s + WATCH_CALLS_PER_MIN / 60)

@@ -15,7 +15,14 @@ from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import ShardProcessor
 from stream_router.consumer.child.vitals import ShardVitals
 from stream_router.consumer.child.window import Window
-from stream_router.consumer.target_check import AGAIN_S, CheckResult, KnownTarget, Standing, TargetOk, check_interval_s
+from stream_router.consumer.target_check import (
+    RECHECK_AFTER_S,
+    CheckResult,
+    TargetOk,
+    TargetStateMachine,
+    TargetView,
+    check_interval_s,
+)
 from stream_router.envelope import seal
 from stream_router.model import Batch, DeadLetter, Entry, Event, Record
 from stream_router.pipeline.delivery.blame import RetryPolicy
@@ -53,35 +60,39 @@ class TelemetryStub:
         self.closed += 1
 
 
-class SupervisedTarget(KnownTarget):
-    """A child's view in virtual time: its supervisor checks as `TargetChecker` does, and is heard at once."""
+class SupervisedTarget(TargetView):
+    """A child's view in virtual time: its supervisor checks as `TargetChecker` does, and the result arrives at once."""
 
     def __init__(
         self,
         ask: Callable[[], CheckResult],
         clock: Callable[[], float],
         every_s: float,
-        standing: Standing | None = None,
+        target_state: TargetStateMachine | None = None,
     ) -> None:
         self.ask, self.every_s = ask, every_s
-        self.standing = standing or Standing()
+        self.target_state = target_state or TargetStateMachine()
         self.hurries = False
         self.checks = 0
         self._now, self._asked_s, self._wanted_s = clock, -math.inf, -math.inf
         super().__init__(Path(), clock)
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         now = self._now()
-        is_wanted = self._wanted_s >= self._asked_s
-        interval_s = AGAIN_S if self.hurries else check_interval_s(self.standing, self.every_s, is_wanted=is_wanted)
+        is_requested = self._wanted_s >= self._asked_s
+        interval_s = (
+            RECHECK_AFTER_S
+            if self.hurries
+            else check_interval_s(self.target_state, self.every_s, is_requested=is_requested)
+        )
         if now >= self._asked_s + interval_s:
             self.checks += 1
-            self.standing.heard(self.ask(), now)
+            self.target_state.apply(self.ask(), now)
             self._asked_s = now
-        self._line = self.standing.line
+        self._last_report = self.target_state.report
 
-    def want(self, accepted_s: float) -> None:
-        if accepted_s >= self._line.proven_s:
+    def request_check(self, accepted_s: float) -> None:
+        if accepted_s >= self._last_report.proven_s:
             self._wanted_s = self._now()
 
 
@@ -123,7 +134,7 @@ class Life:
             return RECEIVED_MS + 1000 * (later_s + world.now - begun)
 
         self.guard = CrashGuard(folder, "shard-1", f"{START}:0", wall_clock_ms=now_ms)
-        self.proof = SupervisedTarget(TargetOk, world.clock, AGAIN_S)
+        self.proof = SupervisedTarget(TargetOk, world.clock, RECHECK_AFTER_S)
         router, clock, stub = self.rig.router, world.clock, cast("Any", self.telemetry)
         self.window = Window(router, self.proof, lambda _: None, clock, window_bytes, span_s)
         self.kinesis = Kinesis(world)

@@ -37,7 +37,7 @@ def envelope(number: int, **fields: Any) -> bytes:
 
 def prove(folder: Path, *, ahead_s: float = 36_000.0, **line: Any) -> None:
     """A supervisor's proof of bus and rule, by default for whatever the test's time: no checkpoint waits for one."""
-    told = {"proven_s": time.monotonic() + ahead_s, "since_s": 0.0, "problem": "", "unasked": False, **line}
+    told = {"proven_s": time.monotonic() + ahead_s, "since_s": 0.0, "problem": "", "unanswered": False, **line}
     neighbour = folder / ".proof"
     neighbour.write_text(json.dumps(told) + "\n")
     neighbour.replace(folder / "target-proof")

@@ -17,13 +17,13 @@ from stream_router.telemetry.merged import SNAPSHOTS
 
 SETTING = "STREAM_ROUTER_STATE_DIR"
 
-TARGET_PROOF = "target-proof"
+TARGET_REPORT = "target-proof"
 """File with one line of JSON: the result of the target check, written by the supervisor and read by its children."""
 
 TARGET_BROKEN = "target-broken"
 """File that exists from a broken target check until an ok counts again. It survives a restart of the supervisor."""
 
-TARGET_WANTED = "target-wanted"
+TARGET_CHECK_REQUESTED = "target-wanted"
 """Empty file by which children request a target check. Its modification time is the latest request (monotonic s)."""
 
 RETENTION = "retention"
@@ -89,8 +89,8 @@ class StateDir:
                 "name a folder whose disk supports locks (flock)",
             ) from None
         # Times in files of an earlier supervisor mean nothing: after a reboot the monotonic clock begins at zero.
-        self.discard(TARGET_PROOF)
-        self.discard(TARGET_WANTED)
+        self.discard(TARGET_REPORT)
+        self.discard(TARGET_CHECK_REQUESTED)
         self.discard(FATAL)
         for folder in (SNAPSHOTS, HEARTBEATS):
             shutil.rmtree(self.path / folder, ignore_errors=True)

@@ -1,11 +1,12 @@
-"""The target check: the event bus exists, and our rule takes our events. The supervisor checks, children read a line.
+"""The target check: the event bus exists, and our rule takes our events.
 
 PutEvents answers success for a missing bus, and for a bus with no matching rule. So an event counts as delivered only
-once a check that began after its acceptance has succeeded. `TargetQuestion` calls AWS once, `Standing` is the state
-machine over the results, `TargetChecker` repeats the check and writes the line, and `KnownTarget` is a child's view of
-it.
+once a check that began after its acceptance has succeeded. The supervisor checks; its children read the result from a
+file of one line. `AwsTargetCheck` checks once, by calls to AWS. `TargetStateMachine` decides what a series of results
+means. `TargetChecker` repeats the check and writes the file, which a child reads through `TargetView`.
 
-`Standing` is in one of five states (`TargetState`). Only the result of a check changes it, in the supervisor's thread:
+`TargetStateMachine` is in one of five states (`TargetState`). Only the result of a check changes it, in the
+supervisor's thread:
 
 | state | meaning | after ok | after broken |
 |---|---|---|---|
@@ -13,16 +14,17 @@ it.
 | OK | events accepted before the check have reached the rule | OK (b) | DOUBTED |
 | DOUBTED | one broken result; events flow, none is covered by a check | the state before | BROKEN |
 | BROKEN | two broken results; nothing is published | SETTLING | BROKEN |
-| SETTLING, target was broken | ok for less than STANDS_S; nothing is published | SETTLING, OK after STANDS_S | BROKEN |
-| SETTLING, pattern changed | the same; events flow, none is covered | SETTLING, OK after STANDS_S | DOUBTED |
+| SETTLING, target was broken | ok for less than SETTLE_S; nothing is published | SETTLING, OK after SETTLE_S | BROKEN |
+| SETTLING, pattern changed | the same; events flow, none is covered | SETTLING, OK after SETTLE_S | DOUBTED |
 
 (a) SETTLING if an earlier supervisor left the target broken. (b) SETTLING if the pattern changed, unless the new one
-takes at least the events of the old one. A bus with another creation time counts as broken. "Unknown" changes no state
-and covers no event. After UNASKED_S of it nothing is published either, until a check has another result.
+takes at least the events of the old one. A bus with another creation time counts as broken. A check without an answer
+changes no state and covers no event. If checks have had no answer for UNANSWERED_LIMIT_S, nothing is published until
+one is answered.
 
 A check is three management events in CloudTrail, so the supervisor checks only as often as needed. While the bus has
-accepted events that no check covers, a child keeps the time of the file TARGET_WANTED fresh, and the interval is that
-of the checkpoints. The same interval holds in every state but OK. Otherwise the supervisor checks once a minute.
+accepted events that no check covers, a child renews the time of the file TARGET_CHECK_REQUESTED, and the supervisor
+checks at the interval of the checkpoints, as it does in every state but OK. Otherwise it checks once a minute.
 
 Every check includes the bus. A bus that was deleted and created again between two checks, with its rule, differs in its
 creation time alone. If the bus were checked less often than the rule, a checkpoint could pass events that were sent
@@ -49,7 +51,7 @@ from botocore.exceptions import ClientError
 from stream_router import limits
 from stream_router.aws import credentials, endpoints
 from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of, cure, find_refusal
-from stream_router.consumer.state_dir import TARGET_BROKEN, TARGET_PROOF, TARGET_WANTED
+from stream_router.consumer.state_dir import TARGET_BROKEN, TARGET_CHECK_REQUESTED, TARGET_REPORT
 from stream_router.errors import SettingsError
 from stream_router.log import LogLimiter
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
@@ -63,12 +65,17 @@ log = logging.getLogger(__name__)
 SETUP = "run `stream-router setup`"
 BUS = "STREAM_ROUTER_EVENT_BUS"
 
-AGAIN_S = 1.0
-"""Seconds between the two broken results that count: AWS's control plane may answer from an older copy once."""
+RECHECK_AFTER_S = 1.0
+"""Seconds after which a broken result is checked again.
 
-STANDS_S = 60.0
-"""Seconds for which checks must be ok after the target was broken or its pattern changed: a rule takes a moment to take
-effect."""
+Only the second broken result counts, since AWS's control plane may answer once from an older copy.
+"""
+
+SETTLE_S = 60.0
+"""Seconds for which checks must be ok after the target was broken or its pattern changed.
+
+EventBridge needs time to apply a rule.
+"""
 
 IDLE_INTERVAL_S = 60.0
 """Seconds between two checks while no event waits for one.
@@ -77,65 +84,65 @@ An idle consumer may have six control-plane calls a minute: three of these, List
 in reserve.
 """
 
-WANTED_POLL_INTERVAL_S = 0.25
-"""Seconds between two reads of the local file TARGET_WANTED: the longest delay of a first event after an idle hour."""
+REQUEST_POLL_INTERVAL_S = 0.25
+"""Seconds between two looks at the file TARGET_CHECK_REQUESTED. This delays the first event after an idle hour."""
 
-WANT_INTERVAL_S = 1.0
-"""Seconds between two writes to that file by one child."""
+REQUEST_INTERVAL_S = 1.0
+"""Seconds between two writes of one child to the file TARGET_CHECK_REQUESTED."""
 
-UNASKED_S = 1800.0
-"""Seconds for which events are published without an answered check, so that a short outage of the control plane alone
+UNANSWERED_LIMIT_S = 1800.0
+"""Seconds for which events are published although no check is answered, so that a short outage of AWS's control plane
 does not stop publishing."""
 
-WORKERS_A_SECOND = 5.0
+MAX_CHECKS_PER_S = 5.0
 """Maximum number of checks per second by all supervisors of an application.
 
-An account has some 50 control-plane calls of EventBridge per second, and each check takes three.
+An account may make some 50 control-plane calls of EventBridge per second, and each check makes three.
 """
 
-SAME_WITHIN_S = 1.0
-"""Seconds by which two creation times of the same bus may differ: some answers have whole seconds, some fractions."""
+CREATION_TIME_TOLERANCE_S = 1.0
+"""Seconds by which two creation times of one bus may differ, since some answers are in whole seconds."""
 
-START_AGAIN_S = 5.0
-"""Longest time between two checks before the first ok, in seconds."""
+STARTUP_INTERVAL_S = 5.0
+"""Maximum number of seconds between two checks before the first ok."""
 
-HURRY_FOR_S = 10.0
-"""Seconds of more frequent checks before a stop: longer than children have for their last checkpoint."""
+HASTEN_FOR_S = 10.0
+"""Seconds of checks once a second while children stop. Children have less time than this for their last checkpoint."""
 
-TRUSTED = (
+TARGET_UNCHECKED = (
     "Neither event bus nor rule is checked (STREAM_ROUTER_BUS_PROOF=trust). If the bus is missing, or no rule takes "
     "our events, EventBridge still answers success: events sent meanwhile are lost, and the checkpoint passes them. "
     "Set STREAM_ROUTER_BUS_PROOF=describe to check both."
 )
-NO_RULE_TOLD = (
+RULE_UNCHECKED = (
     "No rule is checked (STREAM_ROUTER_RULE=none), only the event bus. Whether events reach a target is not known here."
 )
-"""Log line at the start if no rule is checked."""
+"""Log line at the start if STREAM_ROUTER_RULE is `none`."""
 
 
 class TargetOk(NamedTuple):
     """Result of a check that found bus and rule in order."""
 
-    made_s: float = 0.0
-    """Time of the bus's creation (epoch seconds); 0.0 if the answer does not have it."""
+    created_s: float = 0.0
+    """Creation time of the bus, in epoch seconds; 0.0 if the answer does not contain it."""
     pattern: str = ""
-    """The judged part of the rule's pattern."""
-    unjudged: tuple[str, ...] = ()
-    """Operations that the endpoint, perhaps an emulator, does not know. Their part of the check is omitted."""
+    """The relevant part of the rule's pattern."""
+    skipped_operations: tuple[str, ...] = ()
+    """Operations that the endpoint, perhaps an emulator, does not support. Their part of the check was omitted."""
 
 
 class TargetBroken(NamedTuple):
-    """Result of a check by which our events reach no target. `of` is "bus" or "rule"."""
+    """Result of a check that found that our events reach no target. `part` is "bus" or "rule"."""
 
-    of: str
+    part: str
     problem: str
     cure: str = SETUP
 
 
 class TargetUnknown(NamedTuple):
-    """Result of a check without an answer: AWS's error code, or the kind of failure, and the operation that failed.
+    """Result of a check that AWS did not answer. `code` is AWS's error code or the kind of failure.
 
-    `refusal` names the action and the resource of a missing permission; "" otherwise.
+    `refusal` names the action and the resource of a missing permission; it is "" otherwise.
     """
 
     code: str
@@ -146,12 +153,12 @@ class TargetUnknown(NamedTuple):
 CheckResult = TargetOk | TargetBroken | TargetUnknown
 
 
-class TargetQuestion:
-    """Check of AWS, when called, that the bus exists and the rule takes each of our event types: one attempt of 8 s.
+class AwsTargetCheck:
+    """Callable that checks at AWS whether the bus exists and the rule takes each of our event types.
 
-    Only `source`, `detail-type` and `detail.eventSource` of the rule's pattern are judged, since a team may filter
-    further. `answers` records which calls are answered. Raises SettingsError if there are no credentials, or the
-    environment cannot be used.
+    A call takes at most 8 s and is not repeated. Only `source`, `detail-type` and `detail.eventSource` of the rule's
+    pattern are judged, since a team may filter further. `answers` records which calls are answered. Raises
+    SettingsError if there are no credentials, or the environment cannot be used.
     """
 
     def __init__(self, settings: Common, answers: Answers | None = None) -> None:
@@ -164,129 +171,138 @@ class TargetQuestion:
         if answers:
             answers.follow(self._events, "EventBridge")
         self._samples = sample_entries(settings.aws_region, settings.event_type_list, int(time.time() * 1000))
-        self._tested = ""
-        """The judged part of the pattern that was tested last; the event types that it refuses are in `_refused`."""
-        self._refused: list[str] = []
-        self._unjudged: set[str] = set()
+        self._tested_pattern = ""
+        """The relevant part of the pattern that was tested last. `_refused_types` are the types that it refuses."""
+        self._refused_types: list[str] = []
+        self._skipped_operations: set[str] = set()
 
     def __call__(self) -> CheckResult:
         """Return the result of one check. A pattern that has not changed is not tested again."""
         try:
-            made_s = bus_made_s(self._call("DescribeEventBus", **self._named()))
+            created_s = bus_created_s(self._call("DescribeEventBus", **self._bus_parameter()))
             if self._rule == NO_RULE:
-                return TargetOk(made_s)
-            pattern = self._of_subscriber() if self._is_v2 else self._of_rule()
-            return (
-                pattern
-                if isinstance(pattern, TargetBroken)
-                else TargetOk(made_s, pattern, tuple(sorted(self._unjudged)))
-            )
-        except AbsentError as absent:
-            return absent.no
+                return TargetOk(created_s)
+            pattern = self._check_subscriber() if self._is_v2 else self._check_rule()
+            return TargetOk(created_s, pattern, tuple(sorted(self._skipped_operations)))
+        except TargetBrokenError as error:
+            return error.result
         except ClientError as error:
             refusal = find_refusal(str(error))
             return TargetUnknown(code_of(error), error.operation_name, refusal.in_words() if refusal else "")
         except Exception as error:  # noqa: BLE001 - botocore may raise any; a failed check is not a negative answer
             return TargetUnknown(code_of(error))
 
-    def _named(self) -> dict[str, str]:
+    def _bus_parameter(self) -> dict[str, str]:
         return {"EventBusArn": self._bus} if self._is_v2 else {"Name": self._bus}
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Return the answer; {} if the endpoint lacks the operation. Raise AbsentError if bus or rule do not exist."""
+        """Return AWS's answer; {} if the endpoint, perhaps an emulator, does not support the operation.
+
+        Raises TargetBrokenError if the bus or the rule does not exist.
+        """
         try:
             answer: dict[str, Any] = getattr(self._events, xform_name(operation))(**parameters)
         except ClientError as error:
             code = code_of(error)
             if code in ABSENT:
                 is_bus = operation == "DescribeEventBus"
-                raise AbsentError(self._no_bus() if is_bus else self._absent_rule()) from None
+                raise (self._bus_absent() if is_bus else self._rule_absent()) from None
             if code not in NOT_SPOKEN:
                 raise
-            self._unjudged.add(operation)
+            self._skipped_operations.add(operation)
             return {}
         return answer
 
-    def _no_bus(self) -> TargetBroken:
-        return TargetBroken("bus", f"the event bus {self._bus} does not exist", self._cure_of_absence(BUS))
+    def _bus_absent(self) -> "TargetBrokenError":
+        problem = f"the event bus {self._bus} does not exist"
+        return TargetBrokenError(TargetBroken("bus", problem, self._cure_for_absence(BUS)))
 
-    def _absent_rule(self) -> TargetBroken:
-        return self._no_rule("does not exist", self._cure_of_absence("STREAM_ROUTER_RULE"))
+    def _rule_absent(self) -> "TargetBrokenError":
+        return self._rule_broken("does not exist", self._cure_for_absence("STREAM_ROUTER_RULE"))
 
-    def _cure_of_absence(self, setting: str) -> str:
-        """Return the cure, the region first: in a wrong region `setup` would create everything a second time."""
+    def _cure_for_absence(self, setting: str) -> str:
+        """Return what to do. The region comes first: in a wrong region `setup` would create everything again."""
         return f"check that AWS_REGION ({self._region}) is right, correct {setting}, or {SETUP}"
 
-    def _no_rule(self, problem: str, cure: str = SETUP) -> TargetBroken:
+    def _rule_broken(self, problem: str, cure: str = SETUP) -> "TargetBrokenError":
         kind = "subscriber" if self._is_v2 else "rule"
-        return TargetBroken("rule", f"{kind} {self._rule} of event bus {self._bus} {problem}", cure)
+        return TargetBrokenError(TargetBroken("rule", f"{kind} {self._rule} of event bus {self._bus} {problem}", cure))
 
-    def _of_rule(self) -> TargetBroken | str:
+    def _check_rule(self) -> str:
+        """Return the relevant part of the rule's pattern as JSON; "" if it cannot be read.
+
+        Raises TargetBrokenError if the rule is missing or disabled, has no target, or refuses one of our event types.
+        """
         rule = {"EventBusName": self._bus}
         description = self._call("DescribeRule", Name=self._rule, **rule)
         if not description:
             return ""
+        # AWS has two enabled states: ENABLED, and ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS.
         if not str(description.get("State", "ENABLED")).startswith("ENABLED"):
             enable = f"aws events enable-rule --name {self._rule} --event-bus-name {self._bus}"
-            return self._no_rule("is disabled", f"run `{enable}`")
+            raise self._rule_broken("is disabled", f"run `{enable}`")
         targets = self._call("ListTargetsByRule", Rule=self._rule, Limit=1, **rule)
-        if "ListTargetsByRule" not in self._unjudged and not targets.get("Targets"):
-            return self._no_rule("has no target", f"set EVENTBRIDGE_TARGET_ARN and {SETUP}")
-        # The account is the fifth field of the ARN; an emulator may omit the ARN, or send a short one.
-        account = (str(description.get("Arn", "")).split(":") + [""] * 5)[4] or "000000000000"
-        judged = json.dumps(judged_part(json.loads(description.get("EventPattern") or "{}")), sort_keys=True)
+        if "ListTargetsByRule" not in self._skipped_operations and not targets.get("Targets"):
+            raise self._rule_broken("has no target", f"set EVENTBRIDGE_TARGET_ARN and {SETUP}")
         if "EventPattern" not in description:
-            return self._no_rule("has no event pattern")
-        if judged != self._tested:
-            refused = [] if judged == "{}" else self._refused_by(judged, account)
-            self._tested, self._refused = judged, refused
-        if self._refused:
-            wrong = f"does not take our events of type {', '.join(self._refused)}"
-            return self._no_rule(wrong, "see `stream-router setup --plan`")
-        return judged
+            raise self._rule_broken("has no event pattern")
+        pattern = json.dumps(relevant_pattern(json.loads(description["EventPattern"] or "{}")), sort_keys=True)
+        if pattern != self._tested_pattern:
+            # The account is the fifth field of the ARN; an emulator may omit the ARN, or send a short one.
+            account = (str(description.get("Arn", "")).split(":") + [""] * 5)[4] or "000000000000"
+            self._refused_types = [] if pattern == "{}" else self._find_refused_types(pattern, account)
+            self._tested_pattern = pattern
+        if self._refused_types:
+            problem = f"does not take our events of type {', '.join(self._refused_types)}"
+            raise self._rule_broken(problem, "see `stream-router setup --plan`")
+        return pattern
 
-    def _refused_by(self, pattern: str, account: str) -> list[str]:
+    def _find_refused_types(self, pattern: str, account: str) -> list[str]:
         """Return those of our event types that the pattern refuses."""
         refused = []
         for entry in self._samples:
             event = json.dumps(as_delivered(entry, account, self._region))
             answer = self._call("TestEventPattern", EventPattern=pattern, Event=event)
             if "Result" not in answer:
-                self._unjudged.add("TestEventPattern")
+                self._skipped_operations.add("TestEventPattern")
                 return []
             if not answer["Result"]:
                 refused.append(entry.detail_type)
         return refused
 
-    def _of_subscriber(self) -> TargetBroken | str:
-        """Check that a v2 bus's subscriber exists and runs. Its filters are not judged: AWS has no call for that."""
+    def _check_subscriber(self) -> str:
+        """Return "" if the subscriber of a v2 bus exists and runs; raise TargetBrokenError otherwise.
+
+        The subscriber's filters are not judged, since AWS has no call that tests them.
+        """
         parameters = {"EventBusArn": self._bus, "NamePrefix": self._rule}
         page = self._call("ListSubscribers", **parameters)
         if not page:
             return ""
-        listed = [*page["Subscribers"]]
+        subscribers = [*page["Subscribers"]]
         while token := page.get("NextToken"):
             page = self._call("ListSubscribers", NextToken=token, **parameters)
-            listed += page["Subscribers"]
-        arn = next((subscriber["SubscriberArn"] for subscriber in listed if subscriber["Name"] == self._rule), None)
-        cure = "see docs/operations.md for the command that makes it"
-        if arn is None:
-            return self._no_rule("does not exist", cure)
-        has = self._call("DescribeSubscriber", SubscriberArn=arn)
-        if has.get("Revoked") or has.get("State") != "RUNNING":
-            return self._no_rule("is revoked" if has.get("Revoked") else "is stopped", "start it again")
+            subscribers += page["Subscribers"]
+        arns = {subscriber["Name"]: subscriber["SubscriberArn"] for subscriber in subscribers}
+        if self._rule not in arns:
+            raise self._rule_broken("does not exist", "see docs/operations.md for the command that makes it")
+        description = self._call("DescribeSubscriber", SubscriberArn=arns[self._rule])
+        if description.get("Revoked"):
+            raise self._rule_broken("is revoked", "start it again")
+        if description.get("State") != "RUNNING":
+            raise self._rule_broken("is stopped", "start it again")
         return ""
 
 
-class AbsentError(Exception):
-    """Bus or rule do not exist."""
+class TargetBrokenError(Exception):
+    """Bus or rule do not exist, or do not take our events. `result` says which."""
 
-    def __init__(self, no: TargetBroken) -> None:
-        super().__init__(no.problem)
-        self.no = no
+    def __init__(self, result: TargetBroken) -> None:
+        super().__init__(result.problem)
+        self.result = result
 
 
-def bus_made_s(description: dict[str, Any]) -> float:
+def bus_created_s(description: dict[str, Any]) -> float:
     """Return the bus's creation time (epoch seconds); 0.0 if DescribeEventBus has none, and for the default bus.
 
     Nobody can delete the default bus, and EventBridge's documentation promises a creation time only for other buses.
@@ -299,27 +315,33 @@ def bus_made_s(description: dict[str, Any]) -> float:
     return float(created) if isinstance(created, int | float) else 0.0
 
 
-_JUDGED: dict[str, Any] = {"source": {}, "detail-type": {}, "detail": {"eventSource": {}}}
+_RELEVANT_FIELDS: dict[str, Any] = {"source": {}, "detail-type": {}, "detail": {"eventSource": {}}}
 
 
-def judged_part(pattern: dict[str, Any], judged: dict[str, Any] = _JUDGED) -> dict[str, Any]:
+def relevant_pattern(pattern: dict[str, Any], fields: dict[str, Any] = _RELEVANT_FIELDS) -> dict[str, Any]:
     """Return the part of an event pattern that decides on our events by source, type and `detail.eventSource`.
 
     Each alternative of `$or` is reduced in the same way. If an alternative has no condition on these fields, it takes
     any event, so the whole `$or` is omitted.
     """
-    kept = {}
-    for name, within in judged.items():
-        if part := judged_part(pattern[name], within) if within and name in pattern else pattern.get(name):
-            kept[name] = part
-    ways = [judged_part(way, judged) for way in pattern.get("$or", ())]
-    return {**kept, "$or": ways} if ways and all(ways) else kept
+    relevant = {}
+    for name, inner_fields in fields.items():
+        condition = pattern.get(name)
+        if inner_fields and condition is not None:
+            condition = relevant_pattern(condition, inner_fields)
+        if condition:
+            relevant[name] = condition
+    alternatives = [relevant_pattern(alternative, fields) for alternative in pattern.get("$or", ())]
+    if alternatives and all(alternatives):
+        relevant["$or"] = alternatives
+    return relevant
 
 
-def takes_as_much(before: str, after: str) -> bool:
-    """Return whether the judged pattern `after` takes all events of `before`: lists grew, or conditions vanished.
+def accepts_all_of(before: str, after: str) -> bool:
+    """Return whether the relevant pattern `after` takes every event that `before` takes.
 
-    While EventBridge changes from one to the other, both take our events, so no event has to wait for the change.
+    It does if values were added to its lists, or conditions were removed. While EventBridge changes from one pattern to
+    the other, both take our events, so no event has to wait for the change.
     """
     if before == after:
         return True
@@ -327,7 +349,10 @@ def takes_as_much(before: str, after: str) -> bool:
 
 
 def _is_wider(before: Any, after: Any) -> bool:
-    """Compare two parts of a pattern. All conditions of an object must hold, and at least one value of a list."""
+    """Return whether one part of a pattern takes every event that its earlier form takes.
+
+    In a pattern all conditions of an object must hold, and one value of a list.
+    """
     if isinstance(before, dict) and isinstance(after, dict):
         if "$or" in before or "$or" in after:  # alternatives in another order would be hard to compare
             return bool(before == after)
@@ -337,28 +362,31 @@ def _is_wider(before: Any, after: Any) -> bool:
     return bool(before == after)
 
 
-def question(settings: Consumer, answers: Answers | None = None) -> Callable[[], CheckResult]:
-    """Return the check for the settings. With `STREAM_ROUTER_BUS_PROOF=trust` it sends no call and is always ok."""
-    return TargetOk if settings.bus_proof == "trust" else TargetQuestion(settings, answers)
+def build_target_check(settings: Consumer, answers: Answers | None = None) -> Callable[[], CheckResult]:
+    """Return the check for the settings. With `STREAM_ROUTER_BUS_PROOF=trust` it calls nobody and is always ok."""
+    return TargetOk if settings.bus_proof == "trust" else AwsTargetCheck(settings, answers)
 
 
-class Line(NamedTuple):
-    """Report of the supervisor to its children about bus and rule, one line in a file.
+class TargetReport(NamedTuple):
+    """Report of the supervisor to its children about bus and rule: one line of JSON in a file.
 
-    Times are `time.monotonic()`, one clock for all processes of a host.
+    Times are those of `time.monotonic()`, which is one clock for all processes of a host.
     """
 
     proven_s: float = -math.inf
-    """Start of the latest ok that counts. Every event that the bus accepted before has reached our rule."""
+    """Time at which the latest ok that counts began. Every event that the bus accepted before has reached our rule."""
     since_s: float = -math.inf
-    """Time at which an ok counted again after the latest break. An older child must end, and its events are resent."""
+    """Time at which an ok counted again after the target was broken.
+
+    A child that started before that time must end. Its successor sends the events again that no check covers.
+    """
     problem: str = ""
-    """Reason for which nothing may be published; "" if publishing is allowed."""
-    unasked: bool = False
+    """Reason why nothing may be published; "" if publishing is allowed."""
+    unanswered: bool = False
     """Whether the latest check had no answer."""
 
     def text(self) -> str:
-        """Return the file's one line."""
+        """Return the report as one line of JSON."""
         return json.dumps(self._asdict()) + "\n"
 
 
@@ -372,159 +400,173 @@ class TargetState(enum.StrEnum):
     SETTLING = "settling"
 
 
-class Standing:
+class TargetStateMachine:
     """State machine over the results of target checks, by the table at the top of this module.
 
-    `heard` takes each result with the time at which its check began (monotonic seconds). `breaks` is true if an earlier
-    supervisor of this state folder left the target broken.
+    `must_settle` is true if an earlier supervisor of this state folder left the target broken.
     """
 
-    def __init__(self, *, breaks: bool = False) -> None:
-        self.line = Line()
-        self.no: TargetBroken | None = None
-        """The broken result that counts, until an ok counts."""
-        self.no_since = 0.0
-        self.in_doubt = False
+    def __init__(self, *, must_settle: bool = False) -> None:
+        self.report = TargetReport()
+        self.broken: TargetBroken | None = None
+        """The broken result that counts; None once an ok counts again."""
+        self.broken_since_s = 0.0
+        """Time at which the target became broken (monotonic seconds)."""
+        self.is_doubted = False
         """Whether the latest result is a first broken one, after which the supervisor checks again at once."""
-        self.unasked_since: float | None = None
-        self.unasked_checks = 0
+        self.unanswered_since_s: float | None = None
+        """Time since which no check was answered; None if the latest one was."""
+        self.unanswered_checks = 0
         """Number of consecutive checks without an answer."""
-        self.stands_since: float | None = None
-        """Time since which checks are ok without counting yet."""
-        self.breaks = breaks
-        """Whether checks must be ok for STANDS_S before they count."""
-        self._made_s, self._pattern = 0.0, ""
+        self.settling_since_s: float | None = None
+        """Time since which checks have been ok without counting yet; None if they count."""
+        self.must_settle = must_settle
+        """Whether checks must be ok for SETTLE_S before they count."""
+        self._bus_created_s, self._pattern = 0.0, ""
 
     @property
     def state(self) -> TargetState:
-        """The present state. "Unknown" results do not change it."""
-        if self.in_doubt:
+        """The present state. A check without an answer does not change it."""
+        if self.is_doubted:
             return TargetState.DOUBTED
-        if self.stands_since is not None:
+        if self.settling_since_s is not None:
             return TargetState.SETTLING
-        if self.no:
+        if self.broken:
             return TargetState.BROKEN
-        return TargetState.OK if self.line.proven_s > -math.inf else TargetState.UNCHECKED
+        return TargetState.OK if self.report.proven_s > -math.inf else TargetState.UNCHECKED
 
-    def heard(self, answer: CheckResult, asked_s: float) -> None:
-        """Apply the result of a check that began at `asked_s` (monotonic seconds)."""
-        if isinstance(answer, TargetUnknown):
-            self.unasked_since = asked_s if self.unasked_since is None else self.unasked_since
-            self.unasked_checks += 1
+    def apply(self, result: CheckResult, began_s: float) -> None:
+        """Apply the result of a check that began at `began_s` (monotonic seconds)."""
+        if isinstance(result, TargetUnknown):
+            if self.unanswered_since_s is None:
+                self.unanswered_since_s = began_s
+            self.unanswered_checks += 1
         else:
-            self.unasked_since, self.unasked_checks = None, 0
-            no = answer if isinstance(answer, TargetBroken) else self._another_bus(answer)
-            if no:
-                self._heard_broken(no, asked_s)
-            elif isinstance(answer, TargetOk):
-                self._heard_ok(answer, asked_s)
-        problem = self.no.problem if self.no else ""
-        if self.no and self.stands_since is not None:
-            problem = f"{problem}; it is right again, and counts once it was so for {STANDS_S:.0f} s"
-        if self.unasked_since is not None and asked_s - self.unasked_since >= UNASKED_S:
-            problem = problem or f"event bus and rule could not be asked for {UNASKED_S / 60:.0f} minutes"
-        self.line = self.line._replace(problem=problem, unasked=self.unasked_since is not None)
-
-    def _another_bus(self, yes: TargetOk) -> TargetBroken | None:
-        known_s = self._made_s
-        if self.no or not (known_s and yes.made_s) or abs(yes.made_s - known_s) < SAME_WITHIN_S:
-            return None
-        if self.in_doubt:  # the second such result counts; from now on the new bus is the known bus
-            self._made_s = yes.made_s
-        return TargetBroken(
-            "bus", "the event bus was deleted and made again", f"{SETUP}: the rule went with the old one"
+            self.unanswered_since_s, self.unanswered_checks = None, 0
+            if isinstance(result, TargetOk) and self._is_another_bus(result):
+                problem = "the event bus was deleted and made again"
+                result = TargetBroken("bus", problem, f"{SETUP}: the rule went with the old one")
+            if isinstance(result, TargetOk):
+                self._apply_ok(result, began_s)
+            else:
+                self._apply_broken(result, began_s)
+        self.report = self.report._replace(
+            problem=self._describe_problem(began_s), unanswered=self.unanswered_since_s is not None
         )
 
-    def _heard_broken(self, no: TargetBroken, asked_s: float) -> None:
-        if self.no is None and not self.in_doubt:
-            self.in_doubt = True
+    def _describe_problem(self, now_s: float) -> str:
+        """Return the reason why nothing may be published; "" if publishing is allowed."""
+        if self.broken and self.settling_since_s is not None:
+            return f"{self.broken.problem}; it is right again, and counts once it was so for {SETTLE_S:.0f} s"
+        if self.broken:
+            return self.broken.problem
+        if self.unanswered_since_s is not None and now_s - self.unanswered_since_s >= UNANSWERED_LIMIT_S:
+            return f"event bus and rule could not be asked for {UNANSWERED_LIMIT_S / 60:.0f} minutes"
+        return ""
+
+    def _is_another_bus(self, result: TargetOk) -> bool:
+        """Return whether the bus has another creation time than the bus that is known."""
+        known_s, created_s = self._bus_created_s, result.created_s
+        if self.broken or not known_s or not created_s or abs(created_s - known_s) < CREATION_TIME_TOLERANCE_S:
+            return False
+        if self.is_doubted:  # this is the second such result, which counts; from now on the new bus is the known bus
+            self._bus_created_s = created_s
+        return True
+
+    def _apply_broken(self, result: TargetBroken, began_s: float) -> None:
+        if self.broken is None and not self.is_doubted:
+            self.is_doubted = True
             return
-        self.no_since = asked_s if self.no is None else self.no_since
-        self.in_doubt = False
-        self.no = no
-        self.stands_since = None
-        self.breaks = True
+        if self.broken is None:
+            self.broken_since_s = began_s
+        self.is_doubted = False
+        self.broken = result
+        self.settling_since_s = None
+        self.must_settle = True
 
-    def _heard_ok(self, yes: TargetOk, asked_s: float) -> None:
-        self.in_doubt = False
-        self._made_s = yes.made_s or self._made_s
-        if self._pattern and not takes_as_much(self._pattern, yes.pattern):
-            self.breaks, self.stands_since = True, None
-        self._pattern = yes.pattern
-        since_s = self.line.since_s
-        if self.breaks:
-            self.stands_since = asked_s if self.stands_since is None else self.stands_since
-            if asked_s - self.stands_since < STANDS_S:
+    def _apply_ok(self, result: TargetOk, began_s: float) -> None:
+        self.is_doubted = False
+        self._bus_created_s = result.created_s or self._bus_created_s
+        if self._pattern and not accepts_all_of(self._pattern, result.pattern):
+            self.must_settle, self.settling_since_s = True, None
+        self._pattern = result.pattern
+        since_s = self.report.since_s
+        if self.must_settle:
+            if self.settling_since_s is None:
+                self.settling_since_s = began_s
+            if began_s - self.settling_since_s < SETTLE_S:
                 return
-            since_s = asked_s
-        self.no, self.stands_since, self.breaks = None, None, False
-        self.line = Line(asked_s, since_s)
+            since_s = began_s
+        self.broken, self.settling_since_s, self.must_settle = None, None, False
+        self.report = TargetReport(began_s, since_s)
 
 
-def ask_every_s(checkpoint_s: float, workers: int) -> float:
+def active_interval_s(checkpoint_s: float, workers: int) -> float:
     """Return the seconds between two checks of one of `workers` supervisors while a checkpoint waits for a check.
 
-    It is the checkpoint's own interval, unless all workers together would exceed WORKERS_A_SECOND.
+    It is the checkpoint's own interval, unless all workers together would exceed MAX_CHECKS_PER_S.
     """
-    return max(checkpoint_s, workers / WORKERS_A_SECOND, AGAIN_S)
+    return max(checkpoint_s, workers / MAX_CHECKS_PER_S, RECHECK_AFTER_S)
 
 
-def check_interval_s(standing: Standing, every_s: float, *, is_wanted: bool) -> float:
-    """Return the seconds until the next check: `every_s` if a check is needed, otherwise at least a minute.
+def check_interval_s(target_state: TargetStateMachine, active_s: float, *, is_requested: bool) -> float:
+    """Return the seconds until the next check: `active_s` if a check is needed, otherwise at least a minute.
 
-    If the target is not ok, or unknown, checks are needed even without events, since publishing may wait for them.
+    In every state but OK, and while checks have no answer, a check is needed even if there are no events, since
+    publishing may wait for it.
     """
-    is_unknown = standing.unasked_since is not None
-    if standing.unasked_checks == 1 or (standing.state is TargetState.DOUBTED and not is_unknown):
-        return AGAIN_S  # a single broken connection is not an outage
-    if standing.line.proven_s == -math.inf:
-        return min(every_s, START_AGAIN_S)
-    if standing.state is TargetState.OK and not is_unknown and not is_wanted:
-        return max(every_s, IDLE_INTERVAL_S)
-    return every_s
+    is_unknown = target_state.unanswered_since_s is not None
+    if target_state.unanswered_checks == 1 or (target_state.state is TargetState.DOUBTED and not is_unknown):
+        return RECHECK_AFTER_S  # a single broken connection is not an outage
+    if target_state.report.proven_s == -math.inf:
+        return min(active_s, STARTUP_INTERVAL_S)
+    if target_state.state is TargetState.OK and not is_unknown and not is_requested:
+        return max(active_s, IDLE_INTERVAL_S)
+    return active_s
 
 
 class FirstCheck(NamedTuple):
-    """Single report of the checker to the supervisor: the first ok counts, or none will because of `refusal`."""
+    """Outcome of the start's check: `refusal` says why the program must end; None if it may go on."""
 
     refusal: SettingsError | None = None
 
 
 class TargetChecker:
-    """Thread that repeats the target check until it is closed, writes the children's line, and logs changes.
+    """Thread that repeats the target check until it is closed, writes the report for the children, and logs changes.
 
-    `report` is called once: when the first ok counts, or with a refusal, after which the thread ends. A start is
-    refused if the bus does not exist, if its name is invalid, or if a permission is still missing after half a minute.
-    Without `report` nothing is refused. `every_s` returns the seconds between two checks while they are needed.
+    `on_first_check` is called once: when the first ok counts, or with a refusal, after which the thread ends. A start
+    is refused if the bus does not exist, if its name is invalid, or if a permission is still missing after half a
+    minute. Without `on_first_check` nothing is refused. `active_interval` returns the seconds between two checks while
+    they are needed.
     """
 
     def __init__(
         self,
         folder: Path,
-        ask: Callable[[], CheckResult],
-        every_s: Callable[[], float],
-        report: Callable[[FirstCheck], object] | None = None,
+        check: Callable[[], CheckResult],
+        active_interval: Callable[[], float],
+        on_first_check: Callable[[FirstCheck], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._file, self._wanted = folder / TARGET_PROOF, folder / TARGET_WANTED
-        self._ask = ask
-        self._every_s = every_s
-        self._report = report
+        self._report_file, self._request_file = folder / TARGET_REPORT, folder / TARGET_CHECK_REQUESTED
+        self._check = check
+        self._active_interval = active_interval
+        self._on_first_check = on_first_check
         self._clock = clock
-        self._broken = folder / TARGET_BROKEN
-        self.standing = Standing(breaks=self._broken.exists())
+        self._broken_file = folder / TARGET_BROKEN
+        self.target_state = TargetStateMachine(must_settle=self._broken_file.exists())
         self._first_reported = False
-        self._asked_s = -math.inf
+        self._began_s = -math.inf
         self._stop, self._wake = threading.Event(), threading.Event()
-        self._hurry_until = -HURRY_FOR_S
-        self._no_to_be_said, self._unasked_to_be_said = LogLimiter(clock), LogLimiter(clock)
-        self._unwritten_to_be_said = LogLimiter(clock)
+        self._hasten_until_s = -HASTEN_FOR_S
+        self._broken_log_limiter, self._unanswered_log_limiter = LogLimiter(clock), LogLimiter(clock)
+        self._write_error_log_limiter = LogLimiter(clock)
         self._thread = threading.Thread(target=self._run, name="target-check", daemon=True)
 
     @property
     def ok_since_s(self) -> float:
         """Time at which an ok counted again after the latest break (monotonic seconds)."""
-        return self.standing.line.since_s
+        return self.target_state.report.since_s
 
     def start(self) -> None:
         """Start the thread, which checks at once."""
@@ -536,23 +578,23 @@ class TargetChecker:
         self._wake.set()
 
     def hasten(self) -> None:
-        """Check now, and each second for HURRY_FOR_S: children that stop wait for a check after their last event."""
-        self._hurry_until = self._clock() + HURRY_FOR_S
+        """Check now, and each second for HASTEN_FOR_S: children that stop wait for a check of their last events."""
+        self._hasten_until_s = self._clock() + HASTEN_FOR_S
         self._wake.set()
 
-    def rest_s(self) -> float:
-        """Return the seconds between the latest check and the next check, as planned now."""
-        if self._clock() < self._hurry_until:
-            return AGAIN_S
-        return check_interval_s(self.standing, self._every_s(), is_wanted=self._is_wanted())
+    def interval_s(self) -> float:
+        """Return the seconds from the latest check to the next one, as they are planned now."""
+        if self._clock() < self._hasten_until_s:
+            return RECHECK_AFTER_S
+        return check_interval_s(self.target_state, self._active_interval(), is_requested=self._is_requested())
 
-    def _is_wanted(self) -> bool:
+    def _is_requested(self) -> bool:
         """Return whether the bus may have accepted an event after the latest check began.
 
         A child that still waits writes the file again within a second, so a write that is missed does not matter.
         """
         try:
-            return self._wanted.stat().st_mtime >= self._asked_s
+            return self._request_file.stat().st_mtime >= self._began_s
         except OSError:
             return False
 
@@ -560,176 +602,176 @@ class TargetChecker:
         while not self._stop.is_set():
             self.check_once()
             checked_s = self._clock()
-            while (left_s := checked_s + self.rest_s() - self._clock()) > 0:
-                if self._wake.wait(min(left_s, WANTED_POLL_INTERVAL_S)):
+            while (left_s := checked_s + self.interval_s() - self._clock()) > 0:
+                if self._wake.wait(min(left_s, REQUEST_POLL_INTERVAL_S)):
                     break
             self._wake.clear()
 
     def check_once(self) -> None:
-        """Check once, and report the result to the children and the log."""
-        standing, asked_s = self.standing, self._clock()
-        self._asked_s = asked_s
-        answer = self._ask()
-        before = standing.no, standing.unasked_since, standing.stands_since
-        standing.heard(answer, asked_s)
-        if self._report and not self._first_reported and (refusal := self._refusal(answer, asked_s)):
+        """Check once. Write the result for the children, and log a change."""
+        target_state, began_s = self.target_state, self._clock()
+        self._began_s = began_s
+        result = self._check()
+        broken, settling_since_s = target_state.broken, target_state.settling_since_s
+        unanswered_since_s = target_state.unanswered_since_s
+        target_state.apply(result, began_s)
+        if self._on_first_check and not self._first_reported and (refusal := self._find_refusal(result, began_s)):
             self._stop.set()
-            self._report(FirstCheck(refusal))
+            self._on_first_check(FirstCheck(refusal))
             return
-        self._log_change(answer, asked_s, *before)
+        if isinstance(result, TargetUnknown):
+            if self._unanswered_log_limiter():
+                self._log_unanswered(result, began_s)
+        elif unanswered_since_s is not None:
+            fields = {"event": "target-answers", "afterS": round(began_s - unanswered_since_s, 1)}
+            log.warning("Event bus and rule can be checked again.", extra=fields)
+        self._log_change(broken, settling_since_s)
         failpoint("target_proven_before_written")
         self._write()
-        if not self._first_reported and standing.line.proven_s > -math.inf:
+        if not self._first_reported and target_state.report.proven_s > -math.inf:
             self._first_reported = True
-            if self._report:
-                self._report(FirstCheck())
+            if self._on_first_check:
+                self._on_first_check(FirstCheck())
 
-    def _log_change(
-        self,
-        answer: CheckResult,
-        asked_s: float,
-        no: TargetBroken | None,
-        unasked_since: float | None,
-        stands_since: float | None,
-    ) -> None:
-        standing = self.standing
-        if isinstance(answer, TargetUnknown):
-            if self._unasked_to_be_said():
-                self._log_unanswered(answer, asked_s)
-        elif unasked_since is not None:
-            fields = {"event": "target-answers", "afterS": round(asked_s - unasked_since, 1)}
-            log.warning("Event bus and rule can be checked again.", extra=fields)
-        if standing.no and standing.stands_since is None and (standing.no != no or self._no_to_be_said()):
-            if standing.no != no:
-                self._no_to_be_said()
-            log.error(
-                "%s. EventBridge would answer success, and events would reach no target. Publishing is paused, and no "
-                "event is lost. Events sent since the last successful check will be resent. Cure: %s.",
-                *standing.no[1:],
-                extra={"event": "rule-unmatched" if standing.no.of == "rule" else "bus-gone", "cure": standing.no.cure},
-            )
-        elif standing.stands_since is not None and stands_since is None:
+    def _log_change(self, was_broken: TargetBroken | None, was_settling_since_s: float | None) -> None:
+        """Log that the target is broken, works again or counts as ok again. A lasting break is logged now and then."""
+        broken, settling_since_s = self.target_state.broken, self.target_state.settling_since_s
+        if broken and settling_since_s is None:
+            is_due = self._broken_log_limiter()
+            if broken != was_broken or is_due:
+                log.error(
+                    "%s. EventBridge would answer success, and events would reach no target. Publishing is paused, and "
+                    "no event is lost. Events sent since the last successful check will be resent. Cure: %s.",
+                    broken.problem,
+                    broken.cure,
+                    extra={"event": "rule-unmatched" if broken.part == "rule" else "bus-gone", "cure": broken.cure},
+                )
+        elif settling_since_s is not None and was_settling_since_s is None:
+            is_new_pattern = self._first_reported and not broken
             log.warning(
-                "The rule %s. This counts in %.0f s, since a rule takes a moment to take effect. Then events sent "
-                "since the last successful check are resent. Nothing has to be done.",
-                "takes our events by another pattern"
-                if self._first_reported and not standing.no
-                else "takes our events again",
-                STANDS_S,
+                "The rule takes our events %s. This counts in %.0f s, since a rule takes a moment to take effect. Then "
+                "events sent since the last successful check are resent. Nothing has to be done.",
+                "by another pattern" if is_new_pattern else "again",
+                SETTLE_S,
                 extra={"event": "rule-matches-again"},
             )
-        elif no and not standing.no:
+        elif was_broken and not broken:
             log.warning("Bus and rule are in order. Publishing continues.", extra={"event": "rule-proven-again"})
 
-    def _log_unanswered(self, answer: TargetUnknown, asked_s: float) -> None:
-        since_s = self.standing.unasked_since
-        then = (
-            f"Events are published for {UNASKED_S / 60:.0f} minutes in all, while the checkpoint waits for a check. "
-            "Then the shards hold until a check is answered"
-        )
+    def _log_unanswered(self, result: TargetUnknown, began_s: float) -> None:
+        consequence = "The start waits for a check"
+        if self._first_reported:
+            consequence = (
+                f"Events are published for {UNANSWERED_LIMIT_S / 60:.0f} minutes in all, while the checkpoint waits "
+                "for a check. Then the shards hold until a check is answered"
+            )
         log.error(
             "Event bus and rule cannot be checked (%s): %s. %s. To do: %s.",
-            answer.operation or "no answer",
-            f"{answer.code}: {answer.refusal}" if answer.refusal else answer.code,
-            then if self._first_reported else "The start waits for a check",
-            cure(answer.code),
-            extra={"event": "target-not-asked", "forS": round(asked_s - (asked_s if since_s is None else since_s), 1)},
+            result.operation or "no answer",
+            f"{result.code}: {result.refusal}" if result.refusal else result.code,
+            consequence,
+            cure(result.code),
+            extra={"event": "target-not-asked", "forS": round(self._unanswered_for_s(began_s), 1)},
         )
 
+    def _unanswered_for_s(self, now_s: float) -> float:
+        """Return the seconds since the first of the checks that had no answer; 0.0 if the latest one was answered."""
+        since_s = self.target_state.unanswered_since_s
+        return 0.0 if since_s is None else now_s - since_s
+
     def _write(self) -> None:
-        """Write the children's line. If that fails, log it: the state of the bus does not change."""
+        """Write the report for the children. A failure is logged, and changes nothing about the target's state."""
         try:
-            write_whole(self._file, self.standing.line.text())
-            if self.standing.breaks:
-                self._broken.touch()
-            elif self._broken.exists():
-                self._broken.unlink()
+            write_whole(self._report_file, self.target_state.report.text())
+            if self.target_state.must_settle:
+                self._broken_file.touch()
+            elif self._broken_file.exists():
+                self._broken_file.unlink()
         except OSError as error:
-            if self._unwritten_to_be_said():
+            if self._write_error_log_limiter():
                 log.error(  # noqa: TRY400 - the error's text is enough
                     "The state folder cannot be written: %s. Children do not get the result of the target check, so no "
                     "checkpoint is taken; no event is lost. Free space on its disk.",
                     error.strerror,
-                    extra={"event": "target-not-written", "state": str(self._file.parent)},
+                    extra={"event": "target-not-written", "state": str(self._report_file.parent)},
                 )
 
-    def _refusal(self, answer: CheckResult, asked_s: float) -> SettingsError | None:
-        """Return the error that ends the program if waiting cannot help, otherwise None. Only for the first result.
+    def _find_refusal(self, result: CheckResult, began_s: float) -> SettingsError | None:
+        """Return the error with which the program must end; None if it may start, or if waiting may help.
 
-        A missing permission is waited for: IAM takes seconds until a policy that was just granted is in effect.
+        A missing permission is waited for, since IAM needs seconds to apply a policy that was just attached.
         """
-        if isinstance(answer, TargetBroken) and answer.of == "bus" and self.standing.no:
+        if isinstance(result, TargetBroken) and result.part == "bus" and self.target_state.broken:
             return SettingsError(BUS, "no such event bus", "run `stream-router setup`, or name one that exists")
-        if not isinstance(answer, TargetUnknown):
+        if not isinstance(result, TargetUnknown):
             return None
-        if answer.code in ("ValidationException", "InvalidInputException") and answer.operation == "DescribeEventBus":
+        if result.code in ("ValidationException", "InvalidInputException") and result.operation == "DescribeEventBus":
             return SettingsError(BUS, "is not a bus name or ARN", "name one that exists")
-        waited_s = asked_s - (asked_s if self.standing.unasked_since is None else self.standing.unasked_since)
-        if answer.code in DENIED and waited_s >= credentials.PATIENCE_S:
+        if result.code in DENIED and self._unanswered_for_s(began_s) >= credentials.PATIENCE_S:
             return SettingsError(
-                BUS if answer.operation == "DescribeEventBus" else "STREAM_ROUTER_RULE",
-                f"no permission to read it ({answer.refusal or answer.code})",
-                f"allow events:{answer.operation} to this role (`stream-router setup --policy consume`). The owner of "
+                BUS if result.operation == "DescribeEventBus" else "STREAM_ROUTER_RULE",
+                f"no permission to read it ({result.refusal or result.code})",
+                f"allow events:{result.operation} to this role (`stream-router setup --policy consume`). The owner of "
                 'a bus in another account has to allow it too (docs/operations.md, "A bus of another account")',
             )
         return None
 
 
-LOOK_EVERY_S = 0.25
-"""Seconds between two reads of the line by one child."""
+REFRESH_INTERVAL_S = 0.25
+"""Seconds between two reads of the report by one child."""
 
 
-class KnownTarget:
-    """A child's view of the target check. Call `look` often, and before the first event is sent.
+class TargetView:
+    """A child's view of the target check. Call `refresh` often, and before the first event is sent.
 
-    If the line is missing, or cannot be read, the last line that was read still holds.
+    If the report is missing or unreadable, the last report that was read still holds.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._file, self._wanted = folder / TARGET_PROOF, folder / TARGET_WANTED
+        self._report_file, self._request_file = folder / TARGET_REPORT, folder / TARGET_CHECK_REQUESTED
         self._clock = clock
-        self._born = clock()
-        self._look_at = self._want_at = -math.inf
-        self._line = Line()
-        self.look()
+        self._started_s = clock()
+        self._refresh_at_s = self._request_at_s = -math.inf
+        self._last_report = TargetReport()
+        self.refresh()
 
-    def look(self) -> None:
-        """Read the line, at most every LOOK_EVERY_S."""
-        if (now := self._clock()) < self._look_at:
+    def refresh(self) -> None:
+        """Read the report, unless it was read within the last REFRESH_INTERVAL_S."""
+        if (now := self._clock()) < self._refresh_at_s:
             return
-        self._look_at = now + LOOK_EVERY_S
+        self._refresh_at_s = now + REFRESH_INTERVAL_S
         with contextlib.suppress(OSError, ValueError, TypeError):
-            self._line = Line(**json.loads(self._file.read_bytes()))
+            self._last_report = TargetReport(**json.loads(self._report_file.read_bytes()))
 
-    def want(self, accepted_s: float) -> None:
-        """Request a check from the supervisor, unless one covers the latest acceptance of the bus, `accepted_s`.
+    def request_check(self, accepted_s: float) -> None:
+        """Request a check from the supervisor, unless one covers `accepted_s`, when the bus last accepted an event.
 
-        Call this often: the request is written again every WANT_INTERVAL_S until a check covers `accepted_s`. The
-        file's time is set by the monotonic clock, which both processes share.
+        Call this often: the request is written again every REQUEST_INTERVAL_S until a check covers `accepted_s`. The
+        file's modification time is set to the monotonic clock, which both processes share.
         """
-        if accepted_s < self._line.proven_s or (now := self._clock()) < self._want_at:
+        if accepted_s < self._last_report.proven_s or (now := self._clock()) < self._request_at_s:
             return
-        self._want_at = now + WANT_INTERVAL_S
-        with contextlib.suppress(OSError):  # if the folder is full, the supervisor cannot write its line either
-            self._wanted.touch()
-            os.utime(self._wanted, (now, now))
+        self._request_at_s = now + REQUEST_INTERVAL_S
+        with contextlib.suppress(OSError):  # if the disk is full, the supervisor cannot write its report either
+            self._request_file.touch()
+            os.utime(self._request_file, (now, now))
 
     @property
     def proven_s(self) -> float:
         """Monotonic time before which every accepted event has reached our rule."""
-        return -math.inf if self.is_broken else self._line.proven_s
+        return -math.inf if self.is_broken else self._last_report.proven_s
 
     @property
     def is_broken(self) -> bool:
         """Whether the target was broken while this process lived. No check covers its events, so it must end."""
-        return self._line.since_s > self._born
+        return self._last_report.since_s > self._started_s
 
     @property
     def problem(self) -> str:
-        """Reason for which nothing may be published now; "" if publishing is allowed."""
-        return self._line.problem
+        """Reason why nothing may be published now; "" if publishing is allowed."""
+        return self._last_report.problem
 
     @property
-    def unasked(self) -> bool:
+    def unanswered(self) -> bool:
         """Whether the latest check had no answer, so that settled records wait above the checkpoint."""
-        return self._line.unasked
+        return self._last_report.unanswered

@@ -508,11 +508,23 @@ def merge_statement(policy: dict[str, Any], statement: dict[str, Any]) -> dict[s
     """Return a queue's policy with our statement added once. Other statements stay unchanged."""
     has = policy.get("Statement") or []
     listed = has if isinstance(has, list) else [has]  # IAM accepts a single statement without a list
-    # An equal statement of somebody else is enough, whatever its Sid is.
-    if any({**listed_statement, "Sid": statement["Sid"]} == statement for listed_statement in listed):
+    # A statement of somebody else that grants the same is enough, whatever its Sid is.
+    if any(_covers({**listed_statement, "Sid": statement["Sid"]}, statement) for listed_statement in listed):
         return policy
     kept = [listed_statement for listed_statement in listed if listed_statement.get("Sid") != statement["Sid"]]
     return {"Version": "2012-10-17", **policy, "Statement": [*kept, statement]}
+
+
+def _covers(element: Any, ours: Any) -> bool:
+    """Return whether an element of a policy has the names of ours, and each value of ours.
+
+    An element is a value or a list of values, any of which matches ("Grammar of the IAM JSON policy
+    language", IAM user guide, 2026-12).
+    """
+    if isinstance(ours, dict):
+        same_names = isinstance(element, dict) and element.keys() == ours.keys()
+        return same_names and all(_covers(element[name], value) for name, value in ours.items())
+    return ours in (element if isinstance(element, list) else [element])
 
 
 class Bus(Resource):

@@ -100,7 +100,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "a lost answer counts as accepted": Mutant(
             "stream_router/pipeline/delivery/dispatcher.py",
             "        if isinstance(outcome, Refusal):\n",
-            "        if answer.status == 0:\n            self._accept(items, sent_at, now)\n        elif isinstance(outcome, Refusal):\n",
+            "        if answer.status == 0:\n            self._record_accepted(items, sent_at, now)\n        elif isinstance(outcome, Refusal):\n",
             ("tests/simulation/test_simulation.py::test_no_seed_breaks_a_promise",),
         ),
     },
@@ -149,13 +149,13 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "Nothing that was sent to a bus that was gone": {
         "a bus that was made anew is the old one": Mutant(
             "stream_router/consumer/target_check.py",
-            "            no = answer if isinstance(answer, TargetBroken) else self._another_bus(answer)\n",
-            "            no = answer if isinstance(answer, TargetBroken) else None\n",
+            "            if isinstance(result, TargetOk) and self._is_another_bus(result):\n",
+            "            if False:\n",
             ("tests/unit/test_target_check.py",),
         ),
         "a child that lived through a break stays": Mutant(
             "stream_router/consumer/target_check.py",
-            "        return self._line.since_s > self._born\n",
+            "        return self._last_report.since_s > self._started_s\n",
             "        return False\n",
             ("tests/unit/test_target_check.py",),
         ),
@@ -163,14 +163,14 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "An idle consumer asks": {
         "a child that waits for a check is not noticed": Mutant(
             "stream_router/consumer/target_check.py",
-            "            return self._wanted.stat().st_mtime >= self._asked_s\n",
+            "            return self._request_file.stat().st_mtime >= self._began_s\n",
             "            return False\n",
             ("tests/unit/test_target_check.py::test_a_waiting_thread_notices_a_child_within_a_second",),
         ),
         "an idle consumer checks as if events flowed": Mutant(
             "stream_router/consumer/target_check.py",
-            "        return max(every_s, IDLE_INTERVAL_S)\n",
-            "        return every_s\n",
+            "        return max(active_s, IDLE_INTERVAL_S)\n",
+            "        return active_s\n",
             ("tests/integration/test_control_plane_calls.py",),
         ),
     },
@@ -197,7 +197,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "An outage of AWS buries nothing": {
         "an outage spends an entry's budget": Mutant(
             "stream_router/pipeline/delivery/blame.py",
-            "if accepted < WELL_SHARE * others:",
+            "if accepted < BLAME_SHARE * others:",
             "if False:",
             (
                 "tests/unit/test_engine_in_time.py::test_an_hour_of_random_failures_at_an_event_a_second_buries_nothing_but_the_sick",
@@ -206,7 +206,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "an outage buries": Mutant(
             "stream_router/pipeline/delivery/dispatcher.py",
-            "if self._policy.outage_gives_up and spent:",
+            "if self._policy.outage_gives_up and has_tried and now - self.gate.held_since >= SPREAD_S:",
             "if self.gate.failures > 3:",
             (
                 "tests/fault/test_fault_matrix.py::test_an_outage_is_held_through",
@@ -225,8 +225,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "However many events are sick": {
         "probes carry what is first": Mutant(
             "stream_router/pipeline/delivery/dispatcher.py",
-            "if self.gate.brought_nothing else 0",
-            "if False else 0",
+            "        if self.gate.last_call_brought_nothing:\n",
+            "        if False:\n",
             ("tests/property/test_engine.py::test_what_is_well_gets_through_beside_what_never_does",),
         ),
     },
@@ -323,7 +323,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "the whole call is sent again for one entry": Mutant(
             "stream_router/pipeline/delivery/dispatcher.py",
             "        pairs = list(zip(items, outcomes, strict=True))\n",
-            '        for item in items:\n            self._again(item, now + 0.1, "InternalFailure")\n        return\n',
+            '        for item in items:\n            self._schedule_retry(item, now + 0.1, "InternalFailure")\n        return\n',
             ("tests/simulation/test_simulation.py::test_no_seed_breaks_a_promise",),
         ),
     },

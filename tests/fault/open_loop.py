@@ -22,7 +22,7 @@ TOOK = ("accepted", "accepted_then_dropped")
 HAND_OVER_EVERY_S = 0.02
 MOST_RECORDS = 2000
 PROOF_EVERY_S = 5.0
-UNASKED_S = 65.0
+UNANSWERED_LIMIT_S = 65.0
 """How long a bus that cannot be asked stays so: nobody but the supervisor asks it, and so it must answer in the end."""
 
 SICK = '"sick":true'
@@ -189,7 +189,7 @@ def _peak_kb(pid: int) -> int:
 
 
 class Supervisor(Background):
-    """Writes the proof of the bus as the supervisor does, until closed; without `proves` not before UNASKED_S."""
+    """Writes the target report as the supervisor does, until closed; without `proves` not before UNANSWERED_LIMIT_S."""
 
     def __init__(self, folder: Path, *, proves: bool = True) -> None:
         self._folder, self._proves = folder, proves
@@ -199,10 +199,10 @@ class Supervisor(Background):
         begun = time.monotonic()
         prove(self._folder, ahead_s=0.0)
         while not self.stopped.wait(PROOF_EVERY_S):
-            if self._proves or time.monotonic() - begun > UNASKED_S:
+            if self._proves or time.monotonic() - begun > UNANSWERED_LIMIT_S:
                 prove(self._folder, ahead_s=0.0)
             else:
-                prove(self._folder, proven_s=begun, unasked=True)
+                prove(self._folder, proven_s=begun, unanswered=True)
 
 
 class Freeze(NamedTuple):

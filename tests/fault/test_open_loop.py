@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fault.open_loop import SICK_RULE, UNASKED_S, Outcome, Run, run, steady, then_company
+from tests.fault.open_loop import SICK_RULE, UNANSWERED_LIMIT_S, Outcome, Run, run, steady, then_company
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(480)]
 
@@ -117,7 +117,12 @@ def test_memory_stays_bounded(tmp_path: Path, proves: bool) -> None:
         rules.append(SICK_RULE)
     else:
         rules.append(
-            {"operation": "DescribeEventBus", "fault": "call_error", "code": "AccessDeniedException", "to_s": UNASKED_S}
+            {
+                "operation": "DescribeEventBus",
+                "fault": "call_error",
+                "code": "AccessDeniedException",
+                "to_s": UNANSWERED_LIMIT_S,
+            }
         )
     found = run(tmp_path / "run", [events], rules, proves=proves)
     rss_mb = found.shards[0].rss_kb / 1024

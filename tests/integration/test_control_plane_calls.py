@@ -11,7 +11,7 @@ import pytest
 from stream_router.aws import endpoints
 from stream_router.consumer.supervisor import stream_watch
 from stream_router.consumer.supervisor.stream_watch import StreamWatch
-from stream_router.consumer.target_check import KnownTarget, TargetChecker, TargetQuestion, ask_every_s
+from stream_router.consumer.target_check import AwsTargetCheck, TargetChecker, TargetView, active_interval_s
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from tests.dead_letters import RULE
@@ -44,10 +44,10 @@ class Hour:
         self._table = settings.application
         self._renewals = 0
         self._watch = StreamWatch(kinesis, self._dynamodb, settings.stream, self._table, now_s=lambda: self.now_s)
-        interval_s = ask_every_s(settings.checkpoint_s, 1)
-        question = TargetQuestion(settings)
-        self._prover = TargetChecker(folder, question, lambda: interval_s, clock=lambda: self.now_s)
-        self._child = KnownTarget(folder, lambda: self.now_s)
+        interval_s = active_interval_s(settings.checkpoint_s, 1)
+        target_check = AwsTargetCheck(settings)
+        self._prover = TargetChecker(folder, target_check, lambda: interval_s, clock=lambda: self.now_s)
+        self._child = TargetView(folder, lambda: self.now_s)
         self._fake_aws = fake_aws
 
     def run(self, accepts_every_s: float | None = None) -> dict[str, int]:
@@ -58,12 +58,12 @@ class Hour:
             self.now_s += TICK_S
             if accepts_every_s and self.now_s - accepted_s >= accepts_every_s:
                 accepted_s = self.now_s
-            self._child.look()
+            self._child.refresh()
             if accepts_every_s:
-                self._child.want(accepted_s)
+                self._child.request_check(accepted_s)
                 if self._child.proven_s <= accepted_s:
                     self.longest_unproven_s = max(self.longest_unproven_s, self.now_s - accepted_s)
-            if self.now_s - checked_s >= self._prover.rest_s():
+            if self.now_s - checked_s >= self._prover.interval_s():
                 checked_s = self.now_s
                 self._prover.check_once()
             if self.now_s - looked_s >= stream_watch.EVERY_S:

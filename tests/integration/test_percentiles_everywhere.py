@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.status import ConsumerStatus, admin_port
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.target_check import Standing
+from stream_router.consumer.target_check import TargetStateMachine
 from stream_router.local import report
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.cloudwatch import MetricDimensions, Sender
@@ -77,7 +77,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         prove(state.path)
         vitals = Vitals()
         vitals.daemon_runs(1)
-        status = ConsumerStatus(SETTINGS, state, vitals, Standing())
+        status = ConsumerStatus(SETTINGS, state, vitals, TargetStateMachine())
         status.look()
         with Child(fake_aws.url, state.path) as child:
             child.initialize()

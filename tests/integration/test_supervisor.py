@@ -114,13 +114,13 @@ def test_children_hear_of_the_end_from_the_supervisor_itself(run: Run) -> None:
     """A child that holds cannot be reached by its JVM: the supervisor's SIGTERM reaches it directly."""
     running = run(
         "child = subprocess.Popen([sys.executable, '-c', 'import signal, pathlib, sys; "
-        "signal.sigwait([signal.SIGTERM]); pathlib.Path(sys.argv[1]).touch()', str(state / 'heard')], "
+        "signal.sigwait([signal.SIGTERM]); pathlib.Path(sys.argv[1]).touch()', str(state / 'apply')], "
         "preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]))\n"
         "(state / 'ready').touch(); child.wait()"
     )
     running.until((running.state / "ready").exists)
     running.stop()
-    assert (running.state / "heard").exists()
+    assert (running.state / "apply").exists()
 
 
 def test_children_that_outlive_their_jvm_are_killed_before_the_next_one(run: Run) -> None:
@@ -191,7 +191,7 @@ def test_a_planned_restart_of_a_daemon_with_children_lets_them_finish(tmp_path: 
         "import pathlib, signal, subprocess, sys\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import pathlib, signal, sys; "
-        "signal.sigwait([signal.SIGTERM]); pathlib.Path(sys.argv[1]).touch()', str(folder / 'heard')],"
+        "signal.sigwait([signal.SIGTERM]); pathlib.Path(sys.argv[1]).touch()', str(folder / 'apply')],"
         " preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]))\n"
         "signal.signal(signal.SIGTERM, lambda *_: (child.wait(), sys.exit(0)))\n"
         "(folder / 'ready').touch()\n"
@@ -215,7 +215,7 @@ def test_a_planned_restart_of_a_daemon_with_children_lets_them_finish(tmp_path: 
             daemon = vitals.known().daemon or 0
             made.request_restart(PlannedRestart(daemon + 1, "shards_stuck", "Another."))
             time.sleep(1.5)
-            assert not (tmp_path / "heard").exists()
+            assert not (tmp_path / "apply").exists()
             made.request_restart(PlannedRestart(daemon, "shards_stuck", "Nobody reads."))
 
         asking = threading.Thread(target=ask)
@@ -223,7 +223,7 @@ def test_a_planned_restart_of_a_daemon_with_children_lets_them_finish(tmp_path: 
         ended = made._run_jvm()
         asking.join()
         assert ended == JvmExit(0, planned=True)
-        assert (tmp_path / "heard").exists()
+        assert (tmp_path / "apply").exists()
         assert made._wait_to_restart(ended, STABLE_S)
         assert made._short_lives == 0
     assert vitals.known().planned_restarts == {"shards_stuck": 1, "not_initialized": 0, "target_restored": 0}

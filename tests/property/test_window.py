@@ -24,7 +24,7 @@ from stream_router.consumer.child.window import (
     Window,
     slice_records,
 )
-from stream_router.consumer.target_check import UNASKED_S
+from stream_router.consumer.target_check import UNANSWERED_LIMIT_S
 from stream_router.model import Batch, Record
 
 
@@ -66,7 +66,7 @@ class World:
         self.closed: list[Batch] = []
         self.router = SimpleNamespace(ready=0, ready_letters=0, only_sick=False, backlog=1)
         self.router.accepted_at = 0.0
-        self.proof = SimpleNamespace(unasked=False, problem="")
+        self.proof = SimpleNamespace(unanswered=False, problem="")
         router, proof = cast("Any", self.router), cast("Any", self.proof)
         self.window = Window(router, proof, self.closed.append, lambda: self.now, 1_000, 120.0)
         self.number = 0
@@ -138,9 +138,9 @@ def test_the_window_is_full_by_what_is_under_way(steps: list[tuple[int, int, int
 def test_where_the_bus_cannot_be_asked_the_span_is_half_an_hour(world: World) -> None:
     """An outage of the control plane stops nothing for so long."""
     world.take(1, 0, 5_000)
-    world.now += UNASKED_S - 1
+    world.now += UNANSWERED_LIMIT_S - 1
     assert world.window.is_full
-    world.proof.unasked = True
+    world.proof.unanswered = True
     assert not world.window.is_full
     world.now += 1
     assert world.window.is_full

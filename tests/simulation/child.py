@@ -117,7 +117,7 @@ class Child:
             ClaimCheck(bucket.send, "bucket", clock, dice) if odd.has_bucket else None,
             Tally(self.outside),
         )
-        self.proof = SupervisedTarget(lambda: self.outside.ask(clock()), clock, CHECKPOINT_S, self.outside.standing)
+        self.proof = SupervisedTarget(lambda: self.outside.ask(clock()), clock, CHECKPOINT_S, self.outside.target_state)
         self.window = Window(self.router, self.proof, lambda _: None, clock, scenario.window_bytes, scenario.span_s)
         end = Stream(self.outside, self.world).shard_end(start)
         checkpoints = Checkpoints(self.proof, lambda: self.router.accepted_at, CHECKPOINT_S, clock)

@@ -9,7 +9,13 @@ from typing import Any
 
 from stream_router.aws_answers import Answer, Outcome, Refusal, of_put_events
 from stream_router.consumer import target_check
-from stream_router.consumer.target_check import AGAIN_S, Standing, TargetBroken, TargetOk, TargetUnknown
+from stream_router.consumer.target_check import (
+    RECHECK_AFTER_S,
+    TargetBroken,
+    TargetOk,
+    TargetStateMachine,
+    TargetUnknown,
+)
 from stream_router.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey
@@ -66,7 +72,7 @@ class Outside:
         self.fails_entries = any(fault.what in ENTRY_FAULTS for fault in scenario.faults)
         self.bus_goes = [fault for fault in scenario.faults if fault.what == "bus gone"]
         self.calls = 0
-        self.standing = Standing()
+        self.target_state = TargetStateMachine()
         one_by_one_s = SLOWEST_CALL * scenario.latency_s * len(scenario.events)
         if scenario.odd.max_rate:
             one_by_one_s += 10 * len(scenario.events) / scenario.odd.max_rate
@@ -98,10 +104,10 @@ class Outside:
 
     def new_supervisor(self, now: float) -> float:
         """One that knows nothing yet begins: it starts no daemon before a yes counts. When that is."""
-        self.standing = Standing()
-        while self.standing.line.proven_s < now:
-            now += AGAIN_S
-            self.standing.heard(self.ask(now), now)
+        self.target_state = TargetStateMachine()
+        while self.target_state.report.proven_s < now:
+            now += RECHECK_AFTER_S
+            self.target_state.apply(self.ask(now), now)
         return now
 
     def is_settled(self, event_id: str) -> bool:

@@ -9,7 +9,7 @@ from stream_router.aws_answers import Answer
 from stream_router.dead_letter_reasons import Reason
 from stream_router.model import Entry
 from stream_router.pipeline.delivery.blame import RetryPolicy
-from stream_router.pipeline.delivery.gate import BEGINS_AT
+from stream_router.pipeline.delivery.gate import INITIAL_CALLS
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
 from tests.fakes import Rig, entry, ok, refused, rig
 
@@ -54,7 +54,7 @@ def test_an_entry_that_is_throttled_among_healthy_ones_waits() -> None:
     )
     publish(pipeline, made[:10])
     pipeline.run_for(0.02)
-    assert pipeline.router.publisher.dispatcher.gate.ceiling == BEGINS_AT / 2
+    assert pipeline.router.publisher.dispatcher.gate.ceiling == INITIAL_CALLS / 2
     for one in made[10:]:
         publish(pipeline, [one])
         pipeline.run_for(10)

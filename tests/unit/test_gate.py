@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from stream_router.pipeline.delivery.gate import (
-    BEGINS_AT,
-    LEAST_BY_SLOWNESS,
-    PROBE_FLOOR_S,
-    PROBE_SPREAD_S,
+    INITIAL_CALLS,
+    MIN_CALLS_IF_SLOW,
+    OPENS_AT_FAILURES,
+    PROBE_MAX_JITTER_S,
+    PROBE_MIN_PAUSE_S,
     SLOW_S,
-    TRIPS_AT,
     Gate,
 )
 
@@ -19,7 +19,7 @@ NOW = 1000.0
 
 def fails(of: Gate, times: int, now: float = NOW) -> None:
     for _ in range(times):
-        of.failed(now)
+        of.record_failure(now)
 
 
 def allowed(by: Gate, now: float = NOW) -> int:
@@ -35,15 +35,15 @@ def test_three_failures_in_a_row_open_the_breaker_and_a_success_closes_it() -> N
     """
     made = Gate(8, lambda: 1.0)
     for at in (NOW, NOW + 100):
-        fails(made, TRIPS_AT - 1, at)
+        fails(made, OPENS_AT_FAILURES - 1, at)
         assert not made.holding
         fails(made, 1, at + 1)
         fails(made, 9, at + 30)
         assert (made.holding, made.held_since) == (True, at + 1)
-        made.succeeded(at, 0.1, backlog=False)
+        made.record_success(at, 0.1, backlog=False)
         assert (made.holding, made.wait_s(at), made.may_start(0, at)) == (False, 0.0, True)
     for failed in range(1, 9):
-        made.failed(NOW, in_flight=16 - failed)
+        made.record_failure(NOW, in_flight=16 - failed)
         assert made.holding == (failed == 8)
 
 
@@ -51,14 +51,14 @@ def test_three_failures_in_a_row_open_the_breaker_and_a_success_closes_it() -> N
 def test_an_open_breaker_lets_one_probe_through_at_a_time_and_soon(dice: float) -> None:
     """Half a second at least between two probes, growing to two and a half, however long the outage."""
     made, waits = Gate(64, lambda: dice), list[float]()
-    fails(made, TRIPS_AT - 1)
+    fails(made, OPENS_AT_FAILURES - 1)
     for failed in range(20):
         now = NOW + 10 * failed
-        made.failed(now)
-        assert not made.may_start(0, now + PROBE_FLOOR_S - 0.01)
-        assert allowed(made, now + PROBE_FLOOR_S + PROBE_SPREAD_S) == 1
-        waits.append(made.wait_s(now) - PROBE_FLOOR_S)
-    grown = [0.25, 0.5, 1.0] + [PROBE_SPREAD_S] * 17
+        made.record_failure(now)
+        assert not made.may_start(0, now + PROBE_MIN_PAUSE_S - 0.01)
+        assert allowed(made, now + PROBE_MIN_PAUSE_S + PROBE_MAX_JITTER_S) == 1
+        waits.append(made.wait_s(now) - PROBE_MIN_PAUSE_S)
+    grown = [0.25, 0.5, 1.0] + [PROBE_MAX_JITTER_S] * 17
     assert waits == pytest.approx(grown if dice else [0.0] * 20)
 
 
@@ -69,19 +69,19 @@ def test_a_silent_destination_is_probed_after_ever_longer_pauses() -> None:
     """
     made, now = Gate(64, lambda: 1.0), NOW
     for call in range(8):
-        made.timed_out(now + call / 10, NOW - 5 + call / 10)
+        made.record_timeout(now + call / 10, NOW - 5 + call / 10)
     assert (made.holding, made.silent, made.held_since) == (True, True, NOW)
     now += 0.7
     for pause_s in (5, 10, 20, 30, 30):
         assert made.wait_s(now) == pytest.approx(pause_s)
         assert allowed(made, now + pause_s) == 1
         now += pause_s + 5
-        made.timed_out(now, now - 5)
-    made.failed(now)
+        made.record_timeout(now, now - 5)
+    made.record_failure(now)
     assert not made.silent
-    made.succeeded(now, 0.1, backlog=True)
+    made.record_success(now, 0.1, backlog=True)
     assert (made.holding, made.wait_s(now)) == (False, 0.0)
-    made.timed_out(now, now - 5)
+    made.record_timeout(now, now - 5)
     assert made.wait_s(now) == 5
 
 
@@ -93,20 +93,22 @@ def test_the_calls_in_flight_grow_with_every_success_and_halve_with_every_troubl
     """
     made = Gate(128, lambda: 1.0)
     for _ in range(1_000):
-        made.succeeded(NOW, 0.1, backlog=False)
+        made.record_success(NOW, 0.1, backlog=False)
     seen = [allowed(made)]
     while seen[-1] < 128:
         for _ in range(seen[-1]):
-            made.succeeded(NOW, 0.1, backlog=True)
+            made.record_success(NOW, 0.1, backlog=True)
         seen.append(allowed(made))
-    assert seen == [BEGINS_AT, 32, 64, 128]
-    troubles: list[Callable[[], None]] = [made.throttled] * 4 + [lambda: made.failed(NOW)] * 2 + [made.throttled] * 4
+    assert seen == [INITIAL_CALLS, 32, 64, 128]
+    troubles: list[Callable[[], None]] = (
+        [made.record_throttling] * 4 + [lambda: made.record_failure(NOW)] * 2 + [made.record_throttling] * 4
+    )
     assert [(trouble(), allowed(made))[1] for trouble in troubles] == [64, 32, 16, 8, 7, 3, 1, 1, 1, 1]
     slow = Gate(128, lambda: 1.0)
     for second in (0.0, 0.5, 1.0, 2.0, 3.0):
-        slow.succeeded(NOW + second, 2 * SLOW_S, backlog=True)
+        slow.record_success(NOW + second, 2 * SLOW_S, backlog=True)
         seen.append(allowed(slow))
-    assert seen[-5:] == [8, 8, 4, LEAST_BY_SLOWNESS, LEAST_BY_SLOWNESS]
+    assert seen[-5:] == [8, 8, 4, MIN_CALLS_IF_SLOW, MIN_CALLS_IF_SLOW]
 
 
 def test_a_bounded_rate_is_kept_and_not_saved_up() -> None:
@@ -117,7 +119,7 @@ def test_a_bounded_rate_is_kept_and_not_saved_up() -> None:
         for step in range(4_000):
             now = begin + step / 1_000
             while made.may_start(0, now):
-                made.started(10, now)
+                made.record_start(10, now)
                 started.append(now)
         assert started.count(begin) == 3
         assert 40 <= len(started) <= 43
@@ -126,9 +128,9 @@ def test_a_bounded_rate_is_kept_and_not_saved_up() -> None:
 def test_a_pause_that_was_asked_for_outlasts_a_success_and_a_shorter_one() -> None:
     """Retry-After is the service's own word: an answer that was on its way before does not shorten it."""
     made = Gate(8, lambda: 1.0)
-    made.failed(NOW, 20.0)
-    made.failed(NOW + 1, 5.0)
-    made.succeeded(NOW, 0.1, backlog=False)
+    made.record_failure(NOW, 20.0)
+    made.record_failure(NOW + 1, 5.0)
+    made.record_success(NOW, 0.1, backlog=False)
     assert made.wait_s(NOW + 1) == 19.0
     assert not made.may_start(0, NOW + 19.9)
     assert made.may_start(0, NOW + 20)

@@ -209,6 +209,40 @@ def test_rules_that_share_a_queue_both_keep_their_statement() -> None:
     assert len({statement["Sid"] for statement in policy["Statement"]}) == len(policy["Statement"]) == 2
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Condition": {"ArnEquals": {"aws:SourceArn": [RULE_ARN]}}},
+        {"Condition": {"ArnEquals": {"aws:SourceArn": [f"{RULE_ARN}-other", RULE_ARN]}}},
+        {"Action": ["sqs:GetQueueUrl", "sqs:SendMessage"], "Principal": {"Service": ["events.amazonaws.com"]}},
+    ],
+    ids=["a list of one rule", "a list of rules", "a list of actions"],
+)
+def test_a_statement_with_lists_that_hold_ours_is_enough(changes: dict[str, Any]) -> None:
+    """An element of IAM's grammar is a value or a list of values, any of which matches."""
+    ours = resources.eventbridge_statement(HOME.queue("q"), RULE_ARN)
+    policy = {"Version": "2012-10-17", "Statement": [{**ours, "Sid": "theirs", **changes}]}
+    assert resources.merge_statement(policy, ours) == policy
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Condition": {"ArnEquals": {"aws:SourceArn": [f"{RULE_ARN}-other"]}}},
+        {"Condition": {"ArnEquals": {"aws:SourceArn": RULE_ARN}, "Bool": {"aws:SecureTransport": "false"}}},
+        {"Effect": "Deny"},
+        {"Principal": {"AWS": "events.amazonaws.com"}},
+    ],
+    ids=["another rule", "a further condition", "a Deny", "another principal"],
+)
+def test_a_statement_that_does_not_grant_ours_is_not_enough(changes: dict[str, Any]) -> None:
+    """Theirs stays, and ours is added."""
+    ours = resources.eventbridge_statement(HOME.queue("q"), RULE_ARN)
+    theirs = {**ours, "Sid": "theirs", **changes}
+    policy = {"Version": "2012-10-17", "Statement": [theirs]}
+    assert resources.merge_statement(policy, ours)["Statement"] == [theirs, ours]
+
+
 def stream(script: Script, tags: dict[str, str] | None, **has: Any) -> None:
     """The stream is described, and its tags are asked for."""
     summary = {

@@ -15,8 +15,8 @@ from stream_router.consumer.state_dir import (
     CRASH_MARKERS,
     FATAL,
     MARKER_RETENTION_DAYS,
-    TARGET_PROOF,
-    TARGET_WANTED,
+    TARGET_CHECK_REQUESTED,
+    TARGET_REPORT,
     WORKER_ID,
     StateDir,
 )
@@ -35,7 +35,7 @@ def test_what_an_earlier_life_left_is_forgotten_but_for_what_is_kept_of_a_shard(
     month after their last word: a stream that is resharded daily would fill a small volume's inodes."""
     (tmp_path / CRASH_MARKERS).mkdir()
     (tmp_path / "metrics").mkdir()
-    for name in (TARGET_PROOF, TARGET_WANTED, FATAL, "metrics/shardId-0.1.json", ".profile.old.1x"):
+    for name in (TARGET_REPORT, TARGET_CHECK_REQUESTED, FATAL, "metrics/shardId-0.1.json", ".profile.old.1x"):
         (tmp_path / name).write_text("999999.0")
     for name, days in (("ended", MARKER_RETENTION_DAYS + 1), ("read", MARKER_RETENTION_DAYS - 1)):
         path = tmp_path / CRASH_MARKERS / f"{name}.json"

@@ -16,7 +16,7 @@ from stream_router.consumer.supervisor import history
 from stream_router.consumer.supervisor.status import ConsumerStatus, tells_zeros
 from stream_router.consumer.supervisor.stream_watch import NO_OWNER, StreamKnown, UnreadShard
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.target_check import CheckResult, Standing, TargetBroken, TargetOk, TargetUnknown
+from stream_router.consumer.target_check import CheckResult, TargetBroken, TargetOk, TargetStateMachine, TargetUnknown
 from stream_router.dead_letter_reasons import Reason
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.cloudwatch import LAST_WITHIN_S, MetricDimensions, Sender
@@ -44,12 +44,12 @@ class World:
         self.refusals: list[tuple[MissingPermission, float]] = []
         self.vitals = Vitals(lambda: self.now, lambda: self.wall)
         self.vitals.daemon_runs(1)
-        self.standing = Standing()
+        self.target_state = TargetStateMachine()
         self.status = ConsumerStatus(
             Consumer(aws_region="us-east-1", sqs_dlq_url=QUEUE, **settings),
             self.state,
             self.vitals,
-            self.standing,
+            self.target_state,
             lambda: self.known,
             lambda: self.now,
             lambda: self.wall,
@@ -88,7 +88,7 @@ class World:
     def answered(self, said: CheckResult) -> None:
         """Of bus and rule: a no counts when it was said twice."""
         for second in (0.0, 1.0):
-            self.standing.heard(said, second)
+            self.target_state.apply(said, second)
 
     def unread(self, *shards: str) -> None:
         self.known = StreamKnown([UnreadShard(shard, NO_OWNER, 1_764_000_000.0) for shard in shards], WEEK_S)

@@ -15,25 +15,25 @@ from botocore.stub import Stubber
 from stream_router.aws import credentials
 from stream_router.consumer import target_check
 from stream_router.consumer.target_check import (
-    AGAIN_S,
-    HURRY_FOR_S,
+    HASTEN_FOR_S,
     IDLE_INTERVAL_S,
-    LOOK_EVERY_S,
-    START_AGAIN_S,
+    RECHECK_AFTER_S,
+    REFRESH_INTERVAL_S,
+    STARTUP_INTERVAL_S,
+    AwsTargetCheck,
     CheckResult,
     FirstCheck,
-    KnownTarget,
-    Line,
-    Standing,
     TargetBroken,
     TargetChecker,
     TargetOk,
-    TargetQuestion,
+    TargetReport,
     TargetState,
+    TargetStateMachine,
     TargetUnknown,
-    ask_every_s,
-    judged_part,
-    takes_as_much,
+    TargetView,
+    accepts_all_of,
+    active_interval_s,
+    relevant_pattern,
 )
 from stream_router.errors import SettingProblem
 from stream_router.settings.consumer import Consumer
@@ -67,7 +67,7 @@ class Asked:
         given(monkeypatch, {**CONSUMER, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"})
         for name, value in {"EVENT_TYPES": TYPES, "RULE": "r", **settings}.items():
             monkeypatch.setenv(f"STREAM_ROUTER_{name}", value)
-        self.question = TargetQuestion(load(Consumer))
+        self.question = AwsTargetCheck(load(Consumer))
         self.stub = Stubber(self.question._events)
         self.stub.activate()
 
@@ -113,7 +113,7 @@ def test_a_pattern_is_tested_once_with_each_type_and_again_where_it_changed(monk
 )
 def test_what_is_judged_of_a_pattern(pattern: dict[str, Any], judged: dict[str, Any]) -> None:
     """Alternatives are judged by what each asks for of ours; one that asks for nothing of it lets ours through."""
-    assert judged_part(pattern) == judged
+    assert relevant_pattern(pattern) == judged
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_is_a_no(
         assert isinstance(said, TargetOk)
         return
     assert isinstance(said, TargetBroken)
-    assert (said.of, problem in said.problem, bool(said.cure)) == (of, True, True)
+    assert (said.part, problem in said.problem, bool(said.cure)) == (of, True, True)
 
 
 @pytest.mark.parametrize(
@@ -219,11 +219,11 @@ NEVER = -math.inf
 )
 def test_what_counts_of_answers_five_seconds_apart(answers: str, proven: int, since: float, problem: str) -> None:
     """What was proven with which answer, since when a yes counts again, and why nothing may be published."""
-    standing = Standing()
+    target_state = TargetStateMachine()
     for number, answer in enumerate(answers, 1):
-        standing.heard(ANSWERS[answer], 5.0 * number)
-    line = standing.line
-    assert line._replace(problem="") == Line(5.0 * proven, 5.0 * since, unasked=answers[-1] == "U")
+        target_state.apply(ANSWERS[answer], 5.0 * number)
+    line = target_state.report
+    assert line._replace(problem="") == TargetReport(5.0 * proven, 5.0 * since, unanswered=answers[-1] == "U")
     assert problem in line.problem if problem else not line.problem
 
 
@@ -243,7 +243,7 @@ def test_what_counts_of_answers_five_seconds_apart(answers: str, proven: int, si
 )
 def test_a_pattern_that_only_grew_is_known(before: dict[str, Any], after: dict[str, Any], expected: bool) -> None:
     """Whatever is not certain counts as another pattern, which waits a minute."""
-    assert takes_as_much(json.dumps(before), json.dumps(after)) is expected
+    assert accepts_all_of(json.dumps(before), json.dumps(after)) is expected
 
 
 @pytest.mark.parametrize(
@@ -265,12 +265,12 @@ def test_a_pattern_that_only_grew_is_known(before: dict[str, Any], after: dict[s
 def test_the_states_of_a_target(state: str, results: str, after_ok: str, after_broken: str) -> None:
     """By the table at the top of the module; an unknown result leaves each state as it is."""
     for result, after in (("a", after_ok), ("D", after_broken), ("U", state)):
-        standing = Standing()
+        target_state = TargetStateMachine()
         for number, letter in enumerate(results, 1):
-            standing.heard(ANSWERS[letter], 5.0 * number)
-        before = standing.state
-        standing.heard(ANSWERS[result], 5.0 * (len(results) + 1))
-        assert (before, standing.state) == (state, after)
+            target_state.apply(ANSWERS[letter], 5.0 * number)
+        before = target_state.state
+        target_state.apply(ANSWERS[result], 5.0 * (len(results) + 1))
+        assert (before, target_state.state) == (state, after)
 
 
 # --- who asks
@@ -296,7 +296,7 @@ class World:
 
     @property
     def proven_s(self) -> float:
-        return self.prover.standing.line.proven_s
+        return self.prover.target_state.report.proven_s
 
 
 @pytest.fixture
@@ -324,54 +324,54 @@ def test_a_start_waits_for_what_can_be_mended(world: World, trouble: CheckResult
 
 def test_how_often_the_target_is_checked(world: World) -> None:
     """Once a minute if nothing waits for it; as a checkpoint wants it if a child waits, or it is not in order."""
-    assert [ask_every_s(5.0, workers) for workers in (1, 25, 100, 500)] == [5.0, 5.0, 20.0, 100.0]
-    assert ask_every_s(0.2, 1) == AGAIN_S
-    for answer, rest_s in (
+    assert [active_interval_s(5.0, workers) for workers in (1, 25, 100, 500)] == [5.0, 5.0, 20.0, 100.0]
+    assert active_interval_s(0.2, 1) == RECHECK_AFTER_S
+    for answer, interval_s in (
         (TargetOk(), IDLE_INTERVAL_S),
-        (TargetUnknown("ThrottlingException"), AGAIN_S),
+        (TargetUnknown("ThrottlingException"), RECHECK_AFTER_S),
         (TargetUnknown("ThrottlingException"), 5.0),
         (TargetOk(), IDLE_INTERVAL_S),
-        (DISABLED, AGAIN_S),
+        (DISABLED, RECHECK_AFTER_S),
         (DISABLED, 5.0),
         (TargetOk(), 5.0),
     ):
         world.prove(answer)
-        assert world.prover.rest_s() == rest_s
+        assert world.prover.interval_s() == interval_s
     world.prover.hasten()
-    assert world.prover.rest_s() == AGAIN_S
-    world.now += HURRY_FOR_S
-    assert world.prover.rest_s() == 5.0
+    assert world.prover.interval_s() == RECHECK_AFTER_S
+    world.now += HASTEN_FOR_S
+    assert world.prover.interval_s() == 5.0
 
 
 def test_a_child_that_waits_has_the_target_checked_until_a_check_covers_what_it_sent(world: World) -> None:
     """A check that was asked before the bus accepted the event does not end its waiting; one that fails does not."""
-    child = KnownTarget(world.folder, lambda: world.now)
+    child = TargetView(world.folder, lambda: world.now)
     world.prove(TargetOk())
     accepted_s = world.now
-    assert world.prover.rest_s() == IDLE_INTERVAL_S
+    assert world.prover.interval_s() == IDLE_INTERVAL_S
     world.now += 0.1
-    child.look()
-    child.want(accepted_s)
-    assert world.prover.rest_s() == 5.0
+    child.refresh()
+    child.request_check(accepted_s)
+    assert world.prover.interval_s() == 5.0
     world.prove(TargetUnknown("ThrottlingException"), TargetOk())
-    world.now += LOOK_EVERY_S
-    child.look()
+    world.now += REFRESH_INTERVAL_S
+    child.refresh()
     assert child.proven_s > accepted_s
-    child.want(accepted_s)
-    assert world.prover.rest_s() == IDLE_INTERVAL_S
+    child.request_check(accepted_s)
+    assert world.prover.interval_s() == IDLE_INTERVAL_S
     # What is accepted while a check is in progress is not covered by it.
-    child.want(child.proven_s)
-    assert world.prover.rest_s() == 5.0
+    child.request_check(child.proven_s)
+    assert world.prover.interval_s() == 5.0
 
 
 def test_a_supervisor_that_starts_checks_at_once_and_soon_again_until_the_target_is_in_order(tmp_path: Path) -> None:
     """A CHECKPOINT_S of ten minutes delays no start."""
     prover = TargetChecker(tmp_path, TargetOk, lambda: 600.0)
-    assert prover.rest_s() == START_AGAIN_S
+    assert prover.interval_s() == STARTUP_INTERVAL_S
     for result in (DISABLED, DISABLED):
-        prover.standing.heard(result, 1.0)
-    assert prover.standing.state is TargetState.BROKEN
-    assert prover.rest_s() == START_AGAIN_S
+        prover.target_state.apply(result, 1.0)
+    assert prover.target_state.state is TargetState.BROKEN
+    assert prover.interval_s() == STARTUP_INTERVAL_S
 
 
 def test_a_waiting_thread_notices_a_child_within_a_second(tmp_path: Path) -> None:
@@ -383,13 +383,13 @@ def test_a_waiting_thread_notices_a_child_within_a_second(tmp_path: Path) -> Non
         return TargetOk()
 
     prover = TargetChecker(tmp_path, ask, lambda: 0.5)
-    child = KnownTarget(tmp_path)
+    child = TargetView(tmp_path)
     prover.start()
     try:
         first_s = asked.get(timeout=5.0)
         with pytest.raises(queue.Empty):
             asked.get(timeout=1.5)
-        child.want(accepted_s := time.monotonic())
+        child.request_check(accepted_s := time.monotonic())
         assert first_s < accepted_s < asked.get(timeout=1.5)
         with pytest.raises(queue.Empty):
             asked.get(timeout=1.5)
@@ -458,27 +458,27 @@ def test_a_restart_does_not_make_a_rule_work_sooner(world: World) -> None:
 def test_a_child_takes_what_the_line_says(tmp_path: Path) -> None:
     """The proof, why nothing may be published, that nobody answers; nothing new where the line is torn."""
     now = [1000.0]
-    proof, file = KnownTarget(tmp_path, lambda: now[0]), tmp_path / "target-proof"
-    assert (proof.proven_s, proof.problem, proof.is_broken, proof.unasked) == (NEVER, "", False, False)
-    file.write_text(Line(1001.0, problem="rule r is disabled", unasked=True).text())
-    proof.look()
+    proof, file = TargetView(tmp_path, lambda: now[0]), tmp_path / "target-proof"
+    assert (proof.proven_s, proof.problem, proof.is_broken, proof.unanswered) == (NEVER, "", False, False)
+    file.write_text(TargetReport(1001.0, problem="rule r is disabled", unanswered=True).text())
+    proof.refresh()
     assert proof.proven_s == NEVER, "not each turn: it is a file"
     for text in (file.read_text(), "{"):
         file.write_text(text)
-        now[0] += target_check.LOOK_EVERY_S
-        proof.look()
-        assert (proof.proven_s, proof.problem, proof.unasked) == (1001.0, "rule r is disabled", True)
+        now[0] += target_check.REFRESH_INTERVAL_S
+        proof.refresh()
+        assert (proof.proven_s, proof.problem, proof.unanswered) == (1001.0, "rule r is disabled", True)
 
 
 def test_a_child_that_lived_through_a_break_has_to_leave_and_a_later_one_has_not(tmp_path: Path) -> None:
     """No later proof covers what the first has sent, though it slept all through the break."""
     now = [1000.0]
-    before = KnownTarget(tmp_path, lambda: now[0])
+    before = TargetView(tmp_path, lambda: now[0])
     now[0] = 1100.0
-    (tmp_path / "target-proof").write_text(Line(1090.0, 1090.0).text())
-    before.look()
+    (tmp_path / "target-proof").write_text(TargetReport(1090.0, 1090.0).text())
+    before.refresh()
     assert (before.is_broken, before.proven_s) == (True, NEVER)
-    after = KnownTarget(tmp_path, lambda: now[0])
+    after = TargetView(tmp_path, lambda: now[0])
     assert (after.is_broken, after.proven_s) == (False, 1090.0)
 
 
@@ -490,7 +490,7 @@ def test_a_refused_check_names_action_and_resource(
     sentence = f"User: u is not authorized to perform: {words.replace(' on ', ' on resource: ')} because no policy"
     asked = Asked(monkeypatch)
     denial = ClientError({"Error": {"Code": "AccessDeniedException", "Message": sentence}}, "DescribeRule")
-    monkeypatch.setattr(TargetQuestion, "_of_rule", lambda _: (_ for _ in ()).throw(denial))
+    monkeypatch.setattr(AwsTargetCheck, "_check_rule", lambda _: (_ for _ in ()).throw(denial))
     answer = asked.now(BUS)
     assert answer == TargetUnknown("AccessDeniedException", "DescribeRule", f"{words} is refused")
     world.prove(answer)

@@ -19,8 +19,8 @@ from stream_router.consumer.child.snapshot import ShardTelemetry
 from stream_router.consumer.child.vitals import ShardVitals
 from stream_router.consumer.child.window import Window
 from stream_router.consumer.destinations import DestinationEndpoints, Destinations
-from stream_router.consumer.state_dir import CRASH_MARKERS, HEARTBEATS, TARGET_PROOF
-from stream_router.consumer.target_check import KnownTarget, TargetChecker, ask_every_s, question
+from stream_router.consumer.state_dir import CRASH_MARKERS, HEARTBEATS, TARGET_REPORT
+from stream_router.consumer.target_check import TargetChecker, TargetView, active_interval_s, build_target_check
 from stream_router.consumer.transform_config import transform_config
 from stream_router.model import DeadLetter, Event, Transformed
 from stream_router.pipeline.route import Router
@@ -60,9 +60,11 @@ class Child:
                 extra={"event": "masking-off"},
             )
         folder = settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))
-        if not (folder / TARGET_PROOF).exists():  # no supervisor runs, so the child itself checks the target
-            TargetChecker(folder, question(settings), lambda: ask_every_s(settings.checkpoint_s, 1)).start()
-        self._target = KnownTarget(folder)
+        if not (folder / TARGET_REPORT).exists():  # no supervisor runs, so the child itself checks the target
+            TargetChecker(
+                folder, build_target_check(settings), lambda: active_interval_s(settings.checkpoint_s, 1)
+            ).start()
+        self._target = TargetView(folder)
         self._crash_markers = folder / CRASH_MARKERS
         self._daemon_fd = daemon_fd
         # A signal must end a wait at once. Python's handler runs only after the wait, but the byte that the interpreter

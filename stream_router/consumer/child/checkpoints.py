@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
 from stream_router.consumer.child.watermark import RecordPosition, Watermark
-from stream_router.consumer.target_check import KnownTarget
+from stream_router.consumer.target_check import TargetView
 from stream_router.model import Record
 from stream_router.process import failpoint
 
@@ -43,7 +43,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        target: KnownTarget,
+        target: TargetView,
         accepted_at: Callable[[], float],
         interval_s: float,
         clock: Callable[[], float],
@@ -75,7 +75,7 @@ class Checkpoints:
 
     def refresh_target_check(self) -> str:
         """Read the latest result of the target check, and return `target_problem`."""
-        self._target.look()
+        self._target.refresh()
         return self.target_problem
 
     @property
@@ -90,7 +90,7 @@ class Checkpoints:
 
     def request_target_check(self) -> None:
         """Request a target check from the supervisor, unless one covers the entry that the bus accepted last."""
-        self._target.want(self._accepted_at())
+        self._target.request_check(self._accepted_at())
 
     @property
     def is_settled(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pybase64
 
 from stream_router.consumer.child.watermark import RecordPosition
-from stream_router.consumer.target_check import UNASKED_S, KnownTarget
+from stream_router.consumer.target_check import UNANSWERED_LIMIT_S, TargetView
 from stream_router.log import LogLimiter
 from stream_router.model import Batch, Record
 from stream_router.pipeline.route import Router
@@ -131,7 +131,7 @@ class Window:
     def __init__(
         self,
         router: Router,
-        target: KnownTarget,
+        target: TargetView,
         on_batch_closed: Callable[[Batch], None],
         clock: Callable[[], float],
         max_bytes: int = MAX_PENDING_BYTES,
@@ -253,8 +253,8 @@ class Window:
             return "bytes"
         if self._record_count - self._checkpointed_records >= MAX_RECORDS_ABOVE_CHECKPOINT:
             return "records"
-        # Without answers to target checks no checkpoint is possible, but publishing goes on for UNASKED_S.
-        max_span_s = max(self._max_span_s, UNASKED_S) if self._target.unasked else self._max_span_s
+        # Without answers to target checks no checkpoint is possible, but publishing goes on for UNANSWERED_LIMIT_S.
+        max_span_s = max(self._max_span_s, UNANSWERED_LIMIT_S) if self._target.unanswered else self._max_span_s
         is_span_limited = self.events_above_checkpoint > MIN_EVENTS_FOR_SPAN_LIMIT
         return "span" if is_span_limited and self.span_s >= max_span_s else ""
 

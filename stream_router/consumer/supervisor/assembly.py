@@ -34,7 +34,13 @@ from stream_router.consumer.supervisor.status import VERDICT_INTERVAL_S, Consume
 from stream_router.consumer.supervisor.stuck_watch import StuckWatch
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.target_check import NO_RULE_TOLD, TRUSTED, TargetChecker, ask_every_s, question
+from stream_router.consumer.target_check import (
+    RULE_UNCHECKED,
+    TARGET_UNCHECKED,
+    TargetChecker,
+    active_interval_s,
+    build_target_check,
+)
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import unwritable
 from stream_router.leases import Shard, list_shards
@@ -88,8 +94,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
     stream = stream_watch.build_watch(settings, rendered.failover_s, answers)
     target_checker = TargetChecker(
         state.path,
-        question(settings, answers),
-        lambda: ask_every_s(settings.checkpoint_s, stream.known.workers),
+        build_target_check(settings, answers),
+        lambda: active_interval_s(settings.checkpoint_s, stream.known.workers),
         happenings.put,
     )
     table = LeaseTablePreparation(
@@ -104,7 +110,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         settings,
         state,
         vitals,
-        target_checker.standing,
+        target_checker.target_state,
         lambda: stream.known,
         table_waits_for=lambda: table.wait_reason,
         silences=answers.silent,
@@ -137,9 +143,9 @@ def _run(settings: Consumer, state: StateDir) -> int:
     fields = {**_in_force(settings, jvm, rendered), "admin": admin.address}
     log.info("The consumer starts.", extra={"event": "consumer-starts", **fields})
     if settings.bus_proof == "trust":
-        log.warning(TRUSTED, extra={"event": "bus-trusted", "bus": settings.event_bus})
+        log.warning(TARGET_UNCHECKED, extra={"event": "bus-trusted", "bus": settings.event_bus})
     elif settings.rule == NO_RULE:
-        log.info(NO_RULE_TOLD, extra={"event": "rule-not-asked", "bus": settings.event_bus})
+        log.info(RULE_UNCHECKED, extra={"event": "rule-not-asked", "bus": settings.event_bus})
     with contextlib.ExitStack() as stack:
         stack.callback(metrics.last)
         # Each has threads of its own, so that a slow call delays no other watch.

@@ -19,7 +19,7 @@ from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.history import History
 from stream_router.consumer.supervisor.stream_watch import NOTHING, StreamKnown
 from stream_router.consumer.supervisor.vitals import KnownVitals, Vitals
-from stream_router.consumer.target_check import Standing
+from stream_router.consumer.target_check import TargetStateMachine
 from stream_router.dead_letter_reasons import Reason
 from stream_router.process import iso
 from stream_router.settings.common import NO_RULE
@@ -90,7 +90,7 @@ class ConsumerStatus:
     """Status of this worker, evaluated on request and at most once a second. Any thread may call it.
 
     `look` must be called every few seconds, since rates, recent percentiles and the history come from its samples.
-    `standing` is the result of the target check. The other arguments return the fields of StatusInput with similar
+    `target_state` is the result of the target check. The other arguments return the fields of StatusInput with similar
     names.
     """
 
@@ -99,7 +99,7 @@ class ConsumerStatus:
         settings: Consumer,
         state: StateDir,
         vitals: Vitals,
-        standing: Standing,
+        target_state: TargetStateMachine,
         stream: Callable[[], StreamKnown] = lambda: NOTHING,
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
@@ -111,7 +111,7 @@ class ConsumerStatus:
         self._settings = settings
         self._worker = state.worker_id(settings.worker)
         self._vitals = vitals
-        self._standing = standing
+        self._target_state = target_state
         self._stream = stream
         self._table_waits_for = table_waits_for
         self._silences = silences
@@ -203,7 +203,7 @@ class ConsumerStatus:
             known=self._vitals.known(),
             bus=bus,
             rule=rule,
-            rule_broken_s=at_s - (at - self._standing.no_since) if self._standing.no else None,
+            rule_broken_s=at_s - (at - self._target_state.broken_since_s) if self._target_state.broken else None,
             stream=_without_shards_read_here(self._stream(), merged),
             table_waits_for=self._table_waits_for(),
             silences=silences,
@@ -240,26 +240,27 @@ class ConsumerStatus:
 
     def _target(self, at: float, at_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the objects `bus` and `rule` of `/status`. `at` is monotonic, `at_s` the same in epoch seconds."""
-        line, no, unasked_since = self._standing.line, self._standing.no, self._standing.unasked_since
-        trusted, proven = self._settings.bus_proof == "trust", line.proven_s > -math.inf
+        report, broken = self._target_state.report, self._target_state.broken
+        unanswered_since_s = self._target_state.unanswered_since_s
+        trusted, proven = self._settings.bus_proof == "trust", report.proven_s > -math.inf
         bus, rule = ("proven", "matched") if proven else ("unproven", "unknown")
-        if no:
-            bus, rule = "gone" if no.of == "bus" else bus, "unmatched"
-        elif unasked_since is not None:
+        if broken:
+            bus, rule = "gone" if broken.part == "bus" else bus, "unmatched"
+        elif unanswered_since_s is not None:
             bus, rule = "unasked", "unknown"
         if trusted or self._settings.rule == NO_RULE:
             bus, rule = "trusted" if trusted else bus, "unwatched"
         return {
             "name": self._settings.event_bus,
             "state": bus,
-            "unaskedS": None if unasked_since is None else round(max(0.0, at - unasked_since), 1),
-            "proofAgeS": round(max(0.0, at - line.proven_s), 1) if proven and not trusted else None,
+            "unaskedS": None if unanswered_since_s is None else round(max(0.0, at - unanswered_since_s), 1),
+            "proofAgeS": round(max(0.0, at - report.proven_s), 1) if proven and not trusted else None,
         }, {
             "name": self._settings.rule,
             "state": rule,
-            "since": iso((at_s - (at - self._standing.no_since)) * 1000) if no else None,
-            "problem": line.problem or None,
-            "cure": no.cure if no else None,
+            "since": iso((at_s - (at - self._target_state.broken_since_s)) * 1000) if broken else None,
+            "problem": report.problem or None,
+            "cure": broken.cure if broken else None,
         }
 
     def _catch_up_s(self, seen: StatusInput, now: Snapshot) -> float | None:

@@ -20,7 +20,7 @@ from stream_router.checks import (
     warn,
     wrong,
 )
-from stream_router.consumer.target_check import TargetBroken, TargetOk, TargetQuestion
+from stream_router.consumer.target_check import AwsTargetCheck, TargetBroken, TargetOk
 from stream_router.errors import SettingsError
 from stream_router.operate import arns, setup, target_access
 from stream_router.operate.doctor.world import CONSUME, GRANT, SETUP, Check, Subject, World
@@ -36,10 +36,10 @@ BUS, RULE, UNDELIVERED = "STREAM_ROUTER_EVENT_BUS", "STREAM_ROUTER_RULE", "STREA
 def _check_bus(world: World) -> Iterator[Finding]:
     """Check bus and rule with the target check that `consume` repeats."""
     settings = world.settings
-    answer = TargetQuestion(settings)()
+    answer = AwsTargetCheck(settings)()
     if not isinstance(answer, TargetOk):
         if isinstance(answer, TargetBroken):
-            is_bus = answer.of == "bus"
+            is_bus = answer.part == "bus"
         else:
             is_bus = answer.operation in ("", "DescribeEventBus")
         at = ("SR120", BUS) if is_bus else ("SR130", RULE)
@@ -63,8 +63,8 @@ def _check_bus(world: World) -> Iterator[Finding]:
     if settings.rule == NO_RULE:
         yield skipped("SR130", "the rules are others' (STREAM_ROUTER_RULE=none)")
         return
-    unjudged = f"; not judged: {', '.join(answer.unjudged)}" if answer.unjudged else ""
-    yield ok("SR130", f"{settings.rule} takes {', '.join(settings.event_type_list)}{unjudged}")
+    skipped_operations = f"; not judged: {', '.join(answer.skipped_operations)}" if answer.skipped_operations else ""
+    yield ok("SR130", f"{settings.rule} takes {', '.join(settings.event_type_list)}{skipped_operations}")
     if limits.is_v2_bus(settings.event_bus):
         yield skipped("SR143", "a v2 bus has subscribers instead of rules: SR003 judges ours")
         return

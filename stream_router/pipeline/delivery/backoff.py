@@ -11,12 +11,14 @@ from stream_router.process import backoff_s
 SPREAD_S = 30.0
 """Minimum time over which an item's retries are spread, in seconds (docs/contract.md, "What an error means")."""
 
-OWN_FIRST_S, OWN_GROWTH, OWN_LONGEST_S = 0.25, 4.0, 10.0
-"""Backoff of an item that failed by itself: exponential with full jitter. Most errors pass within a quarter of a
-second; the others have the whole SPREAD_S."""
+OWN_BACKOFF_FIRST_S, OWN_BACKOFF_FACTOR, OWN_BACKOFF_MAX_S = 0.25, 4.0, 10.0
+"""Backoff of an item that failed by itself: first wait, factor and longest wait (exponential with full jitter).
 
-CALL_FIRST_S, CALL_LONGEST_S = 0.1, 2.0
-"""Backoff after a whole call failed, doubled each time."""
+Most errors pass within a quarter of a second; the others have the whole SPREAD_S.
+"""
+
+CALL_BACKOFF_FIRST_S, CALL_BACKOFF_MAX_S = 0.1, 2.0
+"""First and longest wait after a whole call failed. The wait doubles with each failure."""
 
 
 class Tries:
@@ -35,13 +37,13 @@ class Tries:
         self.first_own_at = 0.0
         """Time of its first failure by itself; 0.0 if there was none."""
         self.budget_from = budget_from
-        """Latest beginning of its budget. A conversation's budget begins with the first of its items that failed."""
+        """Time at which its budget of retries began; for a conversation, with the first of its items that failed."""
 
     def retry_after_own_failure_at(self, now: float, max_retries: int, random: Callable[[], float]) -> float:
-        """Return the time of the retry after a failure by itself. The last retry waits for the end of SPREAD_S."""
-        at = now + backoff_s(self.own - 1, OWN_FIRST_S, OWN_LONGEST_S, random(), OWN_GROWTH)
+        """Return when to retry an item that failed by itself. The last retry waits until SPREAD_S are over."""
+        at = now + backoff_s(self.own - 1, OWN_BACKOFF_FIRST_S, OWN_BACKOFF_MAX_S, random(), OWN_BACKOFF_FACTOR)
         return max(at, self.budget_from + SPREAD_S) if self.own >= max_retries > 0 else at
 
     def retry_after_call_failure_at(self, now: float, random: Callable[[], float]) -> float:
-        """Return the time of the retry after a failure of the whole call."""
-        return now + backoff_s(self.all - 1, CALL_FIRST_S, CALL_LONGEST_S, random())
+        """Return when to retry an item whose whole call failed."""
+        return now + backoff_s(self.all - 1, CALL_BACKOFF_FIRST_S, CALL_BACKOFF_MAX_S, random())

@@ -1,9 +1,10 @@
 """Decision whether a failure is the item's or the destination's: `Blame.decide` is the table of docs/delivery.md.
 
-An item that fails with its whole call, or with a code about the destination, waits: the destination is to blame. An
-item that fails by itself has a budget of retries. Once that is spent, the first tries of the shard's other items in the
-last minute decide. Their latest answers would not do: a bus that fails 60 % at random accepts nearly everything in the
-end, and items that were only unlucky would be given up. Times are monotonic seconds.
+If an item fails with its whole call, or with a code about the destination, the destination is to blame, and the item
+waits. An item that fails by itself has a budget of retries. Once the budget is spent, the first tries of the shard's
+other items in the last minute decide whether the item is to blame. Their latest tries would not do: a bus that fails
+60 % at random accepts nearly every item in the end, and items that were only unlucky would be given up. Times are
+monotonic seconds.
 """
 
 import enum
@@ -19,17 +20,17 @@ T = TypeVar("T")
 MINUTE_S = 60.0
 """Age in seconds up to which an answer counts as evidence about the present."""
 
-WELL_SHARE = 0.9
-"""Share of the others' first tries that must be accepted before an item itself is blamed."""
+BLAME_SHARE = 0.9
+"""Minimum share of the other items' first tries that must have been accepted before an item itself is to blame."""
 
-SURE_SHARE = 0.97
-"""Share from which an item is given up as soon as its budget is spent.
+PROMPT_BLAME_SHARE = 0.97
+"""Share of accepted first tries from which an item is given up as soon as its budget is spent.
 
-Between WELL_SHARE and SURE_SHARE it is given up only a minute after its first failure: with one event per second, half
-a minute of a bus that fails a fifth at random looks healthy in one case of ten.
+Between BLAME_SHARE and PROMPT_BLAME_SHARE an item is given up only a minute after its first failure. At one event per
+second, half a minute of a bus that fails a fifth at random looks healthy in one case of ten.
 """
 
-BUDGET_MEMORY_S = 600.0
+BUDGET_REMEMBERED_S = 600.0
 """Seconds for which the spent budget of a conversation is remembered after one of its items was given up."""
 
 AT_THE_END_S = 900.0
@@ -39,10 +40,10 @@ The time that it waited in earlier processes counts, but each process retries fo
 more often than every 15 minutes, and the KCL reads the child shards only once this shard has ended.
 """
 
-MOST_AT_THE_END = 10
-"""Maximum number of items that are given up in this way, as many as in a classic call.
+MAX_GIVEN_UP_AT_THE_END = 10
+"""Maximum number of unfinished items at the shard's end with which one is given up after AT_THE_END_S.
 
-More of them look like a destination that accepts nothing.
+A call to a classic bus holds as many. More unfinished items look like a destination that accepts nothing.
 """
 
 
@@ -67,25 +68,25 @@ NEVER_GIVEN_UP = 1_000_000_000
 class Decision(enum.Enum):
     """Decision about an item that failed."""
 
-    GIVE_UP = "it is given up"
-    RETRY = "it is retried after a pause of its own"
-    WAIT = "it is retried with the others, without end"
+    GIVE_UP = "the item is given up"
+    RETRY = "the item is retried after a pause of its own"
+    WAIT = "the item is retried with the others, without end"
 
 
 class FirstTries:
-    """Outcomes of items' first tries, counted by the second in which their calls were sent, for a minute."""
+    """Counts of accepted and failed first tries of items in the last minute, by the second of their call's sending."""
 
     def __init__(self) -> None:
         self._counts: dict[int, list[int]] = {}
         self.accepted_at = -math.inf
         """Time at which an item was last accepted."""
-        self.accepted_sent_at = -math.inf
-        """Latest time of sending of a call of which an item was accepted."""
+        self.latest_accepted_call_at = -math.inf
+        """Latest time at which a call was sent of which an item was accepted."""
 
     def count_accepted(self, sent_at: float, now: float, first_tries: int) -> None:
         """Count accepted items of a call that was sent at `sent_at`, `first_tries` of them at their first try."""
         self.accepted_at = now
-        self.accepted_sent_at = max(self.accepted_sent_at, sent_at)
+        self.latest_accepted_call_at = max(self.latest_accepted_call_at, sent_at)
         self._counts_of(sent_at, now)[0] += first_tries
 
     def count_failed(self, sent_at: float, now: float) -> None:
@@ -100,18 +101,22 @@ class FirstTries:
                 del counts[expired]
         return counts[second]
 
-    def between(self, begin: float, end: float, now: float) -> tuple[int, int]:
-        """Return the accepted and the failed of the last minute whose calls were sent from `begin` to `end`."""
+    def count_between(self, begin: float, end: float, now: float) -> tuple[int, int]:
+        """Return the numbers of accepted and failed first tries whose calls were sent from `begin` to `end`.
+
+        Only those of the last minute are counted.
+        """
         first_second = math.ceil(max(begin, now - MINUTE_S))
         counted = [counts for second, counts in self._counts.items() if first_second <= second <= end]
         return sum([accepted for accepted, _ in counted]), sum([failed for _, failed in counted])
 
 
 class Blame(Generic[T]):
-    """Failures of a dispatcher's items, and the decision about each.
+    """Record of the failures of a dispatcher's items, which decides about each failed item.
 
-    `key` identifies an item. A text is its conversation, of which one item is sent at a time. A conversation's budget
-    outlives an item that was given up: the next item that fails gets its retries, but not another SPREAD_S.
+    `key` returns an item's identity. If that is a text, it is the item's conversation, of which one item is sent at a
+    time. The budget of a conversation outlives an item that was given up: the next item that fails gets its retries,
+    but they are not spread over another SPREAD_S.
     """
 
     def __init__(self, key: Callable[[T], Hashable], max_retries: int) -> None:
@@ -119,14 +124,14 @@ class Blame(Generic[T]):
         self._max_retries = max_retries
         self._tries: dict[Hashable, Tries] = {}
         self._spent_budgets: dict[Hashable, float] = {}
-        """By conversation: beginning of the budget of its item that was given up."""
+        """Beginning of the budget of the item that was given up, by conversation."""
         self._first_tries = FirstTries()
         self.ends_since: float | None = None
         """Time at which the shard's end was reached, so that no more items come; None before."""
         self._end_s = AT_THE_END_S
         """Seconds for which this process retries an item that is alone at the shard's end."""
         self.waits_alone = False
-        """Whether the item judged last has spent its budget, and waits for another item as a comparison."""
+        """Whether the item of the latest decision has spent its budget and waits for another item as a comparison."""
         self.sick = 0
         """Number of items that failed by themselves and have not ended."""
         self.unanswered = 0
@@ -138,12 +143,12 @@ class Blame(Generic[T]):
         return self._first_tries.accepted_at
 
     @property
-    def accepted_sent_at(self) -> float:
-        """Time at which the latest call of which an item was accepted was sent (monotonic seconds)."""
-        return self._first_tries.accepted_sent_at
+    def latest_accepted_call_at(self) -> float:
+        """Latest time at which a call was sent of which an item was accepted (monotonic seconds)."""
+        return self._first_tries.latest_accepted_call_at
 
     def at_the_end(self, now: float, already_s: float) -> None:
-        """Record that no more items will come. Sick items have waited `already_s` in earlier processes."""
+        """Record that no more items will come. Failing items have waited `already_s` in earlier processes."""
         self.ends_since = now
         self._end_s = max(SPREAD_S, AT_THE_END_S - already_s)
 
@@ -180,8 +185,8 @@ class Blame(Generic[T]):
         | systemic trouble | | | wait |
         | entry trouble | left | | retry |
         | entry trouble | spent | there are none | retry; at the shard's end give up after AT_THE_END_S |
-        | entry trouble | spent | under WELL_SHARE accepted | retry: everybody's trouble, the budget begins again |
-        | entry trouble | spent | under SURE_SHARE accepted | retry; give up a minute after its first failure |
+        | entry trouble | spent | under BLAME_SHARE accepted | retry: everybody's trouble, the budget begins again |
+        | entry trouble | spent | under PROMPT_BLAME_SHARE accepted | retry; give up a minute after its first failure |
         | entry trouble | spent | more accepted | give up |
         """
         self.waits_alone = False
@@ -193,37 +198,37 @@ class Blame(Generic[T]):
             return Decision.RETRY
         # Calls sent after the item's last try are no evidence about the failure of that try: a slow answer may come
         # from a failure of the destination that is over by now.
-        accepted, failed = self._first_tries.between(tries.first_own_at, tries.last_sent, now)
+        accepted, failed = self._first_tries.count_between(tries.first_own_at, tries.last_sent, now)
         others = accepted + failed
         if not others:
             self.waits_alone = True
             has_waited = self._has_waited_at_the_end(tries.budget_from, now, in_charge)
             return Decision.GIVE_UP if has_waited else Decision.RETRY
-        if accepted < WELL_SHARE * others:
+        if accepted < BLAME_SHARE * others:
             # The failures so far say nothing about the item, so its budget begins again. The minute of counts does not:
             # right after a failure of the destination, some of a few other items are accepted by chance.
             tries.own, tries.budget_from = 1, now
             return Decision.RETRY
-        if accepted < SURE_SHARE * others and now - tries.first_own_at < MINUTE_S:
+        if accepted < PROMPT_BLAME_SHARE * others and now - tries.first_own_at < MINUTE_S:
             return Decision.RETRY
         return Decision.GIVE_UP
 
     def is_poison(self, refused_at: float, now: float, in_charge: int) -> bool:
-        """Return whether an item alone in a call refused for its content, first at `refused_at`, is to blame.
+        """Return whether an item is to blame whose call, with no other item in it, was refused for its content.
 
-        It is, if another item was accepted by a call sent since then.
+        The item is to blame if a call that was sent after its first refusal, at `refused_at`, was accepted.
         """
-        is_proven = self._first_tries.accepted_sent_at > refused_at
+        is_proven = self._first_tries.latest_accepted_call_at > refused_at
         return is_proven or self._has_waited_at_the_end(refused_at, now, in_charge)
 
     def _has_waited_at_the_end(self, first_at: float, now: float, in_charge: int) -> bool:
         """Return whether an item without others to compare it with has waited long enough at the shard's end."""
-        if self.ends_since is None or in_charge > MOST_AT_THE_END:
+        if self.ends_since is None or in_charge > MAX_GIVEN_UP_AT_THE_END:
             return False
         return now - max(first_at, self.ends_since) >= self._end_s
 
     def is_sick(self, item: T) -> bool:
-        """Return whether the item failed by itself before."""
+        """Return whether the item has failed by itself, not only with a whole call."""
         tries = self._tries.get(self._key(item))
         return tries is not None and tries.own > 0
 
@@ -233,7 +238,7 @@ class Blame(Generic[T]):
         Return them in groups, each with the seconds since the first call of its items was sent.
         """
         if not self._tries:
-            self._spent_budgets = {key: at for key, at in self._spent_budgets.items() if at > now - BUDGET_MEMORY_S}
+            self._spent_budgets = {key: at for key, at in self._spent_budgets.items() if at > now - BUDGET_REMEMBERED_S}
         at_first_try, retried = items, list[tuple[list[T], float]]()
         if self._tries or self._spent_budgets:
             at_first_try = []
@@ -256,6 +261,7 @@ class Blame(Generic[T]):
         return tries.all
 
     def _forget(self, item: T) -> Tries | None:
+        """Remove and return the item's tries; None if it never failed."""
         tries = self._tries.pop(self._key(item), None)
         if tries:
             self.sick -= tries.own > 0

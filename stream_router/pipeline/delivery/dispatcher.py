@@ -1,8 +1,9 @@
-"""Delivery of items in calls, until each is accepted or given up. PutEvents, SQS and S3 have a dispatcher each.
+"""A dispatcher sends items in calls until each item is accepted or given up. PutEvents, SQS and S3 have one each.
 
-Many calls are in flight at once. Items that fail with their whole call are resent without end (the destination is
-down). Items that fail by themselves have a budget (`blame.py`). A call that is refused for its content is halved until
-the culprit is alone.
+Many calls are in flight at once. Items that fail with their whole call are resent without end, since the destination is
+down. Items that fail by themselves have a budget of retries (`blame.py`). A call that is refused for its content is
+halved, and its halves are sent, until the item at fault is alone in its call.
+
 An item is in exactly one place: ready, in flight, waiting for its retry, suspected, or ended and not yet collected.
 """
 
@@ -26,12 +27,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-LOGGED_AFTER_S = 1.0
+HOLD_LOGGED_AFTER_S = 1.0
 """Seconds for which a breaker must be open before it is logged. A few failures at once open it only for a moment."""
 
 
 class Destination(Protocol[T]):
-    """Calls to one destination: the choice of items for a call, sending, reading the answer. It keeps no items."""
+    """Calls to one destination: chooses a call's items, sends the call, reads its answer. It keeps no items."""
 
     name: str
     """Name in logs and dead letters, with the resource's own name."""
@@ -40,13 +41,13 @@ class Destination(Protocol[T]):
         """Remove the next call's items from the front of `ready`."""
 
     def is_full(self, items: Sequence[T]) -> bool:
-        """Return whether to send a call of `items` now, although more items may come."""
+        """Return whether a call of `items` is full, so that waiting for more items would be useless."""
 
     def size_bytes(self, items: Sequence[T]) -> int:
-        """Return the bytes by which a call of `items` counts against the bytes in flight."""
+        """Return the size of a call of `items`, as it counts against the limit of bytes in flight."""
 
     def key(self, item: T) -> Hashable:
-        """Return the item's identity. A text is the item's conversation, of which one item is sent at a time."""
+        """Return the item's identity. If it is a text, it is a conversation, of which one item is sent at a time."""
 
     def send(self, items: Sequence[T], done: Callable[[Answer], None]) -> None:
         """Start one call; `done` gets its answer exactly once, later."""
@@ -67,20 +68,21 @@ class GivenUp(NamedTuple):
     attempts: int
 
 
-_WHY = {
+_DESCRIPTIONS = {
     Reason.REFUSED: "refuses it for its content",
     Reason.RETRIES_EXHAUSTED: "failed on it through every retry while it accepted others",
     Reason.OVERSIZE: "refuses it for its size",
     Reason.OUTAGE: "accepted nothing for too long",
 }
-"""Reasons in our own words, since AWS's message may quote the payload."""
+"""Descriptions of the reasons. AWS's message is not used, since it may quote the payload."""
 
 
 class Ended(NamedTuple, Generic[T]):
-    """Ended items: lists of accepted items, and items that were given up, in the order of the answers.
+    """Outcomes since the last `collect`, in the order of the answers.
 
-    `retried` are items that will be resent, each with AWS's code. `took_s` has, for each list of accepted items, the
-    seconds since the first call that carried them began; an item that was retried has a list of its own.
+    `accepted` holds lists of accepted items. For each list, `took_s` holds the seconds since the first call that
+    carried its items was sent; an item that was retried has a list of its own. `given_up` holds items that are not
+    sent any more. `retried` holds items that will be sent again, each with AWS's error code.
     """
 
     accepted: list[list[T]]
@@ -90,7 +92,7 @@ class Ended(NamedTuple, Generic[T]):
 
 
 class HeldDestination(NamedTuple):
-    """A destination that accepts nothing: name, beginning (monotonic seconds), and code of the latest failure."""
+    """A destination that accepts nothing, since a time in monotonic seconds, with the code of the latest failure."""
 
     name: str
     since: float
@@ -105,7 +107,7 @@ class Flight:
         self.accepted: Counter[int] = Counter()
 
     def add(self, calls: int, items: int, size_bytes: int) -> None:
-        """Add a call, its items and its bytes. Negative numbers take a call away."""
+        """Add a call, its items and its bytes; negative numbers remove them."""
         self.calls += calls
         self.items += items
         self.bytes += size_bytes
@@ -126,7 +128,7 @@ class DelayedItems(Generic[T]):
         heapq.heappush(self._heap, (at, next(self._order), item))
 
     def due(self, now: float) -> Sequence[T]:
-        """Remove and return the due items, the latest first, so that `extendleft` puts the earliest in front."""
+        """Remove and return the due items, the latest first: `deque.extendleft` then puts the earliest in front."""
         due: list[T] = []
         while self._heap and self._heap[0][0] <= now:
             due.append(heapq.heappop(self._heap)[2])
@@ -144,16 +146,16 @@ class DelayedItems(Generic[T]):
 
 
 class Suspects(Generic[T]):
-    """The items of calls that were refused whole for their content, in groups that are halved until one stands alone.
+    """Items of calls that were refused whole for their content. At least one item of each such call is at fault.
 
-    Each group is a call of its own. `refused_at` tells when (monotonic seconds) an item was refused first.
+    They are kept in groups. Each group is sent as one call, and is split into halves if that call is refused too.
     """
 
     def __init__(self, key: Callable[[T], Hashable]) -> None:
         self._key = key
         self._groups: deque[list[T]] = deque()
         self._refused: dict[Hashable, float] = {}
-        self._were_asked = True
+        self._had_last_turn = True
 
     def __len__(self) -> int:
         return sum(map(len, self._groups))
@@ -162,14 +164,14 @@ class Suspects(Generic[T]):
         return bool(self._groups)
 
     def next_group(self, *, alone: bool, others_wait: bool = False) -> list[T]:
-        """Remove and return the next group, or one item of it if `alone`. Empty if none waits, or others have the turn.
+        """Remove and return the next group; only one item of it if `alone`; [] if other items are to be sent now.
 
-        `alone` is set while nothing is accepted, when a single success would show which item is to blame. A suspect
-        alone has the best chance of success; if all suspects are culprits, only other items have one. So suspects and
-        others take turns.
+        The caller sets `alone` while the destination accepts nothing. Then a single accepted item shows that the others
+        are at fault. A suspect that is sent alone may be accepted; if all suspects are at fault, only other items can
+        be. So suspects and other items take turns, if others wait.
         """
-        others_turn = alone and others_wait and self._were_asked
-        self._were_asked = not others_turn
+        others_turn = alone and others_wait and self._had_last_turn
+        self._had_last_turn = not others_turn
         if others_turn or not self._groups:
             return []
         group = self._groups.popleft()
@@ -178,27 +180,27 @@ class Suspects(Generic[T]):
         return group[:1] if alone else group
 
     def split(self, items: list[T], now: float) -> None:
-        """Suspect `items`, refused `now`, as two halves, behind the groups that wait."""
+        """Split `items`, whose call was refused at `now`, into two groups behind the groups that wait."""
         for item in items:
             self._refused.setdefault(self._key(item), now)
         middle = len(items) // 2
         self._groups.extend(half for half in (items[:middle], items[middle:]) if half)
 
-    def returned(self, items: list[T]) -> bool:
-        """Take back a group whose call failed for another reason. Return False if these items are not suspects."""
+    def take_back(self, items: list[T]) -> bool:
+        """Put a group whose call failed for another reason back in front; return False if `items` are no suspects."""
         if self._key(items[0]) not in self._refused:
             return False
         self._groups.appendleft(items)
         return True
 
-    def cleared(self, items: Sequence[T]) -> None:
-        """Forget the suspicion against these items: they are accepted or given up."""
+    def acquit(self, items: Sequence[T]) -> None:
+        """Remove the suspicion against these items, since they were accepted or given up."""
         if self._refused:
             for item in items:
                 self._refused.pop(self._key(item), None)
 
     def refused_at(self, item: T, now: float) -> float:
-        """Return when the item was refused for the first time, or `now` if it never was."""
+        """Return the time at which the item's call was refused for the first time; `now` if it never was."""
         return self._refused.get(self._key(item), now)
 
     def drain(self) -> list[T]:
@@ -226,9 +228,9 @@ class Dispatcher(Generic[T]):
         self._suspects: Suspects[T] = Suspects(to.key)
         self._failure = ("", "")
         """Code of the latest failure, and AWS's message if it cannot quote a payload."""
-        self._holds_to_be_said: dict[str, LogLimiter] = defaultdict(lambda: LogLimiter(clock))
-        """Causes, each logged once when it appears and then once a minute: in an outage several causes take turns."""
-        self._alone_to_be_said = LogLimiter(clock)
+        self._hold_log_limiters: dict[str, LogLimiter] = defaultdict(lambda: LogLimiter(clock))
+        """Limiters of the log line about a hold, by AWS's code: in an outage several codes alternate."""
+        self._alone_log_limiter = LogLimiter(clock)
         self._ended: Ended[T] = Ended([], [], [], [])
 
     @property
@@ -243,7 +245,7 @@ class Dispatcher(Generic[T]):
 
     @property
     def only_sick(self) -> bool:
-        """Whether every pending item fails by itself, or is suspected."""
+        """Whether each pending item has failed by itself, or is suspected."""
         return 0 < self.backlog <= self.blame.sick + len(self._suspects)
 
     @property
@@ -279,20 +281,20 @@ class Dispatcher(Generic[T]):
         return self.flight.accepted
 
     def block(self, *, blocked: bool) -> None:
-        """Start no call while `blocked`, for reasons that say nothing about the destination."""
+        """Start no call while `blocked` is true, for a reason that has nothing to do with the destination."""
         self.gate.blocked = blocked
 
     def stop(self) -> None:
-        """Start no call any more, whatever comes back."""
+        """Start no further call."""
         self.gate.stop()
 
     def submit(self, items: Iterable[T]) -> None:
-        """Accept `items`. Full calls start at once if the gate allows it."""
+        """Take charge of `items`. Full calls start at once if the gate allows it."""
         self._ready.extend(items)
         self.advance(flush=False)
 
     def enqueue(self, items: Iterable[T]) -> None:
-        """Accept `items`, which wait for the next `advance`."""
+        """Take charge of `items`. They wait for the next `advance`."""
         self._ready.extend(items)
 
     def at_the_end(self, already_s: float) -> None:
@@ -304,7 +306,7 @@ class Dispatcher(Generic[T]):
         self.blame.at_the_end(self._clock(), already_s)
 
     def collect(self) -> Ended[T]:
-        """Return the items that ended since the last call. They belong to the caller from now on."""
+        """Return the outcomes since the last call. The ended items belong to the caller from now on."""
         ended, self._ended = self._ended, Ended([], [], [], [])
         return ended
 
@@ -329,25 +331,38 @@ class Dispatcher(Generic[T]):
                 break
             self._start(items, now)
         if self.gate.holding and self.backlog and not self.gate.blocked:
-            self._hold(now)
+            self._log_hold(now)
+            # A silent destination is probed seldom, so it would take minutes to reach the number of retries.
+            has_tried = self.gate.silent or self.gate.failures > self._policy.max_retries
+            if self._policy.outage_gives_up and has_tried and now - self.gate.held_since >= SPREAD_S:
+                self._give_up_waiting()
 
     def wait_s(self, longest: float) -> float:
-        """Return the seconds, at most `longest`, until a retry or a probe is due."""
-        now, wait = self._clock(), longest
-        if self._ready or self._suspects:
-            wait = min(wait, self.gate.wait_s(now) or longest)
-        return min(wait, max(self._later.wait_s(now), self.gate.wait_s(now))) if self._later else wait
+        """Return the seconds until a retry or a probe is due, at most `longest`.
+
+        If a call could start now, it waits for an answer or for more items, so there is nothing to wait for by time.
+        """
+        now, wait_s = self._clock(), longest
+        gate_wait_s = self.gate.wait_s(now)
+        if gate_wait_s and (self._ready or self._suspects):
+            wait_s = min(wait_s, gate_wait_s)
+        if self._later:
+            wait_s = min(wait_s, max(self._later.wait_s(now), gate_wait_s))
+        return wait_s
 
     def _next_call(self, *, flush: bool) -> list[T]:
+        """Remove and return the items of the next call; [] if none should start, such as one that is not full."""
         if group := self._suspects.next_group(alone=self.gate.holding, others_wait=bool(self._ready)):
             return group
         if not self._ready:
             return []
         if self.gate.silent:
             return self._next_single()
-        # The first items may be the culprits: sick items become due repeatedly, before others had their turn.
-        anywhere = int(self._random() * len(self._ready)) if self.gate.brought_nothing else 0
-        items = _take_at(anywhere, self._ready, self._to.take)
+        start = 0
+        if self.gate.last_call_brought_nothing:
+            # The first items may be those at fault: their retries are due again and again, before others had a turn.
+            start = int(self._random() * len(self._ready))
+        items = _take_at(start, self._ready, self._to.take)
         if flush or self._ready or self._to.is_full(items):
             return items
         self._ready.extendleft(reversed(items))
@@ -362,87 +377,91 @@ class Dispatcher(Generic[T]):
         return self._to.take(deque([self._ready.pop()]))
 
     def _start(self, items: list[T], now: float) -> None:
+        """Start a call of `items`."""
         size = self._to.size_bytes(items)
         self.flight.add(1, len(items), size)
-        self.gate.started(len(items), now)
-        self._to.send(items, lambda answer: self._answered(items, size, now, answer))
+        self.gate.record_start(len(items), now)
+        self._to.send(items, lambda answer: self._handle_answer(items, size, now, answer))
 
-    def _answered(self, items: list[T], size: int, sent_at: float, answer: Answer) -> None:
+    def _handle_answer(self, items: list[T], size: int, sent_at: float, answer: Answer) -> None:
+        """Handle the answer to a call of `items` that was sent at `sent_at`."""
         self.flight.add(-1, -len(items), -size)
         outcome, now = self._to.read(answer, items), self._clock()
         if isinstance(outcome, Refusal):
-            self._call_refused(items, outcome, sent_at, now)
+            self._handle_refusal(items, outcome, sent_at, now)
         elif outcome.count(ACCEPTED) == len(outcome):
-            self._accept(items, sent_at, now)
+            self._record_accepted(items, sent_at, now)
         else:
-            self._partly(items, outcome, sent_at, now)
+            self._handle_failed_items(items, outcome, sent_at, now)
 
-    def _accept(self, items: list[T], sent_at: float, now: float) -> None:
-        if self._holds_to_be_said:
+    def _record_accepted(self, items: list[T], sent_at: float, now: float) -> None:
+        """End `items` as accepted, and log that the destination accepts again if it was logged as holding."""
+        if self._hold_log_limiters:
             log.info(
                 "%s is back%s",
                 self._to.name,
-                self._may_come_twice(),
+                self._describe_possible_copies(),
                 extra={
                     "event": "back",
                     "held_s": round(now - self.gate.held_since, 1),
                     "may_be_delivered_twice": self.blame.unanswered,
                 },
             )
-            self._holds_to_be_said.clear()
+            self._hold_log_limiters.clear()
         self.flight.accepted[len(items)] += 1
-        self.gate.succeeded(now, now - sent_at, backlog=bool(self._ready))
-        self._suspects.cleared(items)
+        self.gate.record_success(now, now - sent_at, backlog=bool(self._ready))
+        self._suspects.acquit(items)
         for some, took_s in self.blame.record_accepted(items, sent_at, now):
             self._ended.accepted.append(some)
             self._ended.took_s.append(took_s)
 
-    def _may_come_twice(self) -> str:
-        """Return the text that the log adds if calls timed out: their items may have been accepted and are resent."""
+    def _describe_possible_copies(self) -> str:
+        """Return what the log adds about calls that timed out: AWS may have accepted them, and they are sent again."""
         unanswered = self.blame.unanswered
         return f"; {unanswered} of its events may be delivered twice (their calls timed out)" if unanswered else ""
 
-    def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome], sent_at: float, now: float) -> None:
-        """Handle a call in which some items failed: each is judged by its own code."""
+    def _handle_failed_items(self, items: Sequence[T], outcomes: Sequence[Outcome], sent_at: float, now: float) -> None:
+        """Handle a call in which items failed one by one. Each is retried or given up by its own code."""
         pairs = list(zip(items, outcomes, strict=True))
         failed = [(item, outcome) for item, outcome in pairs if outcome.disposition is not None]
-        if through := [item for item, outcome in pairs if outcome.disposition is None]:
-            self._accept(through, sent_at, now)
+        if accepted := [item for item, outcome in pairs if outcome.disposition is None]:
+            self._record_accepted(accepted, sent_at, now)
         systemic = [outcome for _, outcome in failed if outcome.disposition is Disposition.HOLD]
-        if through or any(outcome.disposition is Disposition.DEAD_LETTER for _, outcome in failed):
+        if accepted or any(outcome.disposition is Disposition.DEAD_LETTER for _, outcome in failed):
             if systemic:
-                self.gate.throttled()
+                self.gate.record_throttling()
         elif systemic or not all(self.blame.is_sick(item) for item in items):
-            # A call of items that failed by themselves before says nothing of the destination.
-            blamed = systemic[0] if systemic else failed[0][1]._replace(message="")
-            self._failure = (blamed.code, blamed.message)
-            self.gate.failed(now, in_flight=self.flight.calls)
+            # A call whose items had all failed by themselves before would say nothing about the destination.
+            cause = systemic[0] if systemic else failed[0][1]._replace(message="")
+            self._failure = (cause.code, cause.message)
+            self.gate.record_failure(now, in_flight=self.flight.calls)
         else:
-            self.gate.brought_nothing = True
+            self.gate.last_call_brought_nothing = True
         # All failures are counted before any item is judged, since items behind it in its call are a comparison too.
-        tried = [
+        tries_of_failed = [
             self.blame.record_failure(item, sent_at, now, own_failure=outcome.disposition is not Disposition.HOLD)
             for item, outcome in failed
         ]
-        for (item, outcome), tries in zip(failed, tried, strict=True):
-            self._judge(item, outcome, tries, now)
+        for (item, outcome), tries in zip(failed, tries_of_failed, strict=True):
+            self._retry_or_give_up(item, outcome, tries, now)
 
-    def _judge(self, item: T, outcome: Outcome, tries: Tries, now: float) -> None:
+    def _retry_or_give_up(self, item: T, outcome: Outcome, tries: Tries, now: float) -> None:
+        """Retry an item that failed by itself, or give it up, as `Blame` decides."""
         is_wrong_data = outcome.disposition is Disposition.DEAD_LETTER
         # The item itself is in no queue now, so it is added to the unfinished items.
         match self.blame.decide(outcome.disposition, tries, now, self.backlog + 1):
             case Decision.GIVE_UP:
                 self._give_up(item, Reason.REFUSED if is_wrong_data else Reason.RETRIES_EXHAUSTED, outcome.code)
             case Decision.WAIT:
-                self._again(item, tries.retry_after_call_failure_at(now, self._random), outcome.code)
-            case _:
-                self._again(
-                    item, tries.retry_after_own_failure_at(now, self._policy.max_retries, self._random), outcome.code
-                )
+                self._schedule_retry(item, tries.retry_after_call_failure_at(now, self._random), outcome.code)
+            case Decision.RETRY:
+                at = tries.retry_after_own_failure_at(now, self._policy.max_retries, self._random)
+                self._schedule_retry(item, at, outcome.code)
                 self._warn_of_waiting_alone(outcome.code)
 
     def _warn_of_waiting_alone(self, code: str) -> None:
-        if self.blame.waits_alone and self._alone_to_be_said():
+        """Log, once a minute at most, that an item has no other item to be compared with."""
+        if self.blame.waits_alone and self._alone_log_limiter():
             log.warning(
                 "%s fails on an event at every retry, and no other event shows whether the event or %s is at fault. "
                 "The event waits for the next one%s; none is lost. Nothing has to be done.",
@@ -452,34 +471,35 @@ class Dispatcher(Generic[T]):
                 extra={"event": "nobody-to-compare-with", "code": code},
             )
 
-    def _call_refused(self, items: list[T], refusal: Refusal, sent_at: float, now: float) -> None:
+    def _handle_refusal(self, items: list[T], refusal: Refusal, sent_at: float, now: float) -> None:
+        """Handle a call that was refused whole, timed out, or never reached the destination."""
         is_content = refusal.disposition is Disposition.BISECT
-        # AWS's words on a call's content may quote it.
+        # AWS's message about a call's content may quote the content.
         self._failure = (refusal.code, "" if is_content else refusal.message)
         timed_out = refusal.code == TIMED_OUT
-        tried = [
+        tries = [
             self.blame.record_failure(item, sent_at, now, own_failure=False, timed_out=timed_out) for item in items
         ]
         if is_content:
-            self._halve(items, refusal, now)
+            self._split_refused_call(items, refusal, now)
             return
         if refusal.code in THROTTLING:
-            self.gate.throttled()
+            self.gate.record_throttling()
         # A call that was sent just before the destination fell silent may be older than its last answer.
         if timed_out and self.blame.accepted_at < sent_at + SLOW_S:
-            self.gate.timed_out(now, sent_at)
+            self.gate.record_timeout(now, sent_at)
         else:
-            self.gate.failed(now, refusal.retry_after_s, self.flight.calls)
-        if self._suspects.returned(items):
+            self.gate.record_failure(now, refusal.retry_after_s, self.flight.calls)
+        if self._suspects.take_back(items):
             return
-        at = tried[0].retry_after_call_failure_at(now, self._random)
+        at = tries[0].retry_after_call_failure_at(now, self._random)
         for item in items:
-            self._again(item, at, refusal.code)
+            self._schedule_retry(item, at, refusal.code)
 
-    def _halve(self, items: list[T], refusal: Refusal, now: float) -> None:
-        """Split a call that was refused for its content.
+    def _split_refused_call(self, items: list[T], refusal: Refusal, now: float) -> None:
+        """Split a call that was refused for its content into halves, which are sent as calls of their own.
 
-        An item alone in its call is given up once a call sent after that refusal was accepted.
+        An item that was alone in its call is given up once a later call is accepted.
         """
         if self._to.too_large(items, refusal):
             if len(items) == 1:
@@ -491,20 +511,20 @@ class Dispatcher(Generic[T]):
         if len(items) == 1 and self.blame.is_poison(refused_at, now, self.backlog + 1):
             self._give_up(items[0], Reason.REFUSED, refusal.code)
             return
-        if len(items) == 1 or self.blame.accepted_sent_at <= refused_at:
-            self.gate.failed(now, in_flight=self.flight.calls)
+        if len(items) == 1 or self.blame.latest_accepted_call_at <= refused_at:
+            self.gate.record_failure(now, in_flight=self.flight.calls)
         self._suspects.split(items, now)
 
-    def _hold(self, now: float) -> None:
-        """Log that the breaker is open. If the retry policy says so, give up waiting items once the budget is spent."""
+    def _log_hold(self, now: float) -> None:
+        """Log that the breaker is open, once for each code of AWS and then once a minute."""
         held_s, (code, message) = now - self.gate.held_since, self._failure
-        if held_s >= LOGGED_AFTER_S and self._holds_to_be_said[code]():
+        if held_s >= HOLD_LOGGED_AFTER_S and self._hold_log_limiters[code]():
             log.warning(
                 "%s accepts nothing, so its events wait, and nothing is lost: %s%s%s; %s",
                 self._to.name,
                 code,
                 f" ({message})" if message else "",
-                self._may_come_twice(),
+                self._describe_possible_copies(),
                 cure(code),
                 extra={
                     "event": "holding",
@@ -514,11 +534,6 @@ class Dispatcher(Generic[T]):
                     "may_be_delivered_twice": self.blame.unanswered,
                 },
             )
-        # A silent destination is probed seldom, so the number of retries would take minutes to reach.
-        tried = self.gate.silent or self.gate.failures > self._policy.max_retries
-        spent = tried and held_s >= SPREAD_S
-        if self._policy.outage_gives_up and spent:
-            self._give_up_waiting()
 
     def _give_up_waiting(self) -> None:
         """Give up all items that wait. If no probe is in flight, keep the items that the next probe will carry."""
@@ -529,18 +544,19 @@ class Dispatcher(Generic[T]):
             self._give_up(item, Reason.OUTAGE, self._failure[0])
         self._ready = deque(probe)
 
-    def _again(self, item: T, at: float, code: str) -> None:
+    def _schedule_retry(self, item: T, at: float, code: str) -> None:
+        """Send the item again at the time `at`. `code` is AWS's code of the failure."""
         self._ended.retried.append((item, code))
         self._later.put(at, item)
 
     def _give_up(self, item: T, reason: Reason, code: str) -> None:
         attempts = self.blame.record_given_up(item)
-        self._suspects.cleared([item])
-        self._ended.given_up.append((item, GivenUp(reason, code, f"{self._to.name} {_WHY[reason]}", attempts)))
+        self._suspects.acquit([item])
+        self._ended.given_up.append((item, GivenUp(reason, code, f"{self._to.name} {_DESCRIPTIONS[reason]}", attempts)))
 
 
 def _take_at(at: int, queue: deque[T], take: Callable[[deque[T]], list[T]]) -> list[T]:
-    """Return what `take` takes from item number `at` of the queue on, and then from its beginning.
+    """Return the items that `take` takes if it begins at item number `at` and goes on at the queue's beginning.
 
     The items keep their order, in the result and in the queue.
     """
@@ -549,7 +565,7 @@ def _take_at(at: int, queue: deque[T], take: Callable[[deque[T]], list[T]]) -> l
     behind = len(queue) - at
     queue.rotate(-at)
     items = take(queue)
-    if len(items) > behind:  # some of them are of its beginning, and so go first
+    if len(items) > behind:  # some of them are from the queue's beginning, and so go first
         return items[behind:] + items[:behind]
     queue.rotate(at)
     return items

@@ -1,4 +1,4 @@
-"""Start of calls: an adaptive limit of calls in flight, a rate limit, and a breaker that probes.
+"""The gate decides when calls to one destination may start: a limit of calls in flight, a rate limit, and a breaker.
 
 A destination that answers with errors, or refuses the connection, is probed every 0.5 to 2.5 s with a call of the usual
 size. A destination that takes calls and does not answer may execute all of them later, so it is probed with a single
@@ -9,27 +9,27 @@ from collections.abc import Callable
 
 from stream_router.process import backoff_s
 
-TRIPS_AT = 3
+OPENS_AT_FAILURES = 3
 """Number of consecutive failed calls, none accepted in between, that open the breaker.
 
 If more calls are still in flight, their number counts instead: broken connections are noticed at once, and three of
 twenty calls that were sent together say nothing about the other seventeen.
 """
 
-PROBE_FLOOR_S = 0.5
+PROBE_MIN_PAUSE_S = 0.5
 """Minimum time between two probes in seconds, so that a destination gets at most two probes a second in an outage."""
 
-PROBE_SPREAD_S = 2.0
+PROBE_MAX_JITTER_S = 2.0
 """Maximum jitter added to the floor, in seconds: a destination that recovers is noticed within 2.5 s."""
 
-SILENT_FIRST_S, SILENT_LONGEST_S = 5.0, 30.0
+SILENT_PAUSE_FIRST_S, SILENT_PAUSE_MAX_S = 5.0, 30.0
 """First and longest pause between probes of a silent destination, in seconds; each probe that times out doubles it.
 
 Each probe may be executed later, so an outage of an hour costs about a hundred copies of single events.
 """
 
-BEGINS_AT = 16
-"""Initial limit of calls in flight: enough for 5,000 events a second if a call takes 30 ms."""
+INITIAL_CALLS = 16
+"""Limit of calls in flight at the start: enough for 5,000 events a second if a call takes 30 ms."""
 
 SLOW_S = 1.0
 """Seconds after which a call counts as slow. A slow call halves the limit, at most once in this time.
@@ -38,15 +38,15 @@ A destination that handles one call after the other would otherwise get more cal
 timeout, and would get each of those twice.
 """
 
-LEAST_BY_SLOWNESS = 4
-"""Lowest limit that slow calls alone lead to: a distant or slow destination need not get one call after the other."""
+MIN_CALLS_IF_SLOW = 4
+"""Lowest limit of calls in flight to which slow calls alone lead: a distant destination is slow, but not overloaded."""
 
 BURST_S = 0.25
-"""Part of a second's events that may leave at once if the rate is limited."""
+"""Seconds of the maximum rate that may be sent in one burst."""
 
 
 class Gate:
-    """Limit for the calls in flight to one destination, and breaker that paces them while it is down.
+    """Limits of the calls in flight to one destination, and breaker that paces calls while the destination is down.
 
     `max_rate` is the maximum number of items sent per second, 0.0 for no limit.
     """
@@ -54,22 +54,22 @@ class Gate:
     def __init__(self, max_in_flight: int, random: Callable[[], float], max_rate: float = 0.0) -> None:
         self._max = max_in_flight
         self._random = random
-        self._ceiling = float(min(max_in_flight, BEGINS_AT))
+        self._ceiling = float(min(max_in_flight, INITIAL_CALLS))
         self._not_before = 0.0
-        self._asked_to_wait_until = 0.0
+        self._retry_after_until = 0.0
         self._halved_at = -SLOW_S
         self._max_rate = max_rate
-        self._paid_until = 0.0
+        self._rate_spent_until = 0.0
         self._stopped = False
         self.blocked = False
-        """Whether the caller forbids calls at present, for reasons that say nothing about the destination."""
+        """Whether the caller forbids calls at present, for a reason that has nothing to do with the destination."""
         self.failures = 0
         """Number of consecutive failed calls, with nothing accepted since."""
-        self.brought_nothing = False
-        """Whether nothing of the latest call was accepted, even if that says nothing about the destination."""
+        self.last_call_brought_nothing = False
+        """Whether no item of the latest call was accepted, perhaps only because these items fail everywhere."""
         self.silent = False
         """Whether the breaker is open because calls time out, so that a probe must be a single item."""
-        self._silent_pause_s = SILENT_FIRST_S
+        self._silent_pause_s = SILENT_PAUSE_FIRST_S
         self.held_since = 0.0
         """Time at which the breaker opened; 0.0 while it is closed."""
 
@@ -88,76 +88,79 @@ class Gate:
         return not (self._stopped or self.blocked) and in_flight < self.ceiling and not self.wait_s(now)
 
     def stop(self) -> None:
-        """Start no call any more, whatever comes back."""
+        """Forbid all further calls."""
         self._stopped = True
 
     def wait_s(self, now: float) -> float:
-        """Return the seconds until a pause or the rate limit ends; 0.0 if neither keeps the gate closed."""
-        until = max(self._not_before, self._asked_to_wait_until)
+        """Return the seconds until the pauses and the rate limit allow a call; 0.0 if they allow one now."""
+        until = max(self._not_before, self._retry_after_until)
         if self._max_rate:
-            until = max(until, self._paid_until - BURST_S)
+            until = max(until, self._rate_spent_until - BURST_S)
         return max(0.0, until - now)
 
-    def started(self, items: int, now: float) -> None:
-        """Count the start of a call of `items` items."""
+    def record_start(self, items: int, now: float) -> None:
+        """Record that a call of `items` items starts."""
         if self._max_rate:
-            self._paid_until = max(self._paid_until, now) + items / self._max_rate
+            self._rate_spent_until = max(self._rate_spent_until, now) + items / self._max_rate
 
-    def succeeded(self, now: float, took_s: float, *, backlog: bool) -> None:
-        """Close the breaker, since an item was accepted. If there is a `backlog`, raise the limit by one call.
+    def record_success(self, now: float, took_s: float, *, backlog: bool) -> None:
+        """Record that a call took `took_s` and an item of it was accepted: close the breaker.
 
-        So the limit doubles with each round trip until there is no backlog, or an entry is throttled, or answers take
-        longer than SLOW_S. A Retry-After still holds.
+        If there is a `backlog`, the limit grows by one call. With every call of a round trip accepted it doubles, until
+        there is no backlog, an entry is throttled, or answers take longer than SLOW_S. A pause that the destination
+        asked for by Retry-After stays in force.
         """
         self.failures = 0
-        self.brought_nothing = self.silent = False
+        self.last_call_brought_nothing = self.silent = False
         self.held_since = 0.0
         self._not_before = 0.0
         if took_s > SLOW_S:
-            self._slow(now)
+            self._slow_down(now)
         elif backlog:
             self._ceiling = min(self._max, self._ceiling + 1.0)
 
-    def _slow(self, now: float) -> None:
-        if now - self._halved_at >= SLOW_S and self._ceiling > LEAST_BY_SLOWNESS:
+    def _slow_down(self, now: float) -> None:
+        """Halve the limit after a slow call, at most once in SLOW_S."""
+        if now - self._halved_at >= SLOW_S and self._ceiling > MIN_CALLS_IF_SLOW:
             self._halved_at = now
-            self._ceiling = max(LEAST_BY_SLOWNESS, self._ceiling / 2)
+            self._ceiling = max(MIN_CALLS_IF_SLOW, self._ceiling / 2)
 
-    def throttled(self) -> None:
-        """Halve the calls in flight: part of a call was throttled."""
+    def record_throttling(self) -> None:
+        """Halve the limit of calls in flight, since an entry or a call was throttled."""
         self._ceiling = max(1.0, self._ceiling / 2)
 
-    def failed(self, now: float, retry_after_s: float = 0.0, in_flight: int = 0) -> None:
-        """Count a call of which nothing was accepted.
+    def record_failure(self, now: float, retry_after_s: float = 0.0, in_flight: int = 0) -> None:
+        """Record a call of which no item was accepted. `in_flight` other calls have no answer yet.
 
-        The first failure takes one call from the calls in flight, each further failure in a row halves them, and from
-        TRIPS_AT on only probes are sent. `in_flight` calls have no answer yet. A lone failure among accepted calls is a
-        broken connection or server, not an overloaded destination.
+        The first failure lowers the limit by one call: among accepted calls it is a broken connection or server, not an
+        overloaded destination. Each further failure in a row halves the limit. From OPENS_AT_FAILURES on, only probes
+        are sent.
         """
         self.failures += 1
-        self.brought_nothing = True
+        self.last_call_brought_nothing = True
         self.silent = False
         if self.failures > 1:
-            self.throttled()
+            self.record_throttling()
         else:
             self._ceiling = max(1.0, self._ceiling - 1.0)
         if retry_after_s:
-            self._asked_to_wait_until = max(self._asked_to_wait_until, now + retry_after_s)
-        if self.failures >= max(TRIPS_AT, in_flight):
+            self._retry_after_until = max(self._retry_after_until, now + retry_after_s)
+        if self.failures >= max(OPENS_AT_FAILURES, in_flight):
             self.held_since = self.held_since or now
         if self.holding:
-            wait_s = PROBE_FLOOR_S + backoff_s(self.failures - TRIPS_AT, 0.25, PROBE_SPREAD_S, self._random())
-            self._not_before = max(self._not_before, now + wait_s)
+            jitter_s = backoff_s(self.failures - OPENS_AT_FAILURES, 0.25, PROBE_MAX_JITTER_S, self._random())
+            self._not_before = max(self._not_before, now + PROBE_MIN_PAUSE_S + jitter_s)
 
-    def timed_out(self, now: float, sent_at: float) -> None:
-        """Open the breaker for a silent destination: a call timed out, and nothing was accepted since it was sent.
+    def record_timeout(self, now: float, sent_at: float) -> None:
+        """Record that a call sent at `sent_at` timed out, and nothing was accepted since then: open the breaker.
 
-        A probe that times out doubles the pause. The calls that were in flight when the breaker opened do not.
+        If the call was a probe, the pause before the next probe doubles. Calls that were in flight when the breaker
+        opened do not lengthen the pause.
         """
         is_probe = self.silent and sent_at >= self.held_since
-        self._silent_pause_s = min(2 * self._silent_pause_s, SILENT_LONGEST_S) if is_probe else SILENT_FIRST_S
+        self._silent_pause_s = min(2 * self._silent_pause_s, SILENT_PAUSE_MAX_S) if is_probe else SILENT_PAUSE_FIRST_S
         self.failures += 1
-        self.brought_nothing = self.silent = True
-        self.throttled()
+        self.last_call_brought_nothing = self.silent = True
+        self.record_throttling()
         self.held_since = self.held_since or now
         self._not_before = now + self._silent_pause_s
