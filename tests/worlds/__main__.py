@@ -20,6 +20,7 @@ WORLDS = {
     "kinesis-local": "tests.worlds.kinesis_local_world",
     "moto-iam": "tests.worlds.iam_world",
     "take-away": "tests.worlds.take_away_world",
+    "differences": "tests.worlds.differences_world",
 }
 """The worlds by name, in the order in which they run."""
 
