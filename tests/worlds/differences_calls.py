@@ -12,6 +12,9 @@ MIB = 1_048_576
 SOURCE, DETAIL_TYPE, RULE = "nice.cxone.webhook", "interaction.created", "cxone-webhook-router"
 PATTERN = {"source": [SOURCE], "detail": {"eventSource": [{"prefix": "cxone"}]}}
 TABLE, BUCKET, QUEUE, STREAM, BUS = "leases", "claim-checks", "letters", "cxone-events", "cxone"
+SCRAP = "scrap"
+"""The queue of the batches that are to be refused. Some places accept them, and would change what others read."""
+
 ABSENT = "nowhere"
 """A name that nothing has: no stream, queue, bucket, table, bus or rule."""
 
@@ -78,6 +81,10 @@ def _sqs(operation: str, case: str, keep: dict[str, tuple[str | int, ...]] | Non
     return Request("sqs", operation, case, {"QueueUrl": "{queue}", **more}, keep or {})
 
 
+def _send(case: str, *messages: dict[str, Any], queue: str = "{scrap}") -> Request:
+    return _sqs("send_message_batch", case, QueueUrl=queue, Entries=list(messages))
+
+
 def _events(operation: str, case: str, **arguments: Any) -> Request:
     return Request("events", operation, case, arguments)
 
@@ -115,7 +122,7 @@ KINESIS = (
         {"number": ("Records", 0, "SequenceNumber")},
         Records=[_record(b"one", ExplicitHashKey=LOW), _record(b"two", ExplicitHashKey=LOW)],
     ),
-    _kinesis("put_records", "a dry run", Records=[_record(b"dry", ExplicitHashKey=LOW)], DryRun=True),
+    _kinesis("put_records", "a dry run", Records=[_record(b"dry", ExplicitHashKey=str(2**127 + 5))], DryRun=True),
     _kinesis("put_records", "an unknown stream", StreamName=ABSENT, Records=[_record()]),
     _kinesis("put_records", "no record", Records=[]),
     _kinesis("put_records", "501 records", Records=[_record()] * 501),
@@ -162,6 +169,9 @@ KINESIS = (
     _read("of a closed shard, to its end"),
     _kinesis("merge_shards", "shards that are not adjacent", ShardToMerge="{low}", AdjacentShardToMerge="{other}"),
     _kinesis("merge_shards", "an unknown shard", ShardToMerge="{low}", AdjacentShardToMerge="shardId-000000000099"),
+    _kinesis(
+        "merge_shards", "an unknown stream", StreamName=ABSENT, ShardToMerge="{low}", AdjacentShardToMerge="{high}"
+    ),
     _kinesis("merge_shards", "two shards", ShardToMerge="{low}", AdjacentShardToMerge="{high}"),
     _kinesis("list_shards", "after the merge")._replace(wait_s=3.0),
     _kinesis("describe_stream_summary", "after split and merge"),
@@ -169,11 +179,13 @@ KINESIS = (
 
 _ENTRY = {"Id": "a", "ReceiptHandle": "{handle}"}
 _WRONG_ENTRY = {"Id": "b", "ReceiptHandle": "nonsense"}
+_SHOWN, _WRONG_SHOWN = {**_ENTRY, "VisibilityTimeout": 0}, {**_WRONG_ENTRY, "VisibilityTimeout": 0}
 _HANDLE: dict[str, tuple[str | int, ...]] = {"handle": ("Messages", 0, "ReceiptHandle")}
 _COUNTS = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
 
 SQS = (
     Request("sqs", "get_queue_url", "a queue", {"QueueName": QUEUE}, {"queue": ("QueueUrl",)}),
+    Request("sqs", "get_queue_url", "another queue", {"QueueName": SCRAP}, {"scrap": ("QueueUrl",)}),
     Request("sqs", "get_queue_url", "an unknown queue", {"QueueName": ABSENT}),
     _sqs("receive_message", "an empty queue"),
     _sqs("receive_message", "an empty queue, a wait of 1 s", WaitTimeSeconds=1),
@@ -182,24 +194,7 @@ SQS = (
     _sqs("receive_message", "no message", MaxNumberOfMessages=0),
     _sqs("receive_message", "a visibility timeout of 12 h and 1 s", VisibilityTimeout=43_201),
     _sqs("receive_message", "an unknown queue", QueueUrl="{absent_queue}"),
-    _sqs("send_message_batch", "two messages", Entries=[_message("a", "one", reason="r"), _message("b", "two")]),
-    _sqs("send_message_batch", "an unknown queue", QueueUrl="{absent_queue}", Entries=[_message("a")]),
-    _sqs("send_message_batch", "no message", Entries=[]),
-    _sqs("send_message_batch", "11 messages", Entries=[_message(f"m{n}") for n in range(11)]),
-    _sqs("send_message_batch", "the same id twice", Entries=[_message("a"), _message("a")]),
-    _sqs("send_message_batch", "an id with a dot", Entries=[_message("a.b")]),
-    _sqs("send_message_batch", "an id of 81 characters", Entries=[_message("a" * 81)]),
-    _sqs("send_message_batch", "a message larger than 1 MiB", Entries=[_message("a", "x" * (MIB + 1))]),
-    _sqs(
-        "send_message_batch",
-        "two messages larger than 1 MiB together",
-        Entries=[_message("a", "x" * MIB), _message("b")],
-    ),
-    _sqs("send_message_batch", "a character outside XML", Entries=[_message("a", "\x0b"), _message("b", "three")]),
-    _sqs("send_message_batch", "an empty body", Entries=[_message("a", ""), _message("b", "four")]),
-    _sqs("send_message_batch", "11 attributes", Entries=[_message("a", **{f"a{n}": "v" for n in range(11)})]),
-    _sqs("send_message_batch", "an empty attribute", Entries=[_message("a", reason="")]),
-    _sqs("send_message_batch", "an attribute named AWS.", Entries=[_message("a", **{"AWS.reason": "r"})]),
+    _sqs("send_message_batch", "a message with an attribute", Entries=[_message("a", "one", reason="r")]),
     _sqs("get_queue_attributes", "the counts", AttributeNames=_COUNTS),
     _sqs("get_queue_attributes", "an unknown queue", QueueUrl="{absent_queue}", AttributeNames=["All"]),
     _sqs("get_queue_attributes", "an unknown attribute", AttributeNames=["Nonsense"]),
@@ -208,32 +203,39 @@ SQS = (
         "a message with its attributes",
         _HANDLE,
         MaxNumberOfMessages=10,
-        WaitTimeSeconds=1,
+        WaitTimeSeconds=5,
         VisibilityTimeout=60,
         MessageAttributeNames=["All"],
-        AttributeNames=["All"],
+        AttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
     ),
-    _sqs("receive_message", "messages that are hidden"),
-    _sqs(
-        "change_message_visibility_batch",
-        "one good, one wrong receipt",
-        Entries=[{**_ENTRY, "VisibilityTimeout": 0}, {**_WRONG_ENTRY, "VisibilityTimeout": 0}],
-    ),
-    _sqs("receive_message", "a message that is visible again", _HANDLE, WaitTimeSeconds=1),
+    _sqs("receive_message", "a message that is hidden"),
+    _sqs("get_queue_attributes", "the counts while it is hidden", AttributeNames=_COUNTS),
+    _sqs("change_message_visibility_batch", "one good, one wrong receipt", Entries=[_SHOWN, _WRONG_SHOWN]),
+    _sqs("receive_message", "a message that is visible again", _HANDLE, WaitTimeSeconds=5),
+    _sqs("change_message_visibility_batch", "for 60 s", Entries=[{**_ENTRY, "VisibilityTimeout": 60}]),
     _sqs("change_message_visibility_batch", "longer than 12 h", Entries=[{**_ENTRY, "VisibilityTimeout": 43_201}]),
     _sqs("change_message_visibility_batch", "no entry", Entries=[]),
-    _sqs(
-        "change_message_visibility_batch",
-        "an unknown queue",
-        QueueUrl="{absent_queue}",
-        Entries=[{**_ENTRY, "VisibilityTimeout": 0}],
-    ),
+    _sqs("change_message_visibility_batch", "an unknown queue", QueueUrl="{absent_queue}", Entries=[_SHOWN]),
     _sqs("delete_message_batch", "one good, one wrong receipt", Entries=[_ENTRY, _WRONG_ENTRY]),
     _sqs("delete_message_batch", "a receipt of a deleted message", Entries=[_ENTRY]),
     _sqs("delete_message_batch", "no entry", Entries=[]),
     _sqs("delete_message_batch", "the same id twice", Entries=[_ENTRY, _ENTRY]),
     _sqs("delete_message_batch", "an unknown queue", QueueUrl="{absent_queue}", Entries=[_ENTRY]),
-    _sqs("change_message_visibility_batch", "a deleted message", Entries=[{**_ENTRY, "VisibilityTimeout": 0}]),
+    _sqs("change_message_visibility_batch", "a deleted message", Entries=[_SHOWN]),
+    _send("two messages", _message("a"), _message("b")),
+    _send("an unknown queue", _message("a"), queue="{absent_queue}"),
+    _send("no message"),
+    _send("11 messages", *[_message(f"m{n}") for n in range(11)]),
+    _send("the same id twice", _message("a"), _message("a")),
+    _send("an id with a dot", _message("a.b")),
+    _send("an id of 81 characters", _message("a" * 81)),
+    _send("a message larger than 1 MiB", _message("a", "x" * (MIB + 1))),
+    _send("two messages larger than 1 MiB together", _message("a", "x" * MIB), _message("b")),
+    _send("a character outside XML", _message("a", "\x0b"), _message("b", "three")),
+    _send("an empty body", _message("a", ""), _message("b", "four")),
+    _send("11 attributes", _message("a", **{f"a{n}": "v" for n in range(11)})),
+    _send("an empty attribute", _message("a", reason="")),
+    _send("an attribute named AWS.", _message("a", **{"AWS.reason": "r"})),
 )
 
 _EVENT = {
@@ -266,6 +268,7 @@ EVENTS = (
     _events("list_rules", "of a bus", EventBusName="{bus}"),
     _events("list_rules", "of an unknown bus", EventBusName=ABSENT),
     _events("list_targets_by_rule", "of a rule", Rule=RULE, EventBusName="{bus}"),
+    _events("list_targets_by_rule", "of an unknown bus", Rule=RULE, EventBusName=ABSENT),
     _events("list_targets_by_rule", "of an unknown rule", Rule=ABSENT, EventBusName="{bus}"),
     _events("test_event_pattern", "a pattern that fits", EventPattern=json.dumps(PATTERN), Event=json.dumps(_EVENT)),
     _events(

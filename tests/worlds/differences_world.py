@@ -22,6 +22,7 @@ from tests.worlds.differences_calls import (
     QUEUE,
     REQUESTS,
     RULE,
+    SCRAP,
     STREAM,
     TABLE,
     Request,
@@ -177,7 +178,7 @@ def compare(fake: Any, theirs: Any, path: str = "") -> Iterator[tuple[str, str, 
         for number, pair in enumerate(zip(fake, theirs, strict=True)):
             yield from compare(*pair, f"{path}[{number}]")
     elif fake != theirs:
-        yield path, *(json.dumps(value, default=str)[:200] for value in (fake, theirs))
+        yield path, json.dumps(fake, default=str)[:200], json.dumps(theirs, default=str)[:200]
 
 
 def run(folder: Path, environments: Environments, steps: Steps) -> None:
@@ -234,7 +235,8 @@ def _make_resources(place: Place, services: tuple[str, ...], account: str) -> No
         kinesis.start_stream_encryption(StreamName=STREAM, EncryptionType="KMS", KeyId="alias/aws/kinesis")
         until(is_active, START_WITHIN_S, "the stream is active")
     if "sqs" in services:
-        place.client("sqs").create_queue(QueueName=QUEUE, Attributes={"MessageRetentionPeriod": "1209600"})
+        for queue in (QUEUE, SCRAP):
+            place.client("sqs").create_queue(QueueName=queue)
     if "events" in services:
         events = place.client("events")
         events.create_event_bus(Name=BUS)
