@@ -27,7 +27,7 @@ from tests.worlds.differences_calls import (
     TABLE,
     Request,
 )
-from tests.worlds.differences_listed import LISTED, MENDED
+from tests.worlds.differences_listed import LISTED, MENDED, Listed
 from tests.worlds.environments import Environments
 from tests.worlds.foreign import START_WITHIN_S, ForeignWorld, Steps
 
@@ -57,6 +57,9 @@ SORTED = {"Messages": "Body", "Successful": "Id", "Failed": "Id", "Items": "leas
 
 WAIT_KNOWN_S = 0.5
 """Slack of the comparison of waiting times: an answer within it counts as given at once."""
+
+EQUAL, LISTED_VERDICT, OPEN = "equal", "listed", "not listed"
+"""Verdicts on an answer."""
 
 Outcome = dict[str, Any]
 
@@ -270,51 +273,62 @@ def _ask_all(fake: Place, places: dict[str, Place], folder: Path) -> tuple[list[
 
 
 def _judge(differences: list[Difference], compared: dict[str, list[str]], steps: Steps) -> None:
-    """Record the table: a step for each operation, then the totals."""
-    used = set[int]()
-    unlisted = list[Difference]()
-    differing = dict[tuple[str, str], bool]()
-    for difference in differences:
-        numbers = {number for number, row in enumerate(LISTED) if _covers(row, difference)}
-        used |= numbers
-        key = difference.request, difference.place
-        differing[key] = differing.get(key, True) and bool(numbers)
-        if not numbers:
-            unlisted.append(difference)
+    """Record the table: a step for each call, then what is stale in the lists, and the totals."""
+    used = {(row, one.place) for one in differences for row in LISTED if _covers(row, one)}
+    verdicts = list[str]()
     for request, places in compared.items():
-        verdicts = [f"{place} {_verdict(request, place, differing)}" for place in places]
-        open_ones = [difference for difference in unlisted if difference.request == request]
-        texts = [f"{one.place}: {one.path}: {one.fake} here, {one.theirs} there" for one in open_ones]
-        steps.record(request, held=not open_ones, figure="; ".join([", ".join(verdicts), *texts]))
-    stale = [f"{row.place} {row.request} {row.path}" for number, row in enumerate(LISTED) if number not in used]
+        texts, held = list[str](), True
+        for place in places:
+            here = [one for one in differences if (one.request, one.place) == (request, place)]
+            verdicts.append(_verdict(here))
+            held = held and verdicts[-1] != OPEN
+            texts.append(f"{place} {_describe(here)}")
+        mended = f"; mended: {MENDED[request]}" if request in MENDED else ""
+        steps.record(request, held=held, figure="; ".join(texts) + mended)
+    stale = [
+        f"{place}: {row.request}: {row.path}"
+        for row in LISTED
+        for place in row.places.split()
+        if (row, place) not in used
+    ]
     steps.record("listed differences that no longer exist", held=not stale, figure="; ".join(stale) or "none")
     unknown = [name for name in MENDED if name not in compared]
-    steps.record(
-        "mended calls that are not in the list of calls", held=not unknown, figure=", ".join(unknown) or "none"
-    )
-    pairs = [(request, place) for request, places in compared.items() for place in places]
-    listed = sum(differing.get(pair, False) for pair in pairs)
-    figures = {
-        "calls": len(compared),
-        "answers compared": len(pairs),
-        "equal": sum(pair not in differing for pair in pairs),
-        "calls of the fake mended": len(MENDED),
-        "listed": listed,
-        "not listed": len(differing) - listed,
-    }
-    figure = ", ".join(f"{name} {count}" for name, count in figures.items())
-    steps.record("the table", held=not unlisted, figure=figure)
+    steps.record("mended calls that are not called", held=not unknown, figure=", ".join(unknown) or "none")
+    figure = f"calls {len(compared)}, of them mended {len(MENDED)}, answers compared {len(verdicts)}"
+    for verdict in (EQUAL, LISTED_VERDICT, OPEN):
+        figure += f", {verdict} {verdicts.count(verdict)}"
+    steps.record("the table", held=OPEN not in verdicts, figure=figure)
 
 
-def _verdict(request: str, place: str, differing: dict[tuple[str, str], bool]) -> str:
-    if (request, place) not in differing:
-        return "mended, equal" if request in MENDED else "equal"
-    return "listed" if differing[request, place] else "DIFFERENT"
+def _verdict(differences: list[Difference]) -> str:
+    """Return the verdict on one answer, from its differences."""
+    if not differences:
+        return EQUAL
+    return LISTED_VERDICT if all(_reason(one) for one in differences) else OPEN
 
 
-def _covers(row: Any, difference: Difference) -> bool:
+def _describe(differences: list[Difference]) -> str:
+    """Return the verdict on one answer with the reasons, or with the differences that have none."""
+    reasons = {_reason(one): None for one in differences}
+    without = [f"{one.path}: {one.fake} here, {one.theirs} there" for one in differences if not _reason(one)]
+    details = without or [*reasons]
+    return _verdict(differences) + (f" ({', '.join(details)})" if details else "")
+
+
+def _reason(difference: Difference) -> str:
+    return next((row.reason for row in LISTED if _covers(row, difference)), "")
+
+
+def _covers(row: Listed, difference: Difference) -> bool:
     return (
-        difference.place in row.place.split()
+        difference.place in row.places.split()
         and fnmatchcase(difference.request, row.request)
-        and fnmatchcase(difference.path, row.path.replace("[", "[[]"))
+        and all(
+            fnmatchcase(text, pattern.replace("[", "[[]"))
+            for text, pattern in (
+                (difference.path, row.path),
+                (difference.fake, row.fake),
+                (difference.theirs, row.theirs),
+            )
+        )
     )
