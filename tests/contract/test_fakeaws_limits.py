@@ -41,9 +41,10 @@ def _codes(results: list[dict[str, Any]]) -> list[str]:
 def send(*messages: dict[str, Any]) -> Ask:
     def ask(client: Client) -> list[str]:
         answer = client("sqs").send_message_batch(QueueUrl="http://127.0.0.1/1/q", Entries=messages)
-        assert all(message["SenderFault"] for message in answer["Failed"])
-        codes = {message["Id"]: message["Code"] for message in answer["Failed"]}
-        assert len(answer["Successful"]) + len(codes) == len(messages)
+        failed = answer.get("Failed", [])
+        assert all(message["SenderFault"] for message in failed)
+        codes = {message["Id"]: message["Code"] for message in failed}
+        assert len(answer.get("Successful", [])) + len(codes) == len(messages)
         return [codes.get(message["Id"], "") for message in messages]
 
     return ask

@@ -80,7 +80,9 @@ def test_put_records_is_understood_with_binary_data(client: Client, fake_aws: Fa
     """Records fall into equal ranges of hash keys, by their own or the MD5 of their partition key; numbers rise."""
     fake_aws.plan({"shards": 3})
     lines = b'{"v":1,"id":"k-1","body":{"id":"x"}}\n{broken\n{"eventId":"k-2"}\n[1]\n{"id":7}'
-    keys = [0, 2**128 // 3, 2**128 // 3 + 1, 2**128 // 3 * 2, 2**128 - 1]
+    third = 113_427_455_640_312_821_154_458_202_477_256_070_485
+    """The second shard's first key in the answer that the AWS CLI's reference gives for list-shards."""
+    keys = [0, third - 1, third, 2 * third - 1, 2**128 - 1]
     records = [{"Data": bytes(range(256)), "PartitionKey": "ü", "ExplicitHashKey": str(key)} for key in keys]
     records += [{"Data": lines, "PartitionKey": key} for key in ("a", "b")]  # MD5 0cc175b9… and 92eb5ffe…
     answer = client("kinesis").put_records(StreamName="s", Records=records)

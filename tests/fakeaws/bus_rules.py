@@ -14,6 +14,9 @@ from tests.fakeaws.wire import Refusal
 
 _ARN = "arn:aws:events:us-east-1:123456789012:rule/"
 _TARGET = "arn:aws:lambda:us-east-1:123456789012:function:target"
+_EVENT_MEMBERS = {"id", "account", "source", "time", "region", "resources", "detail-type"}
+"""Members that TestEventPattern requires. Source: its API reference, parameter Event."""
+
 Letter = Callable[[Item, Document], tuple[str, Document]]
 """A dead letter's body and message attributes."""
 
@@ -66,7 +69,7 @@ def _of_rule(document: Document, name: str, settings: Document, answer: Callable
 
 def describe(document: Document, settings: Document) -> Call:
     """DescribeRule."""
-    return _of_rule(document, "Name", settings, _shown)
+    return _of_rule(document, "Name", settings, lambda rule: {**_shown(rule), "CreatedBy": "123456789012"})
 
 
 def targets(document: Document, settings: Document) -> Call:
@@ -84,12 +87,31 @@ def listed(_: Document, settings: Document) -> Call:
     return _asked(settings, lambda: Call([], None, "", {"Rules": [_shown(rule) for rule in settings["bus_rules"]]}))
 
 
+def _is_pattern(value: object) -> bool:
+    """Whether it is an object whose members are lists of values, or such objects; none of them empty."""
+    if not isinstance(value, dict) or not value:
+        return False
+    return all(bool(member) if isinstance(member, list) else _is_pattern(member) for member in value.values())
+
+
+def _object(text: object) -> Document | None:
+    try:
+        value = json.loads(str(text))
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def test(document: Document, settings: Document) -> Call:
     """TestEventPattern."""
 
     def answer() -> Call:
-        found = matches(json.loads(document["EventPattern"]), json.loads(document["Event"]))
-        return Call([], None, "", {"Result": found})
+        pattern, event = _object(document.get("EventPattern")), _object(document.get("Event"))
+        if not _is_pattern(pattern):
+            return Call([], Refusal("InvalidEventPatternException", "Event pattern is not valid."))
+        if event is None or not event.keys() >= _EVENT_MEMBERS:
+            return Call([], Refusal("ValidationException", "Parameter Event is not valid."))
+        return Call([], None, "", {"Result": matches(pattern, event)})
 
     return _asked(settings, answer)
 

@@ -79,7 +79,8 @@ def by_position(call: Call) -> list[Document]:
 class Operation(NamedTuple):
     """One operation. `read` gets the request's document, and may raise ValueError where that is not its wire form.
 
-    `answer` gives the answer's document, or a whole Reply; without one it is the call's document.
+    `answer` gives the answer's document, or a whole Reply; without one it is the call's document. `wait_s` gives the
+    seconds for which a call, carried out, may wait and be carried out again before it is answered.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Operation(NamedTuple):
     read: Callable[[Document, Request], Call]
     accept: Callable[[Call], None] = lambda _: None
     answer: Callable[[Call], Any] = lambda call: call.document
+    wait_s: Callable[[Call], float] = lambda _: 0.0
 
 
 STANDS = frozenset({"default", "bus", "router", "cxone", "cxone-events", "s", "stream"})

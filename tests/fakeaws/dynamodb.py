@@ -1,4 +1,7 @@
-"""DynamoDB as far as a lease table takes it: PutItem without conditions, GetItem, and Scan, PAGE items at a time."""
+"""DynamoDB as far as a lease table takes it: PutItem, GetItem, and Scan, PAGE items at a time.
+
+The one condition that PutItem knows is that the item is missing.
+"""
 
 from tests.fakeaws.call import Call, Document, Item, Operation, Service
 from tests.fakeaws.http import Request
@@ -8,6 +11,7 @@ PAGE = 25
 """A page that is smaller than AWS's 1 MB, so that readers have to turn it."""
 
 KEY = "leaseKey"
+MISSING = f"attribute_not_exists({KEY})"
 
 
 class DynamoDb(Service):
@@ -29,8 +33,12 @@ class DynamoDb(Service):
     def _read_put(self, document: Document, _: Request) -> Call:
         row, name = document.get("Item") or {}, str(document.get("TableName") or "")
         key = _key_of(row)
+        if self.is_missing(name):
+            return _not_found(name)
         if not key or not name:
             return Call([], Refusal("ValidationException", f"The item has no key {KEY}."), name)
+        if document.get("ConditionExpression") == MISSING and key in self._items.get(name, {}):
+            return Call([], Refusal("ConditionalCheckFailedException", "The conditional request failed"), name)
         return Call([Item(row, b"", 0, key=key)], None, name)
 
     def _put(self, call: Call) -> None:
@@ -39,18 +47,22 @@ class DynamoDb(Service):
 
     def _get(self, document: Document, _: Request) -> Call:
         name = str(document.get("TableName") or "")
-        if name not in self._items:
+        if name not in self._items or self.is_missing(name):
             return _not_found(name)
-        row = self._items[name].get(_key_of(document.get("Key")))
+        key = _key_of(document.get("Key"))
+        if not key:
+            return Call([], Refusal("ValidationException", "The provided key element does not match the schema"), name)
+        row = self._items[name].get(key)
         return Call([], None, name, {"Item": row} if row else {})
 
     def _scan(self, document: Document, _: Request) -> Call:
         name = str(document.get("TableName") or "")
-        if name not in self._items:
+        if name not in self._items or self.is_missing(name):
             return _not_found(name)
         keys, after = sorted(self._items[name]), _key_of(document.get("ExclusiveStartKey"))
-        page = [key for key in keys if key > after][:PAGE]
-        answer: Document = {"Items": [self._items[name][key] for key in page], "Count": len(page)}
+        page = [key for key in keys if key > after][: min(PAGE, int(document.get("Limit", PAGE)))]
+        rows = [self._items[name][key] for key in page]
+        answer: Document = {"Items": rows, "Count": len(page), "ScannedCount": len(page)}
         if page and page[-1] != keys[-1]:
             answer["LastEvaluatedKey"] = {KEY: {"S": page[-1]}}
         return Call([], None, name, answer)

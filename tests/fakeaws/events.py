@@ -7,7 +7,7 @@ and deduplication of a custom event bus.
 import datetime as dt
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cbor2
@@ -42,6 +42,8 @@ KNOWN_S = 300.0
 _MADE_S = 1_764_000_000.125
 """When every bus was made (epoch seconds): the same at each answer, or it would be another bus each time."""
 
+_TIMES_OF_BUS = {"CreationTime": _MADE_S, "LastModifiedTime": _MADE_S}
+
 _V2 = "/service/AWSEventsV2/operation/"
 
 
@@ -63,9 +65,9 @@ class EventBridge(Service):
         found = (
             Operation("PutEvents", *classic, self._read_classic, self._accept_classic, _answer),
             Operation("DescribeEventBus", *classic, self._describe_classic),
-            Operation("DescribeRule", *classic, lambda document, _: bus_rules.describe(document, self.settings)),
-            Operation("ListRules", *classic, lambda document, _: bus_rules.listed(document, self.settings)),
-            Operation("ListTargetsByRule", *classic, lambda document, _: bus_rules.targets(document, self.settings)),
+            Operation("DescribeRule", *classic, self._of_bus(bus_rules.describe)),
+            Operation("ListRules", *classic, self._of_bus(bus_rules.listed)),
+            Operation("ListTargetsByRule", *classic, self._of_bus(bus_rules.targets)),
             Operation("TestEventPattern", *classic, lambda document, _: bus_rules.test(document, self.settings)),
         )
         return {f"AWSEvents.{operation.name}": operation for operation in found} | {
@@ -133,15 +135,24 @@ class EventBridge(Service):
         both = self._rules[-1][1], self._rules[0][1]
         return all(any(bus_rules.takes(rule, entry) for rule in rules) for rules in both)
 
+    def _of_bus(self, answer: Callable[[Document, Document], Call]) -> Callable[[Document, Request], Call]:
+        """Return what reads a call about the rules of a bus, which must exist."""
+
+        def read(document: Document, _: Request) -> Call:
+            bus = str(document.get("EventBusName") or "default")
+            return answer(document, self.settings) if self.stands(bus) else _no_bus(bus)
+
+        return read
+
     def _describe_classic(self, document: Document, _: Request) -> Call:
         bus = str(document.get("Name") or "default")
         name = bus.rsplit("/", 1)[-1]
         if not self.stands(bus):
-            return Call([], Refusal("ResourceNotFoundException", f"Event bus {name} does not exist."), bus)
+            return _no_bus(bus)
         arn = f"arn:aws:events:us-east-1:123456789012:event-bus/{name}"
         queue = self.settings.get("bus_dead_letters")
         of_key = {"DeadLetterConfig": {"Arn": queue}, "KmsKeyIdentifier": "key"} if queue else {}
-        return Call([], None, bus, {"Arn": arn, "Name": name, "CreationTime": _MADE_S, **of_key})
+        return Call([], None, bus, {"Arn": arn, "Name": name, **_TIMES_OF_BUS, **of_key})
 
     # --- a v2 bus -----------------------------------------------------------------------------------------------
 
@@ -215,6 +226,11 @@ class EventBridge(Service):
             for item in call.items:
                 if item.verdict == ACCEPTED:
                     self._queues.send(wanted["queue"], *letter(item, wanted))
+
+
+def _no_bus(bus: str) -> Call:
+    name = bus.rsplit("/", 1)[-1]
+    return Call([], Refusal("ResourceNotFoundException", f"Event bus {name} does not exist."), bus)
 
 
 def _v2_name(arn: str) -> str:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 MAX_HEAD_BYTES = 65_536
 MAX_BODY_BYTES = 32 * 1024 * 1024
+RETRY_S = 0.02
+"""Seconds between two attempts of a call that waits."""
 
 
 class Request(NamedTuple):
@@ -23,7 +25,10 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What to answer, after `delay_s`. `skew_s` moves the Date header; with `resets_after_s` nothing is answered."""
+    """What to answer, after `delay_s`. `skew_s` moves the Date header; with `resets_after_s` nothing is answered.
+
+    With `retry` there is no answer yet: it returns the next reply, RETRY_S later.
+    """
 
     status: int
     body: bytes = b""
@@ -31,6 +36,7 @@ class Reply(NamedTuple):
     delay_s: float = 0.0
     skew_s: float = 0.0
     resets_after_s: float | None = None
+    retry: "Callable[[], Reply] | None" = None
 
 
 class Connection(asyncio.Protocol):
@@ -80,8 +86,16 @@ class Connection(asyncio.Protocol):
         if request is None:
             return
         self.busy = True
-        reply = self._answer(request)
-        if reply.delay_s > 0:
+        self._follow(self._answer(request))
+
+    def _retry(self, retry: Callable[[], Reply]) -> None:
+        if self._transport is not None:  # a client that has gone must not receive a message
+            self._follow(retry())
+
+    def _follow(self, reply: Reply) -> None:
+        if reply.retry:
+            self._loop.call_later(RETRY_S, self._retry, reply.retry)
+        elif reply.delay_s > 0:
             self._loop.call_later(reply.delay_s, self._end, reply)
         else:
             self._end(reply)

@@ -81,7 +81,10 @@ class Kinesis(Service):
             raise TypeError("no list of structures")
         name, refusal = self._stream(document)
         items = [self._item(record) for record in records]
-        return Call(items, refusal or next(_put_refusals(items), None), name, document)
+        refusal = refusal or next(_put_refusals(items), None)
+        if document.get("DryRun") and refusal is None:
+            refusal = Refusal("DryRunOperationException", "The request would have succeeded without DryRun.")
+        return Call(items, refusal, name, document)
 
     def _item(self, record: Document) -> Item:
         try:
@@ -120,6 +123,7 @@ class Kinesis(Service):
             "StreamCreationTimestamp": 1_764_000_000,
             "EnhancedMonitoring": [{"ShardLevelMetrics": []}],
             "EncryptionType": "KMS",
+            "KeyId": "alias/aws/kinesis",
             "OpenShardCount": self._shards.open_count,
             "ConsumerCount": 0,
         }
@@ -132,7 +136,10 @@ class Kinesis(Service):
             if document.get("StreamName") or wanted:
                 text = "NextToken and StreamName cannot be provided together."
                 return Call([], Refusal("InvalidArgumentException", text))
-            name, since_s, start = json.loads(base64.b64decode(token))
+            try:
+                name, since_s, start = json.loads(base64.b64decode(token))
+            except ValueError:
+                return Call([], Refusal("InvalidArgumentException", "NextToken is not valid."))
             refusal = None
         else:
             name, refusal = self._stream(document)
@@ -151,9 +158,10 @@ class Kinesis(Service):
         return self._with_shards(document, ("ShardToMerge", "AdjacentShardToMerge"), self._shards.merge)
 
     def _with_shards(self, document: Document, names: tuple[str, ...], do: Callable[..., Refusal | None]) -> Call:
+        _, refusal = self._stream(document)
         found = [shard for name in names if (shard := self._shards.named(document.get(name)))]
-        if len(found) < len(names):
-            return Call([], Refusal("ResourceNotFoundException", "No such shard."))
+        if refusal or len(found) < len(names):
+            return Call([], refusal or Refusal("ResourceNotFoundException", "No such shard."))
         return Call([], do(*found))
 
     # --- reading ------------------------------------------------------------------------------------------------
@@ -174,14 +182,14 @@ class Kinesis(Service):
             name, shard_name, at, made_s = json.loads(base64.b64decode(str(document.get("ShardIterator"))))
         except (ValueError, TypeError):
             return Call([], Refusal("InvalidArgumentException", "The iterator is not valid."))
-        shard, most = self._shards.named(shard_name), int(document.get("Limit") or MOST_RECORDS)
+        shard, most = self._shards.named(shard_name), int(document.get("Limit", MOST_RECORDS))
         if shard is None or self.is_missing(name):
             return Call([], Refusal("ResourceNotFoundException", "The stream or shard does not exist."), name)
         refusal = None
         if time.time() - made_s > ITERATOR_LIVES_S:
             refusal = Refusal("ExpiredIteratorException", "Iterator expired.")
         elif not 1 <= most <= MOST_RECORDS:
-            refusal = Refusal("ValidationException", "Limit must be 1 to 10000.")
+            refusal = Refusal("InvalidArgumentException", "Limit must be 1 to 10000.")
         elif self._is_limited and (shard.reads.left < 1 or shard.read_bytes.left <= 0):
             refusal = _rate_exceeded(shard, name)
         return Call([Item((shard, at, most), b"", 0, key=shard_name)], refusal, name)
@@ -264,9 +272,11 @@ def _start(shard: Shard, kind: str, document: Document) -> int | Refusal:
         if at_s is None or at_s > time.time():
             return Refusal("InvalidArgumentException", "The timestamp is missing, or in the future.")
         return next((at for at, one in enumerate(records) if one.arrived_s >= at_s), len(records))
-    number = int(document.get("StartingSequenceNumber") or 0)
     if kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
-        beyond = number + (kind == "AFTER_SEQUENCE_NUMBER")
+        number = str(document.get("StartingSequenceNumber") or "")
+        if not number.isdecimal():
+            return Refusal("InvalidArgumentException", "StartingSequenceNumber is missing or not valid.")
+        beyond = int(number) + (kind == "AFTER_SEQUENCE_NUMBER")
         return next((at for at, one in enumerate(records) if one.sequence_number >= beyond), len(records))
     return Refusal("ValidationException", "The iterator type is not known.")
 

@@ -1,6 +1,7 @@
 """PutObject, GetObject and DeleteObject, path style: what claim checks need, and who loses them."""
 
 import hashlib
+from email.utils import formatdate
 
 from tests.fakeaws.call import Call, Document, Item, Operation, Service
 from tests.fakeaws.http import Reply, Request
@@ -9,12 +10,35 @@ from tests.fakeaws.wire import Refusal, Wire
 KEY_BYTES = 1024
 
 
+class _Object:
+    """An object that was put whole: what its request brought, and the headers of answers about it."""
+
+    def __init__(self, request: Request) -> None:
+        self.body = request.body
+        etag = hashlib.md5(request.body, usedforsecurity=False).hexdigest()
+        checksums = [
+            *((name, value) for name, value in request.headers.items() if name.startswith("x-amz-checksum-")),
+            ("x-amz-checksum-type", "FULL_OBJECT"),
+        ]
+        self.headers = (
+            ("ETag", f'"{etag}"'),
+            ("x-amz-server-side-encryption", "AES256"),
+            *(checksums if len(checksums) > 1 else ()),
+        )
+        self.more_headers = (
+            ("Content-Type", "application/octet-stream"),
+            ("Accept-Ranges", "bytes"),
+            ("Last-Modified", formatdate(usegmt=True)),
+        )
+        """Headers of GetObject alone."""
+
+
 class S3(Service):
     """The objects by bucket and key."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._objects: dict[str, bytes] = {}
+        self._objects: dict[str, _Object] = {}
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -26,7 +50,7 @@ class S3(Service):
     def _read(self, _: Document, request: Request) -> Call:
         """One object as a call of one item."""
         bucket, _slash, key = request.path.split("?", 1)[0].lstrip("/").partition("/")
-        item = Item(request.body, request.body, len(request.body), key=key)
+        item = Item(_Object(request), request.body, len(request.body), key=key)
         if self.is_missing(bucket):
             return Call([item], Refusal("NoSuchBucket", "The specified bucket does not exist", 404), bucket)
         if not key or len(key.encode()) > KEY_BYTES:
@@ -36,10 +60,10 @@ class S3(Service):
     def _accept(self, call: Call) -> None:
         for item in call.items:
             self._objects[f"{call.target}/{item.key}"] = item.raw
-            item.note = hashlib.sha256(item.raw).hexdigest()
+            item.note = hashlib.sha256(item.raw.body).hexdigest()
 
     def _stored(self, call: Call) -> Reply:
-        return Reply(200, b"", _etag(call.items[0].raw))
+        return Reply(200, b"", call.items[0].raw.headers)
 
     def _find(self, document: Document, request: Request) -> Call:
         call = self._read(document, request)
@@ -48,15 +72,10 @@ class S3(Service):
         return Call([], call.refusal or gone, call.target, found)
 
     def _found(self, call: Call) -> Reply:
-        return Reply(200, call.document, (*_etag(call.document), ("Content-Type", "application/octet-stream")))
+        return Reply(200, call.document.body, (*call.document.headers, *call.document.more_headers))
 
     def _forget(self, call: Call) -> None:
         self._objects.pop(f"{call.target}/{call.items[0].key}", None)
 
     def clear(self) -> None:
         self._objects.clear()
-
-
-def _etag(body: bytes) -> tuple[tuple[str, str]]:
-    """S3's ETag of an object that was put whole."""
-    return (("ETag", f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'),)

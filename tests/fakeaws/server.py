@@ -1,6 +1,7 @@
 """The fake AWS itself: takes a request, lets the plan break it, keeps the ledger, answers."""
 
 import re
+import time
 from typing import Any, NamedTuple
 
 import orjson
@@ -78,6 +79,17 @@ class FakeAws:
         broken = self._break(operation, call)
         call = call._replace(refusal=broken.refusal or call.refusal)
         self._carry_out(operation, call)
+        return self._finish(operation, call, broken, time.monotonic())
+
+    def _finish(self, operation: Operation, call: Call, broken: _Broken, since: float) -> Reply:
+        """Answer a call, unless it waits: then carry it out again later."""
+        if call.refusal is None and time.monotonic() < since + operation.wait_s(call):
+
+            def retry() -> Reply:
+                operation.accept(call)
+                return self._finish(operation, call, broken, since)
+
+            return Reply(0, retry=retry)
         reply = self._answer(operation, call, broken)
         self.ledger.record(operation.name, call, call.refusal.code if call.refusal else "")
         return reply._replace(delay_s=self._delay_s + broken.delay_s, skew_s=broken.skew_s)

@@ -87,8 +87,8 @@ class Shards:
     """The shards of a stream: equal ranges of hash keys, until some are split or merged."""
 
     def __init__(self, count: int) -> None:
-        # Rounded up: the last key of a range is the last that the quotient rounds down to its number.
-        edges = [-(-at * HASH_KEYS // count) for at in range(count + 1)]
+        # Rounded down, as in the answer that the AWS CLI's reference gives for list-shards of three shards.
+        edges = [at * HASH_KEYS // count for at in range(count + 1)]
         self.count = count
         self.all = [Shard(number, edges[number], edges[number + 1] - 1) for number in range(count)]
         self._index()

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from tests.fakeaws import detail
+from tests.fakeaws import detail, model
 from tests.fakeaws.call import ACCEPTED, Call, Document, Item, Operation, Service
 from tests.fakeaws.http import Request
 from tests.fakeaws.queues import VISIBILITY_S, Message, Queues
@@ -27,6 +27,11 @@ BATCH = 10
 ATTRIBUTES = 10
 HIDDEN_MAX_S = 43_200
 """Twelve hours. Source: model `sqs`, ChangeMessageVisibility."""
+
+WAIT_MAX_S = 20
+"""Longest wait of ReceiveMessage for a message. Source: SQS developer guide, "Amazon SQS short and long polling"."""
+
+RETENTION_S = 1_209_600
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _NAME = re.compile(r"(?!\.)(?!(?i:aws|amazon)\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)")
@@ -46,7 +51,7 @@ class Sqs(Service):
         form = Wire.JSON_1_0, "com.amazonaws.sqs#"
         found = (
             Operation("SendMessageBatch", *form, self._read_send, self._send, _outcomes),
-            Operation("ReceiveMessage", *form, self._read_receive, self._receive, _received),
+            Operation("ReceiveMessage", *form, self._read_receive, self._receive, _received, _wait_s),
             Operation("DeleteMessageBatch", *form, self._read_batch, self._delete, _outcomes),
             Operation("ChangeMessageVisibilityBatch", *form, self._read_batch, self._hide, _outcomes),
             Operation("GetQueueAttributes", *form, self._attributes),
@@ -109,8 +114,9 @@ class Sqs(Service):
         queue = str(document.get("QueueUrl") or "")
         most, hide_s = document.get("MaxNumberOfMessages", 1), document.get("VisibilityTimeout", VISIBILITY_S)
         refusal = next(self._missing(queue), None)
-        if not 1 <= most <= BATCH or not 0 <= hide_s <= HIDDEN_MAX_S:
-            text = "MaxNumberOfMessages must be between 1 and 10, if provided, VisibilityTimeout between 0 and 43200."
+        waits = 0 <= _wait_s_of(document) <= WAIT_MAX_S
+        if not 1 <= most <= BATCH or not 0 <= hide_s <= HIDDEN_MAX_S or not waits:
+            text = "MaxNumberOfMessages must be 1 to 10, VisibilityTimeout 0 to 43200, WaitTimeSeconds 0 to 20."
             refusal = refusal or Refusal("InvalidParameterValueException", text)
         return Call([], refusal, queue, document)
 
@@ -157,14 +163,19 @@ class Sqs(Service):
 
     def _attributes(self, document: Document, _: Request) -> Call:
         queue = str(document.get("QueueUrl") or "")
+        wanted = set(document.get("AttributeNames") or [])
+        refusal = next(self._missing(queue), None)
+        if unknown := wanted.difference(model.shape("sqs", "QueueAttributeName")["enum"]):
+            refusal = refusal or Refusal("InvalidAttributeName", f"Unknown Attribute {min(unknown)}.")
         visible, hidden = self._queues.counts(queue)
-        found = {
+        attributes = {
             "ApproximateNumberOfMessages": str(visible),
             "ApproximateNumberOfMessagesNotVisible": str(hidden),
             "ApproximateNumberOfMessagesDelayed": "0",
-            "MessageRetentionPeriod": "1209600",
+            "MessageRetentionPeriod": str(RETENTION_S),
         }
-        return Call([], next(self._missing(queue), None), queue, {"Attributes": found})
+        shown = {name: value for name, value in attributes.items() if wanted & {name, "All"}}
+        return Call([], refusal, queue, {"Attributes": shown} if shown else {})
 
     def _url(self, document: Document, _: Request) -> Call:
         queue = str(document.get("QueueName") or "")
@@ -182,13 +193,14 @@ def _md5(text: str) -> str:
 
 
 def _outcomes(call: Call) -> Document:
-    """A batch's answer: the accepted, and the failed with their codes."""
+    """A batch's answer: the accepted, and the failed with their codes. As on AWS, an empty list is left out."""
     failed = [
         {"Id": item.id, "SenderFault": item.sender_fault, "Code": item.code, "Message": item.message}
         for item in call.items
         if item.code
     ]
-    return {"Successful": [item.result for item in call.items if not item.code], "Failed": failed}
+    lists = {"Successful": [item.result for item in call.items if not item.code], "Failed": failed}
+    return {name: entries for name, entries in lists.items() if entries}
 
 
 # --- a message that is sent ---------------------------------------------------------------------------------------
@@ -284,6 +296,15 @@ def _wired(message: Message, asked: Document) -> Document:
         wired["MessageAttributes"] = message.attributes
         wired["MD5OfMessageAttributes"] = attributes_md5(message.attributes)
     return wired
+
+
+def _wait_s(call: Call) -> float:
+    """Seconds for which ReceiveMessage waits while there is no message."""
+    return 0.0 if call.items else _wait_s_of(call.document)
+
+
+def _wait_s_of(document: Document) -> float:
+    return float(document.get("WaitTimeSeconds") or 0)
 
 
 def _received(call: Call) -> Document:

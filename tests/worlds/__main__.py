@@ -21,6 +21,7 @@ WORLDS = {
     "moto-iam": "tests.worlds.iam_world",
     "take-away": "tests.worlds.take_away_world",
     "template": "tests.worlds.template_world",
+    "differences": "tests.worlds.differences_world",
 }
 """The worlds by name, in the order in which they run."""
 

@@ -94,6 +94,7 @@ class ForeignWorld(World):
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DNS_ADDRESS": "0",
             "FILESYSTEM_ROOT": str(self.environments.localstack_root),
+            "TMPDIR": str(self.folder),  # a LocalStack that ends removes its state below it, and another one's
             "NODE_OPTIONS": f"-r {HERE / 'loopback.cjs'}",
         }
         self.start_foreign("localstack", str(self.environments.localstack), "-m", "localstack.runtime.main", **settings)
