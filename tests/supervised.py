@@ -70,7 +70,7 @@ def child() -> None:
 def supervise(folder: Path) -> int:
     """The supervisor alone, over `jvm.py` of the folder in place of Java; bus and rule are right, and asked always.
 
-    The JVM is started by the folder's `python`, the roomier one with the word `roomier`.
+    The folder's `python` starts the JVM; the command with a larger heap has a word more.
     """
     from stream_router.consumer.state_dir import DAEMON_PROPERTIES, StateDir
     from stream_router.consumer.supervisor import supervisor
@@ -82,17 +82,17 @@ def supervise(folder: Path) -> int:
 
     start_logging("INFO")
     arm_failpoints(os.environ.get(FAILPOINTS_VARIABLE, ""))
-    happenings: queue.SimpleQueue[supervisor.Happening] = queue.SimpleQueue()
+    events: queue.SimpleQueue[supervisor.SupervisorEvent] = queue.SimpleQueue()
     command = [str(folder / "python"), *tied_to_us([sys.executable, str(folder / "jvm.py")])[1:]]
     try:
         with StateDir(folder / "state") as state:
             return supervisor.DaemonSupervisor(
                 command=command,
-                roomier=[*command, "roomier"],
+                command_with_larger_heap=[*command, "larger-heap"],
                 environment={**os.environ, "STATE": str(state.path)},
                 state=state,
-                target_checker=TargetChecker(state.path, TargetOk, lambda: 0.1, happenings.put),
-                happenings=happenings,
+                target_checker=TargetChecker(state.path, TargetOk, lambda: 0.1, events.put),
+                events=events,
                 grace_s=1.0,
                 vitals=Vitals(),
                 prepare=lambda: state.write(DAEMON_PROPERTIES, "a = b\n"),

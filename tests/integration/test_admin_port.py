@@ -26,7 +26,7 @@ Serve = Callable[..., httpx.Client]
 @pytest.fixture
 def vitals() -> Vitals:
     made = Vitals()
-    made.daemon_runs(os.getpid())
+    made.record_daemon_start(os.getpid())
     return made
 
 
@@ -52,7 +52,7 @@ def test_health_and_readiness_follow_the_vitals(serve: Serve, vitals: Vitals) ->
     port = serve()
     assert port.get("/healthz").text == "well\n"
     assert (port.get("/healthz").status_code, port.get("/readyz").text) == (200, "ready\n")
-    vitals.draining()
+    vitals.record_stop_request()
     draining = port.get("/readyz")
     assert (draining.status_code, draining.text) == (503, "draining\n")
     assert port.get("/healthz").status_code == 200

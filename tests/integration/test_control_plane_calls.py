@@ -66,10 +66,10 @@ class Hour:
             if self.now_s - checked_s >= self._prover.interval_s():
                 checked_s = self.now_s
                 self._prover.check_once()
-            if self.now_s - looked_s >= stream_watch.EVERY_S:
+            if self.now_s - looked_s >= stream_watch.CHECK_INTERVAL_S:
                 looked_s = self.now_s
                 self._renew_leases()
-                self._watch.look()
+                self._watch.check()
         assert self._watch.known.unread == []
         calls: dict[str, int] = self._fake_aws.stats()["calls"]
         return {operation: count for operation, count in calls.items() if operation not in DATA_PLANE}

@@ -76,7 +76,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     with FakeAwsProcess(folder / "ledger", None, 0, "--payloads") as fake_aws, StateDir(folder / "state") as state:
         prove(state.path)
         vitals = Vitals()
-        vitals.daemon_runs(1)
+        vitals.record_daemon_start(1)
         status = ConsumerStatus(SETTINGS, state, vitals, TargetStateMachine())
         status.look()
         with Child(fake_aws.url, state.path) as child:

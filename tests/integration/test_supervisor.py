@@ -17,7 +17,7 @@ import pytest
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import processes
 from stream_router.consumer.supervisor.java import JvmExit
-from stream_router.consumer.supervisor.supervisor import STABLE_S, DaemonSupervisor, Happening, PlannedRestart
+from stream_router.consumer.supervisor.supervisor import STABLE_S, DaemonSupervisor, PlannedRestart, SupervisorEvent
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.errors import SettingsError
 from tests.supervised import Running, alive, supervisors
@@ -46,7 +46,7 @@ def test_a_jvm_that_dies_is_started_again_later_each_time(run: Run) -> None:
         "assert (state / 'daemon.properties').read_text() == 'a = b\\n'\n"
         "if lives == 1: shutil.rmtree(state); sys.exit(7)\n"  # as hosts remove from /tmp what is old
         "if lives == 2: (state.parent / 'python').unlink(); sys.exit(3)\n"
-        "if lives == 3: sys.exit(3 if 'roomier' in sys.argv else 99)\n"
+        "if lives == 3: sys.exit(3 if 'larger-heap' in sys.argv else 99)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     running.until(lambda: "daemon-not-started" in running.lines())
@@ -201,18 +201,18 @@ def test_a_planned_restart_of_a_daemon_with_children_lets_them_finish(tmp_path: 
     with StateDir(tmp_path) as state:
         made = DaemonSupervisor(
             command=[sys.executable, "-c", program],
-            roomier=[],
+            command_with_larger_heap=[],
             environment={},
             state=state,
             target_checker=quiet,
-            happenings=queue.SimpleQueue(),
+            events=queue.SimpleQueue(),
             grace_s=5.0,
             vitals=vitals,
         )
 
         def ask() -> None:
             until((tmp_path / "ready").exists, 10, "the child runs")
-            daemon = vitals.known().daemon or 0
+            daemon = vitals.read().daemon or 0
             made.request_restart(PlannedRestart(daemon + 1, "shards_stuck", "Another."))
             time.sleep(1.5)
             assert not (tmp_path / "apply").exists()
@@ -225,8 +225,8 @@ def test_a_planned_restart_of_a_daemon_with_children_lets_them_finish(tmp_path: 
         assert ended == JvmExit(0, planned=True)
         assert (tmp_path / "apply").exists()
         assert made._wait_to_restart(ended, STABLE_S)
-        assert made._short_lives == 0
-    assert vitals.known().planned_restarts == {"shards_stuck": 1, "not_initialized": 0, "target_restored": 0}
+        assert made._short_run_count == 0
+    assert vitals.read().planned_restarts == {"shards_stuck": 1, "not_initialized": 0, "target_restored": 0}
 
 
 def test_a_target_that_is_in_order_again_restarts_the_daemon_on_purpose(
@@ -247,11 +247,11 @@ def test_a_target_that_is_in_order_again_restarts_the_daemon_on_purpose(
     with StateDir(tmp_path / "state") as state:
         made = DaemonSupervisor(
             command=[sys.executable, "-c", program],
-            roomier=[],
+            command_with_larger_heap=[],
             environment={},
             state=state,
             target_checker=cast("Any", quiet),
-            happenings=queue.SimpleQueue(),
+            events=queue.SimpleQueue(),
             grace_s=5.0,
             vitals=vitals,
         )
@@ -265,7 +265,7 @@ def test_a_target_that_is_in_order_again_restarts_the_daemon_on_purpose(
         ended = made._run_jvm()
         restoring.join()
     assert ended == JvmExit(0, planned=True)
-    known = vitals.known()
+    known = vitals.read()
     assert (known.restarts, known.planned_restarts["target_restored"]) == (0, 1)
     (line,) = [record for record in caplog.records if getattr(record, "event", "") == "daemon-restart-planned"]
     assert "Bus and rule take our events again" in line.getMessage()
@@ -295,12 +295,12 @@ def test_a_signal_that_comes_while_the_daemon_is_killed_is_obeyed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stop that is swallowed would end in the platform's SIGKILL."""
-    happenings = queue.SimpleQueue[Happening]()
+    events = queue.SimpleQueue[SupervisorEvent]()
     send = processes.send
 
     def and_then_asked(pids: list[int], number: signal.Signals) -> None:
         if number == signal.SIGKILL:
-            happenings.put(signal.SIGTERM)
+            events.put(signal.SIGTERM)
         send(pids, number)
 
     monkeypatch.setattr(processes, "send", and_then_asked)
@@ -309,11 +309,11 @@ def test_a_signal_that_comes_while_the_daemon_is_killed_is_obeyed(
     with StateDir(tmp_path) as state:
         made = DaemonSupervisor(
             command=[str(shutil.which("sh")), "-c", 'trap \'\' TERM; exec "$0" -c "$1"', sys.executable, ending],
-            roomier=[],
+            command_with_larger_heap=[],
             environment={},
             state=state,
             target_checker=quiet,
-            happenings=happenings,
+            events=events,
             grace_s=1.0,
             vitals=quiet,
         )

@@ -5,7 +5,14 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.consumer.supervisor.stuck import DELAY_S, REST_S, STUCK_S, Action, Observation, StuckRule
+from stream_router.consumer.supervisor.stuck import (
+    MAX_DELAY_S,
+    REST_AFTER_RESTART_S,
+    STUCK_S,
+    Action,
+    Observation,
+    StuckRule,
+)
 
 INTERVAL_S = 8.0
 
@@ -64,11 +71,11 @@ def test_a_restart_has_its_three_minutes_and_comes_in_time(stretches: list[Stret
             if action is Action.RESTART:
                 assert is_standstill(within(seen, STUCK_S))
                 assert not observation.workers_full
-                assert not restarts or at_s - restarts[-1] >= REST_S
+                assert not restarts or at_s - restarts[-1] >= REST_AFTER_RESTART_S
                 restarts.append(at_s)
-            longest_s = STUCK_S + DELAY_S + 3 * INTERVAL_S
+            longest_s = STUCK_S + MAX_DELAY_S + 3 * INTERVAL_S
             lately = within(seen, longest_s)
             has_lasted = lately[-1].at_s - lately[0].at_s >= longest_s and is_standstill(lately)
             if has_lasted and not any(one.workers_full for one in lately):
                 assert restarts, "a standstill that lasts leads to a restart"
-                assert at_s - restarts[-1] <= REST_S + DELAY_S + 3 * INTERVAL_S
+                assert at_s - restarts[-1] <= REST_AFTER_RESTART_S + MAX_DELAY_S + 3 * INTERVAL_S

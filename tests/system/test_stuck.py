@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stream_router.consumer.supervisor.stuck import DELAY_S, ILL_S, STUCK_S
+from stream_router.consumer.supervisor.stuck import MAX_DELAY_S, STUCK_S, UNHEALTHY_AFTER_S
 from tests import supervised
 from tests.background import Background
 from tests.fault.lane.proxy import Trouble, Wires
@@ -248,7 +248,7 @@ def test_a_worker_that_leads_and_assigns_nothing_is_restarted_after_three_minute
     with Feed(fleet.world) as feed:
         begun = time.monotonic()
         fleet.begin("one", sys.executable, supervised.__file__, "consume", OWN_CHILD="1", **{supervised.DEAF: "1"})
-        took_s = feed.read_since(begun, STUCK_S + DELAY_S + READ_WITHIN_S + 30, "each shard is read")
+        took_s = feed.read_since(begun, STUCK_S + MAX_DELAY_S + READ_WITHIN_S + 30, "each shard is read")
     feed.all_came(30)
     (line,) = fleet.planned("one")
     assert line["cause"] == "shards_stuck"
@@ -285,8 +285,8 @@ def test_a_lease_that_is_not_handed_over_restarts_the_daemon_once_and_makes_the_
         fleet.begun_s, begun = time.time(), time.monotonic()
         until(lambda: bool(fleet.lines("one", "shards-unread")), 90, "the shard counts as unread")
         assert fleet.health("one") == 200
-        until(lambda: bool(fleet.planned("one")), STUCK_S + DELAY_S + 30, "it is restarted")
-        until(lambda: fleet.health("one") == 503, ILL_S - STUCK_S + 30, "it is ill")
+        until(lambda: bool(fleet.planned("one")), STUCK_S + MAX_DELAY_S + 30, "it is restarted")
+        until(lambda: fleet.health("one") == 503, UNHEALTHY_AFTER_S - STUCK_S + 30, "it is ill")
         ill_s = time.monotonic() - begun
         time.sleep(60)
         assert len(fleet.planned("one")) == 1

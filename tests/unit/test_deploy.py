@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from stream_router.consumer.supervisor import properties
-from stream_router.consumer.supervisor.supervisor import BEYOND_GRACE_S
+from stream_router.consumer.supervisor.supervisor import KILL_MARGIN_S
 from stream_router.operate import arns, resources
 from stream_router.receiver import auth
 from stream_router.receiver.__main__ import STOPPED_WITHIN_S
@@ -145,7 +145,7 @@ def test_the_template_s_drain_and_stop_times_fit_one_another(monkeypatch: pytest
     assert drain_delay_s + STOPPED_WITHIN_S < stop_s["ReceiverTask"] <= 120, "the most that Fargate gives"
     given(monkeypatch, of_task("ConsumerTask"))
     grace_s = properties.render(load(Consumer), properties.Endpoints("", ""), "any").grace_s
-    assert grace_s + BEYOND_GRACE_S < stop_s["ConsumerTask"] <= 120
+    assert grace_s + KILL_MARGIN_S < stop_s["ConsumerTask"] <= 120
 
 
 def test_consumers_are_scaled_and_an_update_does_not_set_their_number_back() -> None:

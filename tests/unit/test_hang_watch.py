@@ -15,8 +15,13 @@ from stream_router.consumer.child import __main__ as program
 from stream_router.consumer.child import assembly
 from stream_router.consumer.child.daemon_lines import DaemonInput
 from stream_router.consumer.state_dir import HEARTBEATS
-from stream_router.consumer.supervisor.hang_watch import EVERY_S, KILLED_AFTER, SAID_AFTER, HangWatch
-from stream_router.consumer.supervisor.vitals import DAEMON_DEAD_S, LOOP_DEAD_S, Vitals
+from stream_router.consumer.supervisor.hang_watch import (
+    CHECK_INTERVAL_S,
+    KILL_AFTER_CHECKS,
+    LOG_AFTER_CHECKS,
+    HangWatch,
+)
+from stream_router.consumer.supervisor.vitals import DAEMON_TIMEOUT_S, LOOP_TIMEOUT_S, Vitals
 from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
@@ -25,16 +30,16 @@ from stream_router.telemetry.snapshot import Snapshot
 from tests.environment import CONSUMER, given
 
 JVM, CHILD, OTHER = 42, 43, 44
-MINUTE_LOOKS = int(60 / EVERY_S)
+MINUTE_LOOKS = int(60 / CHECK_INTERVAL_S)
 
 
 class World:
-    """One daemon and two children; a look passes EVERY_S."""
+    """One daemon and two children; a look passes CHECK_INTERVAL_S."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.vitals = Vitals()
-        self.vitals.daemon_runs(JVM)
+        self.vitals.record_daemon_start(JVM)
         self.children = [CHILD, OTHER]
         self.killed: list[int] = []
         self.at = time.time()
@@ -51,19 +56,19 @@ class World:
         self.beat(CHILD, OTHER)
 
     def beat(self, *pids: int) -> None:
-        self.at += EVERY_S
+        self.at += CHECK_INTERVAL_S
         for pid in pids:
             (self.folder / str(pid)).touch()
             os.utime(self.folder / str(pid), (self.at, self.at))
 
     def look(self, times: int = 1, meanwhile: Callable[[], None] = lambda: None) -> None:
         for _ in range(times):
-            self.watch.look()
+            self.watch.check()
             meanwhile()
 
     @property
     def hangs(self) -> tuple[str, ...]:
-        return self.vitals.known().hangs
+        return self.vitals.read().hangs
 
 
 @pytest.fixture
@@ -80,51 +85,51 @@ def test_one_that_stands_still_is_said_within_a_minute_and_its_daemon_killed_aft
     assert (world.hangs, world.killed) == ((), [])
     world.look(MINUTE_LOOKS, lambda: world.beat(OTHER))
     assert [*world.hangs] == ["the child of shard-43 has not moved"]
-    assert (world.vitals.known().ready, world.vitals.known().healthy) == (False, True)
-    world.look(KILLED_AFTER - MINUTE_LOOKS, lambda: world.beat(CHILD, OTHER))
+    assert (world.vitals.read().ready, world.vitals.read().healthy) == (False, True)
+    world.look(KILL_AFTER_CHECKS - MINUTE_LOOKS, lambda: world.beat(CHILD, OTHER))
     assert (world.hangs, world.killed) == ((), [])
     assert "the child of shard-43 makes progress again" in caplog.text
     caplog.clear()
-    world.look(KILLED_AFTER, lambda: world.beat(OTHER))
+    world.look(KILL_AFTER_CHECKS, lambda: world.beat(OTHER))
     assert world.killed == []
     world.look()
     assert world.killed == [JVM]
     assert caplog.text.count("has not moved") == 3
     assert f"kill -KILL {CHILD}" in caplog.text
-    world.look(SAID_AFTER)
+    world.look(LOG_AFTER_CHECKS)
     assert world.killed == [JVM]
 
 
 def test_what_says_nothing_of_a_child_kills_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file outlives its process, a child that starts has none, a consumer drains, a folder takes nothing."""
     world.children = [OTHER, 45]
-    world.look(KILLED_AFTER + 1, lambda: world.beat(OTHER))
+    world.look(KILL_AFTER_CHECKS + 1, lambda: world.beat(OTHER))
     assert (world.hangs, world.killed) == ((), [])
     world.children = [CHILD]
     world.look(MINUTE_LOOKS)
     assert world.hangs
-    world.vitals.draining()
-    world.look(KILLED_AFTER)
+    world.vitals.record_stop_request()
+    world.look(KILL_AFTER_CHECKS)
     assert world.killed == []
 
     def full(self: Path, text: str) -> int:
         raise OSError(28, "No space left on device", str(self))
 
     monkeypatch.setattr(Path, "write_text", full)
-    world.vitals.daemon_runs(JVM)
-    world.look(2 * KILLED_AFTER)
+    world.vitals.record_daemon_start(JVM)
+    world.look(2 * KILL_AFTER_CHECKS)
     assert world.killed == []
 
 
 def test_an_outage_of_stream_or_lease_table_kills_nobody(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """It is logged that the child does not move, for as long as it lasts. Once both answer, three minutes count."""
     world.services_answer = False
-    world.look(10 * KILLED_AFTER, lambda: world.beat(OTHER))
+    world.look(10 * KILL_AFTER_CHECKS, lambda: world.beat(OTHER))
     assert world.killed == []
     assert world.hangs
     assert caplog.text.count("has not moved") > 10
     world.services_answer = True
-    world.look(KILLED_AFTER - 1)
+    world.look(KILL_AFTER_CHECKS - 1)
     assert world.killed == []
     world.look()
     assert world.killed == [JVM]
@@ -139,26 +144,26 @@ def test_health_is_ill_only_where_a_restart_would_mend_something() -> None:
         now[0] += seconds
         if loop_turns:
             vitals.beat()
-        known = vitals.known()
+        known = vitals.read()
         return known.state, known.healthy, known.ready
 
     assert after(3600) == ("starting", True, False)
-    vitals.daemon_runs(42)
+    vitals.record_daemon_start(42)
     assert after(5) == ("running", True, True)
-    assert after(LOOP_DEAD_S + 1, loop_turns=False) == ("running", False, True)
-    vitals.daemon_ended()
+    assert after(LOOP_TIMEOUT_S + 1, loop_turns=False) == ("running", False, True)
+    vitals.record_daemon_end()
     assert after(1) == ("restarting", True, True)
     for _ in range(4):  # each try fails, and is no word of a daemon
-        vitals.daemon_ended()
-        state, healthy, _ready = after(DAEMON_DEAD_S / 4)
+        vitals.record_daemon_end()
+        state, healthy, _ready = after(DAEMON_TIMEOUT_S / 4)
     assert (state, healthy) == ("restarting", False)
-    vitals.daemon_runs(43)
-    assert (after(1), vitals.known().restarts) == (("running", True, True), 1)
-    vitals.shards_stuck(is_ill=True)
+    vitals.record_daemon_start(43)
+    assert (after(1), vitals.read().restarts) == (("running", True, True), 1)
+    vitals.record_stuck_shards(is_unhealthy=True)
     assert after(1) == ("running", False, True)
-    vitals.draining()
-    vitals.daemon_ended()
-    assert after(DAEMON_DEAD_S + 1) == ("draining", True, False)
+    vitals.record_stop_request()
+    vitals.record_daemon_end()
+    assert after(DAEMON_TIMEOUT_S + 1) == ("draining", True, False)
 
 
 def test_a_heartbeat_is_a_file_that_moves_once_a_second(tmp_path: Path) -> None:

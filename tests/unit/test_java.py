@@ -99,8 +99,9 @@ def test_a_heap_that_the_operator_chose_stays(chosen: dict[str, Any]) -> None:
     """Only the shipped heap makes room for more, and no other option of the JVM changes with it."""
     settings = Consumer.model_construct(sqs_dlq_url="", jvm_options="-Da=b", properties=None)
     command = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-Da=b"]
-    assert java.roomier(settings, command) == ["java", "-XX:MaxRAMPercentage=50.0", "-XX:+UseSerialGC", "-Da=b"]
-    assert java.roomier(settings.model_copy(update=chosen), command) == []
+    larger = java.build_command_with_larger_heap(settings, command)
+    assert larger == ["java", "-XX:MaxRAMPercentage=50.0", "-XX:+UseSerialGC", "-Da=b"]
+    assert java.build_command_with_larger_heap(settings.model_copy(update=chosen), command) == []
 
 
 PROFILES = """

@@ -14,7 +14,7 @@ from stream_router.aws_error_codes import MissingPermission
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import history
 from stream_router.consumer.supervisor.status import ConsumerStatus, tells_zeros
-from stream_router.consumer.supervisor.stream_watch import NO_OWNER, StreamKnown, UnreadShard
+from stream_router.consumer.supervisor.stream_watch import NO_OWNER, StreamFacts, UnreadShard
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_check import CheckResult, TargetBroken, TargetOk, TargetStateMachine, TargetUnknown
 from stream_router.dead_letter_reasons import Reason
@@ -38,12 +38,12 @@ class World:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.now, self.wall = 50.0, time.time()
         self.state = StateDir(folder)
-        self.known = StreamKnown()
+        self.known = StreamFacts()
         self.table_waits_for = self.disk_trouble = ""
         self.silences: list[Silence] = []
         self.refusals: list[tuple[MissingPermission, float]] = []
         self.vitals = Vitals(lambda: self.now, lambda: self.wall)
-        self.vitals.daemon_runs(1)
+        self.vitals.record_daemon_start(1)
         self.target_state = TargetStateMachine()
         self.status = ConsumerStatus(
             Consumer(aws_region="us-east-1", sqs_dlq_url=QUEUE, **settings),
@@ -91,7 +91,7 @@ class World:
             self.target_state.apply(said, second)
 
     def unread(self, *shards: str) -> None:
-        self.known = StreamKnown([UnreadShard(shard, NO_OWNER, 1_764_000_000.0) for shard in shards], WEEK_S)
+        self.known = StreamFacts([UnreadShard(shard, NO_OWNER, 1_764_000_000.0) for shard in shards], WEEK_S)
 
     def after(self, seconds: float) -> None:
         self.now += seconds
@@ -114,11 +114,11 @@ def world(tmp_path: Path) -> Iterator[World]:
 HAPPENS: dict[str, Callable[[World], object]] = {
     "reads": lambda world: world.child_says("a"),
     "holds": lambda world: world.child_says("a", holding="bytes"),
-    "hangs": lambda world: world.vitals.hang(tuple(f"child {n} stands" for n in range(60))),
+    "hangs": lambda world: world.vitals.record_hangs(tuple(f"child {n} stands" for n in range(60))),
     "unmatched": lambda world: world.answered(TargetBroken("rule", "is gone")),
     "unread": lambda world: world.unread("a", "b"),
-    "dies": lambda world: world.vitals.daemon_ended(),
-    "starts": lambda world: world.vitals.daemon_runs(2),
+    "dies": lambda world: world.vitals.record_daemon_end(),
+    "starts": lambda world: world.vitals.record_daemon_start(2),
     "unasked": lambda world: world.answered(TargetUnknown("Throttling")),
     "others read": lambda world: world.unread(),
     "silent": lambda world: setattr(
@@ -127,7 +127,7 @@ HAPPENS: dict[str, Callable[[World], object]] = {
     "silent destination": lambda world: world.child_says("a", holding="destination", silent="EventBridge"),
     "disk": lambda world: setattr(world, "disk_trouble", "the disk of /state is full"),
     "refused": lambda world: world.refusals.append((MissingPermission("kinesis:GetRecords", "arn"), world.wall)),
-    "stops": lambda world: world.vitals.draining(),
+    "stops": lambda world: world.vitals.record_stop_request(),
     "index": lambda world: setattr(world, "table_waits_for", "the lease table's index is being built"),
 }
 
@@ -180,7 +180,7 @@ def test_the_verdict(world: World, what: str, later_s: float, code: str, reason:
 def test_a_worker_starts_until_every_shard_is_read(world: World) -> None:
     """Amber and not green while a shard has no owner yet. Once all were read, a shard without a reader is red."""
     world.child_says("a")
-    world.known = StreamKnown(None, WEEK_S, without_owner=["a", "b", "c"])
+    world.known = StreamFacts(None, WEEK_S, without_owner=["a", "b", "c"])
     world.after(2)
     page = world.status_object()
     assert (page["code"], page["level"], page["reason"]) == ("starting", "warn", "not read yet: b, c")

@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 
 from stream_router.consumer.supervisor import stuck
-from stream_router.consumer.supervisor.stream_watch import EVERY_S, StreamWatch
-from stream_router.consumer.supervisor.stuck import DELAY_S, ILL_S, REST_S, STUCK_S, StuckEvent, StuckState
+from stream_router.consumer.supervisor.stream_watch import CHECK_INTERVAL_S, StreamWatch
+from stream_router.consumer.supervisor.stuck import (
+    MAX_DELAY_S,
+    REST_AFTER_RESTART_S,
+    STUCK_S,
+    UNHEALTHY_AFTER_S,
+    StuckEvent,
+    StuckState,
+)
 from stream_router.consumer.supervisor.stuck_watch import StuckWatch
 from stream_router.consumer.supervisor.supervisor import PlannedRestart
 from stream_router.consumer.supervisor.vitals import Vitals
@@ -47,18 +54,18 @@ class World:
             row["leaseCounter"] = {"N": str(int(row["leaseCounter"]["N"]) + 1)}
 
     def run(self, for_s: float, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Let time pass, with a check every EVERY_S; `meanwhile` is called before each."""
+        """Let time pass, with a check every CHECK_INTERVAL_S; `meanwhile` is called before each."""
         until_s = self.now_s + for_s
         while self.now_s < until_s:
-            self.now_s += EVERY_S
+            self.now_s += CHECK_INTERVAL_S
             meanwhile()
             self.vitals.beat()
-            self.stream.look()
+            self.stream.check()
             self.watch.check()
 
     @property
     def is_healthy(self) -> bool:
-        return self.vitals.known().healthy
+        return self.vitals.read().healthy
 
     # --- what StreamWatch asks
 
@@ -107,32 +114,32 @@ def test_a_shard_that_nobody_reads_restarts_the_daemon_after_three_minutes_and_a
 ) -> None:
     """Once in ten minutes, not before the random time is over. Health is bad after five minutes, then well."""
     world = World({"0": ()})
-    world.vitals.daemon_runs(JVM)
-    world.run(STUCK_S + 0.5 * DELAY_S, lambda: standstill(world))
+    world.vitals.record_daemon_start(JVM)
+    world.run(STUCK_S + 0.5 * MAX_DELAY_S, lambda: standstill(world))
     assert not world.restarts
-    world.run(2 * EVERY_S, lambda: standstill(world))
+    world.run(2 * CHECK_INTERVAL_S, lambda: standstill(world))
     (planned,) = world.restarts
     assert (planned.daemon, planned.cause) == (JVM, "shards_stuck")
     assert "Nobody has read 0 for three minutes" in planned.reason
-    world.vitals.daemon_ended(planned=True)
-    world.vitals.daemon_runs(JVM + 1)
+    world.vitals.record_daemon_end(planned=True)
+    world.vitals.record_daemon_start(JVM + 1)
     assert world.is_healthy
-    world.run(ILL_S - STUCK_S - 0.5 * DELAY_S, lambda: standstill(world))
+    world.run(UNHEALTHY_AFTER_S - STUCK_S - 0.5 * MAX_DELAY_S, lambda: standstill(world))
     assert not world.is_healthy
-    world.run(REST_S - (ILL_S - STUCK_S - 0.5 * DELAY_S), lambda: standstill(world))
+    world.run(REST_AFTER_RESTART_S - (UNHEALTHY_AFTER_S - STUCK_S - 0.5 * MAX_DELAY_S), lambda: standstill(world))
     assert len(world.restarts) == 1
-    world.run(0.5 * DELAY_S + 2 * EVERY_S, lambda: standstill(world))
+    world.run(0.5 * MAX_DELAY_S + 2 * CHECK_INTERVAL_S, lambda: standstill(world))
     assert [planned.daemon for planned in world.restarts] == [JVM, JVM + 1]
     world.lease("0", US)
-    world.run(2 * EVERY_S, lambda: world.renew("0"))
+    world.run(2 * CHECK_INTERVAL_S, lambda: world.renew("0"))
     assert world.is_healthy
 
 
 def test_what_is_over_during_the_random_time_restarts_nobody() -> None:
     """The restart of another worker's daemon has mended it, or the KCL has."""
     world = World({"0": ()}, delay=1.0)
-    world.vitals.daemon_runs(JVM)
-    world.run(STUCK_S + 0.8 * DELAY_S, lambda: stopped(world))
+    world.vitals.record_daemon_start(JVM)
+    world.run(STUCK_S + 0.8 * MAX_DELAY_S, lambda: stopped(world))
     world.lease("0", US)
     world.run(2 * STUCK_S, lambda: world.renew("0"))
     assert (world.restarts, world.is_healthy) == ([], True)
@@ -143,22 +150,22 @@ def test_a_consumer_that_is_held_at_its_start_restarts_nobody() -> None:
     world = World({"0": ()})
     world.run(3 * STUCK_S)
     assert (world.restarts, world.is_healthy) == ([], True)
-    world.vitals.daemon_runs(JVM)
-    world.run(STUCK_S - 2 * EVERY_S)
+    world.vitals.record_daemon_start(JVM)
+    world.run(STUCK_S - 2 * CHECK_INTERVAL_S)
     assert not world.restarts
 
 
 def test_an_index_that_aws_builds_restarts_nobody() -> None:
     """An older KCL's lease table has none, and AWS takes up to 20 minutes; a standstill after that counts from then."""
     world = World({"0": ()})
-    world.vitals.daemon_runs(JVM)
+    world.vitals.record_daemon_start(JVM)
     world.index_is_built = True
     world.run(7 * STUCK_S, lambda: ownerless(world))
     assert (world.restarts, world.is_healthy) == ([], True)
     world.index_is_built = False
-    world.run(STUCK_S - 2 * EVERY_S, lambda: ownerless(world))
+    world.run(STUCK_S - 2 * CHECK_INTERVAL_S, lambda: ownerless(world))
     assert not world.restarts
-    world.run(DELAY_S + 4 * EVERY_S, lambda: ownerless(world))
+    world.run(MAX_DELAY_S + 4 * CHECK_INTERVAL_S, lambda: ownerless(world))
     assert len(world.restarts) == 1
 
 
@@ -166,13 +173,13 @@ def test_a_closed_parent_that_is_not_finished_restarts_nobody() -> None:
     """Its children wait for it, with a lease that nobody owns, or without one, for as long as it takes."""
     world = World({"0": (), "1": ("0",), "2": ("0",)})
     world.closed = {"0"}
-    world.vitals.daemon_runs(JVM)
+    world.vitals.record_daemon_start(JVM)
     world.lease("0", US)
     world.lease("1")
     world.run(20 * STUCK_S, lambda: world.renew("0"))
     assert (world.restarts, world.is_healthy) == ([], True)
     world.lease("0", checkpoint="SHARD_END")
-    world.run(STUCK_S + DELAY_S)
+    world.run(STUCK_S + MAX_DELAY_S)
     assert "1, 2" in world.restarts[0].reason
 
 
@@ -180,7 +187,7 @@ def test_a_closed_parent_that_is_not_finished_restarts_nobody() -> None:
 def test_workers_that_are_full_restart_nobody_and_say_so_once(caplog: pytest.LogCaptureFixture, dead: bool) -> None:
     """With maxLeasesForWorker nobody may take the shard, whether it has no owner or a dead one that was full itself."""
     world = World({"0": (), "1": (), "2": ()}, max_leases=1)
-    world.vitals.daemon_runs(JVM)
+    world.vitals.record_daemon_start(JVM)
     world.lease("0", "dead" if dead else "")
     world.lease("1", US)
     world.lease("2", "them")
@@ -191,11 +198,11 @@ def test_workers_that_are_full_restart_nobody_and_say_so_once(caplog: pytest.Log
     assert "No worker may read 0, since each holds 1 leases" in lines[0].getMessage()
     world.rows.pop("2")
     world.shards.pop("2")
-    world.run(STUCK_S + DELAY_S, lambda: world.renew("1"))
+    world.run(STUCK_S + MAX_DELAY_S, lambda: world.renew("1"))
     assert not world.restarts, "the one worker that is left is full"
     world.lease("0", checkpoint="SHARD_END")
     world.lease("1")
-    world.run(STUCK_S + DELAY_S + EVERY_S)
+    world.run(STUCK_S + MAX_DELAY_S + CHECK_INTERVAL_S)
     assert world.restarts, "this worker has room"
 
 
@@ -203,16 +210,16 @@ def test_workers_that_are_full_restart_nobody_and_say_so_once(caplog: pytest.Log
 def test_an_outage_of_stream_or_lease_table_restarts_nobody(away: str) -> None:
     """However long it lasts, also if one check in two minutes is answered; nor is the consumer ill."""
     world = World({"0": ()})
-    world.vitals.daemon_runs(JVM)
+    world.vitals.record_daemon_start(JVM)
     world.lease("0", "them")
-    world.run(STUCK_S - 2 * EVERY_S)
+    world.run(STUCK_S - 2 * CHECK_INTERVAL_S)
     for _ in range(10):
         setattr(world, away, False)
         world.run(120)
         setattr(world, away, True)
-        world.run(EVERY_S)
+        world.run(CHECK_INTERVAL_S)
     assert (world.restarts, world.is_healthy) == ([], True)
-    world.run(STUCK_S + DELAY_S)
+    world.run(STUCK_S + MAX_DELAY_S)
     assert len(world.restarts) == 1
 
 
@@ -223,7 +230,7 @@ def test_the_first_minutes_of_200_shards_restart_nobody() -> None:
     """
     names = [f"{number:03d}" for number in range(200)]
     world = World(dict.fromkeys(names, ()))
-    world.vitals.daemon_runs(JVM)
+    world.vitals.record_daemon_start(JVM)
     begun_s = world.now_s
 
     def kcl() -> None:
@@ -242,21 +249,21 @@ def test_another_daemon_begins_the_three_minutes_anew() -> None:
     """A crash is not a standstill, and a new daemon needs its time to take leases. No daemon is not a standstill."""
     world = World({"0": ()})
     for pid in range(JVM, JVM + 10):
-        world.vitals.daemon_runs(pid)
-        world.run(STUCK_S - 2 * EVERY_S)
-        world.vitals.daemon_ended()
-        world.run(2 * EVERY_S)
+        world.vitals.record_daemon_start(pid)
+        world.run(STUCK_S - 2 * CHECK_INTERVAL_S)
+        world.vitals.record_daemon_end()
+        world.run(2 * CHECK_INTERVAL_S)
     assert (world.restarts, world.is_healthy) == ([], True)
 
 
 def test_a_host_that_was_asleep_restarts_nobody_for_it() -> None:
     """What was not observed is not known, and after the sleep everybody needs a moment."""
     world = World({"0": ()})
-    world.vitals.daemon_runs(JVM)
+    world.vitals.record_daemon_start(JVM)
     world.lease("0", US)
     world.run(STUCK_S, lambda: world.renew("0"))
     world.now_s += 3600
-    world.run(STUCK_S - 2 * EVERY_S)
+    world.run(STUCK_S - 2 * CHECK_INTERVAL_S)
     assert not world.restarts
 
 
@@ -284,6 +291,6 @@ def test_a_line_of_the_log_says_that_a_restart_is_planned_and_names_few_shards(
     """A hundred stuck shards are three names and a number."""
     caplog.set_level(logging.INFO)
     world = World({f"{number:03d}": () for number in range(100)})
-    world.vitals.daemon_runs(JVM)
-    world.run(STUCK_S + DELAY_S)
+    world.vitals.record_daemon_start(JVM)
+    world.run(STUCK_S + MAX_DELAY_S)
     assert "000, 001, 002 and 97 more" in world.restarts[0].reason

@@ -7,12 +7,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.consumer.supervisor.stream_watch import (
-    EVERY_S,
+    CHECK_INTERVAL_S,
     HAND_OVER_S,
+    LEASE_UNCHANGED,
     NO_OWNER,
     NOT_HANDED_OVER,
     SHARDS_INTERVAL_S,
-    STANDS_STILL,
     StreamView,
     StreamWatch,
     unread,
@@ -35,7 +35,7 @@ def held(counter: int, before: str = "") -> Lease:
     ("parents", "closed", "before", "now", "found"),
     [
         (ONE, "", {"0": held(1)}, {"0": held(8)}, []),
-        (ONE, "", {"0": held(8)}, {"0": held(8)}, [("0", STANDS_STILL)]),  # a stopped worker keeps its name there
+        (ONE, "", {"0": held(8)}, {"0": held(8)}, [("0", LEASE_UNCHANGED)]),  # a stopped worker keeps its name there
         (ONE, "", {"0": held(1)}, {}, []),  # between two owners a lease may have none for a moment
         (ONE, "", {}, {}, [("0", NO_OWNER)]),
         (ONE, "", {"0": FREE}, {"0": FREE}, [("0", NO_OWNER)]),
@@ -67,7 +67,7 @@ def test_a_shard_that_is_to_be_read_now_and_is_not_is_found(
 
 
 class Watched:
-    """A watch over a stream of one shard and a lease table of the test's; `look` is EVERY_S after the one before."""
+    """A watch over a stream of one shard and a lease table of the test's; a `look` every CHECK_INTERVAL_S."""
 
     def __init__(self) -> None:
         self.leases: dict[str, tuple[str, ...]] | None = {"0": ("worker-1", "1")}
@@ -79,8 +79,8 @@ class Watched:
         self.watch = StreamWatch(self, self, "stream", "table", 10.0, lambda: self.now_s)
 
     def look(self) -> list[tuple[str, float]] | None:
-        self.now_s += EVERY_S
-        self.watch.look()
+        self.now_s += CHECK_INTERVAL_S
+        self.watch.check()
         found = self.watch.known.unread
         return None if found is None else [(one.why, one.since_s) for one in found]
 
@@ -117,7 +117,7 @@ def test_a_shard_that_nobody_reads_is_said_within_twenty_seconds_and_over_at_onc
     while not (found := aws.look()):
         assert aws.now_s - stopped_at < 20
     assert aws.now_s - stopped_at >= 10, "its owner renews it within that time"
-    assert [why for why, _ in found] == [STANDS_STILL]
+    assert [why for why, _ in found] == [LEASE_UNCHANGED]
     assert aws.look() == found
     aws.leases = {"0": ("worker-2", "3")}
     assert aws.look() == []
@@ -177,7 +177,7 @@ def test_a_hand_over_that_is_not_finished_counts_as_unread_once_it_takes_longer_
     aws.look()
     begun_s = aws.now_s
     while not (found := aws.look()):
-        assert aws.now_s - begun_s < HAND_OVER_S + EVERY_S
+        assert aws.now_s - begun_s < HAND_OVER_S + CHECK_INTERVAL_S
         aws.leases = {"0": ("worker-1", str(int(aws.now_s)))}
     assert aws.now_s - begun_s >= HAND_OVER_S
     assert [why for why, _ in found] == [NOT_HANDED_OVER]

@@ -32,7 +32,7 @@ from stream_router.consumer.supervisor.daemon_refusals import DaemonRefusals
 from stream_router.consumer.supervisor.hang_watch import HangWatch
 from stream_router.consumer.supervisor.status import VERDICT_INTERVAL_S, ConsumerStatus, admin_port, tells_zeros
 from stream_router.consumer.supervisor.stuck_watch import StuckWatch
-from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
+from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, SupervisorEvent
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_check import (
     RULE_UNCHECKED,
@@ -89,14 +89,14 @@ def _run(settings: Consumer, state: StateDir) -> int:
     session = endpoints.session(settings.aws_region)
     credentials.patiently(lambda: credentials.find(session))
     java.check_credentials(session, rendered)
-    happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+    events: queue.SimpleQueue[SupervisorEvent] = queue.SimpleQueue()
     vitals, answers = Vitals(), Answers()
     stream = stream_watch.build_watch(settings, rendered.failover_s, answers)
     target_checker = TargetChecker(
         state.path,
         build_target_check(settings, answers),
         lambda: active_interval_s(settings.checkpoint_s, stream.known.workers),
-        happenings.put,
+        events.put,
     )
     table = LeaseTablePreparation(
         endpoints.client(session, "dynamodb", checks.ONCE),
@@ -130,7 +130,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     jvm = _proven_java(settings, rendered)
     if settings.audit_dir:
         state.write(RETENTION, _retention(settings))
-    supervisor = _supervisor(settings, state, jvm, rendered, target_checker, happenings, vitals, table, refusals)
+    supervisor = _supervisor(settings, state, jvm, rendered, target_checker, events, vitals, table, refusals)
     worker = rendered.properties["workerId"]
     stuck = StuckWatch(
         stream,
@@ -155,8 +155,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
             Sampler(SAMPLE_S, [status.look], "sampler"),
             Sampler(VERDICT_INTERVAL_S, [status.log_change], "verdict"),
             Sampler(CHECK_INTERVAL_S, [disks.check], "disks"),
-            Sampler(hang_watch.EVERY_S, [hangs.look], "hang-watch"),
-            Sampler(stream_watch.EVERY_S, [stream.look, stuck.check], "stream-watch", spread=0.1),
+            Sampler(hang_watch.CHECK_INTERVAL_S, [hangs.check], "hang-watch"),
+            Sampler(stream_watch.CHECK_INTERVAL_S, [stream.check, stuck.check], "stream-watch", spread=0.1),
             Sampler(lease_table.INDEX_CHECK_INTERVAL_S, [table.check_index], "lease-table"),
             Sampler(cloudwatch.EVERY_S, [metrics], "worker-metrics"),
         ):
@@ -171,7 +171,7 @@ def _supervisor(
     jvm: Path,
     rendered: properties.Rendered,
     target_checker: TargetChecker,
-    happenings: "queue.SimpleQueue[Happening]",
+    events: "queue.SimpleQueue[SupervisorEvent]",
     vitals: Vitals,
     table: LeaseTablePreparation,
     refusals: DaemonRefusals,
@@ -179,11 +179,11 @@ def _supervisor(
     command = java.command(jvm, rendered, state.path / DAEMON_PROPERTIES)
     return DaemonSupervisor(
         command=command,
-        roomier=java.roomier(settings, command),
+        command_with_larger_heap=java.build_command_with_larger_heap(settings, command),
         environment=java.environment(settings, state.path),
         state=state,
         target_checker=target_checker,
-        happenings=happenings,
+        events=events,
         vitals=vitals,
         prepare=lambda: state.write(DAEMON_PROPERTIES, rendered.text()),
         prepare_table=table.prepare,

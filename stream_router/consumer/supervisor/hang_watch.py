@@ -1,9 +1,10 @@
 """Detection of a child that makes no progress, or of a daemon that calls no child: log it, then kill the daemon.
 
-A child touches a file inside the daemon's callbacks, and while it waits for room there. A file that stays the same is
-logged after a minute. After three minutes the daemon is killed, which costs no more than a crash: the supervisor starts
-another daemon, and the records since the last checkpoint are read again. Checks at which the stream or the lease table
-did not answer do not count for the kill: in an outage no daemon can call its children, and a new one could not either.
+A child touches its heartbeat file in each of the daemon's callbacks, and while it waits inside one for room. A hang is
+logged if the file is not touched for a minute. After three minutes the daemon is killed, which costs no more than a
+crash: the supervisor starts another daemon, and the records since the last checkpoint are read again. Checks at which
+the stream or the lease table did not answer do not count for the kill: in an outage no daemon can call its children,
+and a new one could not either.
 """
 
 import logging
@@ -18,27 +19,27 @@ from stream_router.telemetry.merged import MergedShard
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 5.0
+CHECK_INTERVAL_S = 5.0
 """Seconds between two checks."""
-SAID_AFTER = 11
+LOG_AFTER_CHECKS = 11
 """Number of consecutive checks without progress after which a hang is logged: within a minute.
 
 Checks are counted, not seconds, since a host that was suspended ran no checks either. An idle daemon calls each child
 several times a second, and with the slowest reading every few seconds.
 """
 
-KILLED_AFTER = 36
+KILL_AFTER_CHECKS = 36
 """Number of such checks, answered by stream and lease table, after which the daemon is killed.
 
 Three minutes leave time to continue a process that somebody stopped.
 """
 
-AGAIN_AFTER = 12
+LOG_AGAIN_AFTER_CHECKS = 12
 """Number of checks between two log lines about the same hang: a minute."""
 
 
 class Beat(NamedTuple):
-    """Time of a child's file, and number of consecutive checks at which it was the same."""
+    """Time of a child's heartbeat file, and number of consecutive checks at which that time was the same."""
 
     at_ns: int
     checks: int
@@ -47,7 +48,7 @@ class Beat(NamedTuple):
 
 
 class HangWatch:
-    """Watch over the children's heartbeats. The caller runs `look` every EVERY_S.
+    """Watch over the children's heartbeats. The caller runs `check` every CHECK_INTERVAL_S.
 
     `folder` holds a file for each child, named by its process id. `shards` returns the latest snapshot of each child.
     `services_answer` returns whether the stream and the lease table answered the latest check, `children_of` the child
@@ -72,23 +73,21 @@ class HangWatch:
         self._beats: dict[int, Beat] = {}
         """The latest heartbeat of each child, by process id."""
         self._logged: dict[int, str] = {}
-        """How the log named each hanging child, by process id."""
+        """Name of each hanging child in the log, by process id."""
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Check once. Log children that hang or make progress again, and kill a daemon whose child hangs too long."""
-        known = self._vitals.known()
+        known = self._vitals.read()
         daemon = known.daemon if known.state == "running" else None
         self._beats = self._read_heartbeats(daemon) if daemon else {}
-        standing = {pid: beat.checks for pid, beat in self._beats.items() if beat.checks >= SAID_AFTER}
-        shards = {shard.pid: shard.shard_id for shard in self._shards()} if standing else {}
-        names = {
-            pid: f"the child of {shards[pid]}" if pid in shards else f"a child (process {pid})" for pid in standing
-        }
-        self._vitals.hang(tuple(f"{name} has not moved" for name in names.values()))
-        for pid, looks in standing.items():
-            if (looks - SAID_AFTER) % AGAIN_AFTER == 0:
-                _log_hang(names[pid], pid, looks)
-        for pid in self._logged.keys() - standing.keys():
+        hanging = {pid: beat.checks for pid, beat in self._beats.items() if beat.checks >= LOG_AFTER_CHECKS}
+        shards = {shard.pid: shard.shard_id for shard in self._shards()} if hanging else {}
+        names = {pid: f"the child of {shards[pid]}" if pid in shards else f"a child (process {pid})" for pid in hanging}
+        self._vitals.record_hangs(tuple(f"{name} has not moved" for name in names.values()))
+        for pid, checks in hanging.items():
+            if (checks - LOG_AFTER_CHECKS) % LOG_AGAIN_AFTER_CHECKS == 0:
+                _log_hang(names[pid], pid, checks)
+        for pid in self._logged.keys() - hanging.keys():
             if daemon:
                 log.info(
                     "%s makes progress again, or was replaced.",
@@ -96,7 +95,7 @@ class HangWatch:
                     extra={"event": "consumer-hangs-no-more"},
                 )
         self._logged = names
-        if daemon and any(beat.answered_checks >= KILLED_AFTER for beat in self._beats.values()):
+        if daemon and any(beat.answered_checks >= KILL_AFTER_CHECKS for beat in self._beats.values()):
             log.error(
                 "The daemon is killed because a child hangs. It is started again, and the records since the last "
                 "checkpoint are read again.",
@@ -108,7 +107,7 @@ class HangWatch:
     def _read_heartbeats(self, daemon: int) -> dict[int, Beat]:
         """Return the heartbeats of the children whose file can be read, none if this process cannot write to it.
 
-        If the supervisor cannot write there, neither can the children, and their files would look like a hang.
+        If the supervisor cannot write there, neither can the children, and their files would check like a hang.
         """
         beats, answered = dict[int, Beat](), int(self._services_answer())
         try:
@@ -125,14 +124,14 @@ class HangWatch:
         return beats
 
 
-def _log_hang(name: str, pid: int, looks: int) -> None:
+def _log_hang(name: str, pid: int, checks: int) -> None:
     log.error(
         "%s has not moved for %.0f s. It is stopped, or hangs, or stream or lease table do not answer the daemon (see "
         "its lines, `kcl`). Its events wait in the stream. End it with `kill -KILL %d`. Otherwise the daemon is killed "
         "and started again after %.0f s in which stream and lease table answer.",
         name,
-        EVERY_S * looks,
+        CHECK_INTERVAL_S * checks,
         pid,
-        EVERY_S * KILLED_AFTER,
+        CHECK_INTERVAL_S * KILL_AFTER_CHECKS,
         extra={"event": "consumer-hangs", "hangingPid": pid},
     )

@@ -160,7 +160,7 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
     return {**os.environ, **ours}
 
 
-def roomier(settings: Consumer, command: list[str]) -> list[str]:
+def build_command_with_larger_heap(settings: Consumer, command: list[str]) -> list[str]:
     """Return the same command with a heap of up to half of the memory; an empty list if the operator chose the heap.
 
     The command is used after the heap of a daemon was full. With the same heap the next daemon would read the same

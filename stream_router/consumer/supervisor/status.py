@@ -17,8 +17,8 @@ import orjson
 from stream_router.aws_error_codes import MissingPermission
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.history import History
-from stream_router.consumer.supervisor.stream_watch import NOTHING, StreamKnown
-from stream_router.consumer.supervisor.vitals import KnownVitals, Vitals
+from stream_router.consumer.supervisor.stream_watch import NO_FACTS, StreamFacts
+from stream_router.consumer.supervisor.vitals import Vitals, VitalsSnapshot
 from stream_router.consumer.target_check import TargetStateMachine
 from stream_router.dead_letter_reasons import Reason
 from stream_router.process import iso
@@ -66,12 +66,12 @@ class StatusInput(NamedTuple):
     """The worker's snapshot: its children's counts, gauges by shard, and the worst of them without labels."""
     shards: list[MergedShard]
     lags: Mapping[str, Lag]
-    known: KnownVitals
+    known: VitalsSnapshot
     bus: Mapping[str, Any]
     rule: Mapping[str, Any]
     rule_broken_s: float | None
     """Epoch seconds since which bus or rule do not take our events, None if they do."""
-    stream: StreamKnown
+    stream: StreamFacts
     table_waits_for: str = ""
     """Reason for which no shard can be read until the lease table is ready, "" if there is none."""
     silences: Sequence[Silence] = ()
@@ -100,7 +100,7 @@ class ConsumerStatus:
         state: StateDir,
         vitals: Vitals,
         target_state: TargetStateMachine,
-        stream: Callable[[], StreamKnown] = lambda: NOTHING,
+        stream: Callable[[], StreamFacts] = lambda: NO_FACTS,
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
         table_waits_for: Callable[[], str] = lambda: "",
@@ -200,7 +200,7 @@ class ConsumerStatus:
             snapshot=Snapshot(at_s),
             shards=merged.shards,
             lags={shard.shard_id: shard_state.lag(shard, at_s) for shard in merged.shards},
-            known=self._vitals.known(),
+            known=self._vitals.read(),
             bus=bus,
             rule=rule,
             rule_broken_s=at_s - (at - self._target_state.broken_since_s) if self._target_state.broken else None,
@@ -487,7 +487,7 @@ def _the_first(texts: Sequence[str], between: str) -> str:
     return between.join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
-def _without_shards_read_here(known: StreamKnown, merged: Merged) -> StreamKnown:
+def _without_shards_read_here(known: StreamFacts, merged: Merged) -> StreamFacts:
     """Return `known` without the unread shards that this worker reads by now: its children know sooner."""
     if not known.unread:
         return known
@@ -523,11 +523,11 @@ def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, statu
 
     def health() -> ProbeAnswer:
         # The latest verdict, however old: a new one reads files, and a disk that hangs must not fail a liveness probe.
-        healthy, verdict = vitals.known().healthy, status.latest_verdict
+        healthy, verdict = vitals.read().healthy, status.latest_verdict
         return ProbeAnswer(healthy, verdict.probe_words(healthy=healthy))
 
     def ready() -> ProbeAnswer:
-        known = vitals.known()
+        known = vitals.read()
         if known.ready:
             return ProbeAnswer(good=True, word="ready")
         return ProbeAnswer(good=False, word="hanging" if known.hangs else known.state)

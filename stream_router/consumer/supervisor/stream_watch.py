@@ -1,4 +1,4 @@
-"""Periodic check of the stream and its lease table: shards that nobody reads, and the stream's retention."""
+"""Periodic check of the stream and its lease table: it finds the shards that nobody reads, and the retention."""
 
 import logging
 import math
@@ -19,17 +19,18 @@ from stream_router.telemetry.silence import Answers
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 5.0
-"""Seconds between two checks: a service that does not answer is known within 10 s, even if no events flow."""
+CHECK_INTERVAL_S = 5.0
+"""Seconds between two checks, so that a service that does not answer is noticed within 10 s, even without events."""
 
 NO_OWNER_S = 8.0
 """Seconds without an owner after which a shard counts as unread, so that it is reported within 20 s."""
 
-LOOKS_A_SECOND = 2.0
+MAX_CHECKS_PER_S = 2.0
 """Maximum number of checks per second by all workers of an application: each check reads the whole lease table."""
 
 LOGGED_AFTER_S = 15.0
-"""Seconds for which a shard must be unread before it is logged: a worker with the same name takes as long to start."""
+"""Seconds for which a shard must be unread before it is logged. A worker that restarts under its name takes as long."""
+
 RETENTION_EVERY_S = 60.0
 """Seconds between two reads of the retention, which seldom changes.
 
@@ -40,7 +41,7 @@ SHARDS_INTERVAL_S = 60.0
 """Seconds between two ListShards calls, unless the leases show a reshard: CloudTrail records each call."""
 
 
-NO_OWNER, STANDS_STILL, NOT_HANDED_OVER = "no owner", "lease does not move", "hand-over is not finished"
+NO_OWNER, LEASE_UNCHANGED, NOT_HANDED_OVER = "no owner", "lease does not move", "hand-over is not finished"
 NO_LEASE = "no lease"
 
 HAND_OVER_S = 30.0
@@ -48,7 +49,7 @@ HAND_OVER_S = 30.0
 
 
 class UnreadShard(NamedTuple):
-    """A shard that nobody reads, the reason, and the latest possible beginning (epoch seconds)."""
+    """A shard that nobody reads, with the reason. `since_s` is when that began, at the latest (epoch seconds)."""
 
     shard: str
     why: str
@@ -64,73 +65,76 @@ class StreamView(NamedTuple):
 
 
 def unread(now: StreamView, before: StreamView) -> list[UnreadShard]:
-    """Return the shards that nobody reads, by two checks: a lease has no owner for a moment when it changes hands."""
-    earlier = _signs(before)
-    lasting = [(shard, sign) for shard, sign in _signs(now).items() if earlier.get(shard) == sign]
-    return sorted(UnreadShard(shard, _why(sign), before.at_s) for shard, sign in lasting)
+    """Return the shards that nobody reads by both of two checks.
 
-
-def _signs(look: StreamView) -> "dict[str, Lease | str]":
-    """Return a sign for each shard that should be read now. It stays the same at the next check if nobody reads.
-
-    The sign is NO_OWNER, NOT_HANDED_OVER, or the lease itself, which its owner changes by renewing it.
+    One check does not suffice, since a lease that changes hands has no owner for a moment.
     """
-    ours = {shard.shard_id for shard in look.shards}
-    held = {shard: lease for shard, lease in look.leases.items() if lease.owner and lease.checkpoint != SHARD_END}
-    signs: dict[str, Lease | str] = dict.fromkeys(without_owner(look), NO_OWNER)
+    earlier = _find_signs(before)
+    lasting = [(shard, sign) for shard, sign in _find_signs(now).items() if earlier.get(shard) == sign]
+    return sorted(UnreadShard(shard, _reason_of(sign), before.at_s) for shard, sign in lasting)
+
+
+def _find_signs(view: StreamView) -> "dict[str, Lease | str]":
+    """Return a sign for each shard that should be read now. If nobody reads the shard, its sign stays the same.
+
+    The sign is NO_OWNER, NOT_HANDED_OVER, or the lease itself: an owner changes the lease whenever it renews it.
+    """
+    ours = {shard.shard_id for shard in view.shards}
+    held = {shard: lease for shard, lease in view.leases.items() if lease.owner and lease.checkpoint != SHARD_END}
+    signs: dict[str, Lease | str] = dict.fromkeys(without_owner(view), NO_OWNER)
     for shard in held.keys() & ours:
         signs[shard] = NOT_HANDED_OVER if held[shard].checkpoint_owner else held[shard]
     return signs
 
 
-def unread_signs(look: StreamView) -> "dict[str, Lease | str]":
+def find_unread_signs(view: StreamView) -> "dict[str, Lease | str]":
     """Return a sign for each shard that could be read now, for the rule that restarts a daemon (`stuck.py`).
 
-    A shard could be read if it is not read to its end, and its parents are or have left the stream. The sign stays the
-    same as long as nobody reads: NO_LEASE, NOT_HANDED_OVER, or the whole lease.
+    A shard could be read if it has not been read to its end, and each of its parents has been or has left the stream.
+    The sign is NO_LEASE, NOT_HANDED_OVER, or the whole lease. It stays the same as long as nobody reads the shard.
     """
-    by_id = {shard.shard_id: shard for shard in look.shards}
-    missing = {*without_owner(look)} - look.leases.keys()
+    by_id = {shard.shard_id: shard for shard in view.shards}
+    missing = {*without_owner(view)} - view.leases.keys()
     signs: dict[str, Lease | str] = dict.fromkeys(missing, NO_LEASE)
-    for shard_id in by_id.keys() & look.leases.keys():
-        lease = look.leases[shard_id]
-        if lease.checkpoint == SHARD_END or any(_is_under_way(parent, look) for parent in by_id[shard_id].parents):
+    for shard_id in by_id.keys() & view.leases.keys():
+        lease = view.leases[shard_id]
+        if lease.checkpoint == SHARD_END or any(_is_under_way(parent, view) for parent in by_id[shard_id].parents):
             continue
         signs[shard_id] = NOT_HANDED_OVER if lease.checkpoint_owner else lease
     return signs
 
 
-def all_full(look: StreamView, worker: str, max_leases: int, unread_shards: Collection[str]) -> bool:
+def are_all_workers_full(view: StreamView, worker: str, max_leases: int, unread_shards: Collection[str]) -> bool:
     """Return whether each worker holds `max_leases` leases: `worker` itself, and each owner of a lease that moves.
 
     The owner of nothing but unread shards may be dead, so it does not count. Leases of closed shards count, as the KCL
     counts them.
     """
-    held = Counter(lease.owner for lease in look.leases.values())
-    alive = {lease.owner for shard, lease in look.leases.items() if shard not in unread_shards} - {""}
+    held = Counter(lease.owner for lease in view.leases.values())
+    alive = {lease.owner for shard, lease in view.leases.items() if shard not in unread_shards} - {""}
     return all(held[owner] >= max_leases for owner in alive | {worker})
 
 
-def _why(sign: "Lease | str") -> str:
-    return sign if isinstance(sign, str) else STANDS_STILL
+def _reason_of(sign: "Lease | str") -> str:
+    return sign if isinstance(sign, str) else LEASE_UNCHANGED
 
 
-def without_owner(look: StreamView) -> list[str]:
+def without_owner(view: StreamView) -> list[str]:
     """Return the shards that should be read now and have no owner, by one check."""
-    by_id = {shard.shard_id: shard for shard in look.shards}
+    by_id = {shard.shard_id: shard for shard in view.shards}
     children: dict[str, list[str]] = {}
-    for shard in look.shards:
+    for shard in view.shards:
         for parent in shard.parents:
             children.setdefault(parent, []).append(shard.shard_id)
     # Children have higher numbers than their parents, so this order handles each child before its parents.
     begun: set[str] = set()
     for name in sorted(by_id, reverse=True):
-        if name in look.leases or any(child in begun for child in children.get(name, [])):
+        if name in view.leases or any(child in begun for child in children.get(name, [])):
             begun.add(name)
-    waiting = _waiting(by_id, look)
+    waiting = _find_waiting(by_id, view)
     shard_ids = []
-    for shard in look.shards:
-        lease = look.leases.get(shard.shard_id)
+    for shard in view.shards:
+        lease = view.leases.get(shard.shard_id)
         if lease is None:
             # A shard without a lease was read to its end and its lease removed, or waits for its parents, or is unread.
             is_done = not shard.is_open and shard.shard_id in begun
@@ -141,24 +145,24 @@ def without_owner(look: StreamView) -> list[str]:
     return shard_ids
 
 
-def _waiting(by_id: Mapping[str, Shard], look: StreamView) -> set[str]:
+def _find_waiting(by_id: Mapping[str, Shard], view: StreamView) -> set[str]:
     """Return the shards that wait for an ancestor: the KCL creates their leases once the parents are finished."""
     waiting: set[str] = set()
     for name in sorted(by_id):  # parents have lower numbers, so each is known before its children
         parents = [parent for parent in by_id[name].parents if parent in by_id]
-        if any(_is_under_way(parent, look) or (parent not in look.leases and parent in waiting) for parent in parents):
+        if any(_is_under_way(parent, view) or (parent not in view.leases and parent in waiting) for parent in parents):
             waiting.add(name)
     return waiting
 
 
-def _is_under_way(parent: str, look: StreamView) -> bool:
-    """Return whether a parent is not read to its end yet. Its children are not read before that."""
-    lease = look.leases.get(parent)
+def _is_under_way(parent: str, view: StreamView) -> bool:
+    """Return whether a parent shard is still to be read to its end. The KCL reads its children only after that."""
+    lease = view.leases.get(parent)
     return lease is not None and lease.checkpoint != SHARD_END
 
 
-class StreamKnown(NamedTuple):
-    """Facts known about the stream; None if the latest check failed, or there was none yet."""
+class StreamFacts(NamedTuple):
+    """Facts about the stream; None for what the latest check could not read, or before the first check."""
 
     unread: list[UnreadShard] | None = None
     retention_s: float | None = None
@@ -169,15 +173,15 @@ class StreamKnown(NamedTuple):
     """Shards that are to be read and had no owner at the last check, perhaps for a moment only."""
 
 
-NOTHING = StreamKnown()
+NO_FACTS = StreamFacts()
 
 
 class StreamWatch:
-    """Watch over the stream and its lease table. The caller runs `look`; any thread may read `known`.
+    """Watch over the stream and its lease table. The caller runs `check`; any thread may read `known`.
 
-    If a call fails, nothing is claimed, and the failure is logged once until the call succeeds again. A lease that does
-    not move for `failover_s` has no living owner, which would renew it three times in that time. `now_s` is the wall
-    clock.
+    If a call fails, `known` has None for what it would have shown. The failure is logged once until the call succeeds
+    again. A living owner renews its lease three times in `failover_s`, so a lease that stays the same for that time
+    has none. `now_s` is the wall clock.
     """
 
     def __init__(
@@ -195,66 +199,66 @@ class StreamWatch:
         self._table = table
         self._now_s = now_s
         self._failover_s = failover_s
-        self._looked_at = self._retention_at = -RETENTION_EVERY_S
-        self._since: dict[str, tuple[Lease | str, float]] | None = None
+        self._checked_at = self._retention_at = -RETENTION_EVERY_S
+        self._unchanged_since: dict[str, tuple[Lease | str, float]] | None = None
         """Sign of each shard, and the time since which it is the same; None if the latest check failed."""
         self._shards: list[Shard] = []
         self._shards_listed_s = -math.inf
         self._ended_by_lease: dict[str, bool] = {}
         """Whether each lease was at its shard's end at the latest check."""
         self._unread_is_logged = False
-        self._unread_is_due = LogLimiter(time.monotonic)
-        self._failures_logged: set[str] = set()
+        self._unread_log_limiter = LogLimiter(time.monotonic)
+        self._logged_failures: set[str] = set()
         self.latest: StreamView | None = None
         """The latest check, None if it failed."""
         self.services_answer = False
         """Whether stream and lease table answered the latest check. A refusal for a missing permission is an answer."""
-        self.known = NOTHING
+        self.known = NO_FACTS
 
     @property
     def interval_s(self) -> float:
         """Planned seconds between two checks: longer with many workers, since they share the lease table."""
-        return max(EVERY_S, self.known.workers / LOOKS_A_SECOND)
+        return max(CHECK_INTERVAL_S, self.known.workers / MAX_CHECKS_PER_S)
 
-    def look(self) -> None:
-        """Check both. With many workers skip some calls, since all of them read the same table."""
-        at_s, every_s = self._now_s(), self.known.workers / LOOKS_A_SECOND
-        if every_s > EVERY_S and self._since and at_s - self._looked_at < every_s:
+    def check(self) -> None:
+        """Check the stream and its lease table. With many workers skip some checks: all of them read the same table."""
+        at_s, every_s = self._now_s(), self.known.workers / MAX_CHECKS_PER_S
+        if every_s > CHECK_INTERVAL_S and self._unchanged_since and at_s - self._checked_at < every_s:
             return
-        self._looked_at = at_s
+        self._checked_at = at_s
         # The last answer is kept: if the headroom vanished whenever a call fails, its alarm would end as well.
         retention_s = self.known.retention_s
         if not retention_s or at_s - self._retention_at >= RETENTION_EVERY_S:
             self._retention_at = at_s
-            retention_s = self._call("the retention", self._retention_s) or retention_s
-        self.latest = look = self._call("shards and leases", self._look)
-        if look is None:
-            self._since = None
-            self.known = StreamKnown(None, retention_s, self.known.workers)
+            retention_s = self._call("the retention", self._read_retention_s) or retention_s
+        self.latest = view = self._call("shards and leases", self._read_view)
+        if view is None:
+            self._unchanged_since = None
+            self.known = StreamFacts(None, retention_s, self.known.workers)
             return
-        workers = max(1, len({lease.owner for lease in look.leases.values()} - {""}))
-        self.known = StreamKnown(self._unread(look), retention_s, workers, without_owner(look))
+        workers = max(1, len({lease.owner for lease in view.leases.values()} - {""}))
+        self.known = StreamFacts(self._unread(view), retention_s, workers, without_owner(view))
         self._log_unread(self.known.unread or [])
 
-    def _unread(self, look: StreamView) -> list[UnreadShard] | None:
+    def _unread(self, view: StreamView) -> list[UnreadShard] | None:
         """Return the shards whose sign has been the same for long enough; None if this is the first check."""
-        before, self._since = self._since, {}
+        before, self._unchanged_since = self._unchanged_since, {}
         unread_shards = []
-        for shard, sign in _signs(look).items():
+        for shard, sign in _find_signs(view).items():
             kept = (before or {}).get(shard)
             if kept is None or kept[0] != sign:
-                self._since[shard] = sign, look.at_s
+                self._unchanged_since[shard] = sign, view.at_s
                 continue
-            self._since[shard] = kept
-            patience_s = {NO_OWNER: NO_OWNER_S, NOT_HANDED_OVER: HAND_OVER_S}.get(_why(sign), self._failover_s)
-            if look.at_s - kept[1] >= patience_s:
-                unread_shards.append(UnreadShard(shard, _why(sign), kept[1]))
+            self._unchanged_since[shard] = kept
+            patience_s = {NO_OWNER: NO_OWNER_S, NOT_HANDED_OVER: HAND_OVER_S}.get(_reason_of(sign), self._failover_s)
+            if view.at_s - kept[1] >= patience_s:
+                unread_shards.append(UnreadShard(shard, _reason_of(sign), kept[1]))
         return None if before is None else sorted(unread_shards)
 
     def _log_unread(self, unread_shards: list[UnreadShard]) -> None:
         """Log, once a minute, the shards unread for longer than a worker with the same name takes to start."""
         lasting = [shard for shard in unread_shards if self._now_s() - shard.since_s >= LOGGED_AFTER_S]
-        if lasting and (self._unread_is_due() or not self._unread_is_logged):
+        if lasting and (self._unread_log_limiter() or not self._unread_is_logged):
             named = ", ".join(f"{shard.shard} ({shard.why})" for shard in lasting[:3])
             log.warning(
                 "Nobody reads %d of the stream's shards: %s%s. Their events wait in the stream. After a start this "
@@ -276,8 +280,8 @@ class StreamWatch:
         except Exception as error:  # noqa: BLE001 - botocore may raise any exception; each means "not known"
             code = code_of(error)
             self.services_answer = code in DENIED
-            if subject not in self._failures_logged:
-                self._failures_logged.add(subject)
+            if subject not in self._logged_failures:
+                self._logged_failures.add(subject)
                 log.warning(
                     "The stream or its lease table could not be read for %s: %s. Events go on; status and alarms lack "
                     "this value until a call succeeds. To do: %s.",
@@ -287,15 +291,15 @@ class StreamWatch:
                     extra={"event": "stream-unasked", "stream": self._stream, "table": self._table},
                 )
             return None
-        self._failures_logged.discard(subject)
+        self._logged_failures.discard(subject)
         self.services_answer = True
         return answer
 
-    def _retention_s(self) -> float:
+    def _read_retention_s(self) -> float:
         answer = self._kinesis.describe_stream_summary(StreamName=self._stream)
         return float(answer["StreamDescriptionSummary"]["RetentionPeriodHours"]) * 3600
 
-    def _look(self) -> StreamView:
+    def _read_view(self) -> StreamView:
         """Read the leases, and list the shards once a minute and at once after a reshard.
 
         The leases show that a shard was created or closed: its parent's lease is at SHARD_END, or a lease appeared or
@@ -303,23 +307,23 @@ class StreamWatch:
         """
         at_s = self._now_s()
         if is_due := at_s - self._shards_listed_s >= SHARDS_INTERVAL_S:
-            self._list_shards(at_s)
-        leases = self._leases()
+            self._refresh_shards(at_s)
+        leases = self._read_leases()
         ended_by_lease = {shard: lease.checkpoint == SHARD_END for shard, lease in leases.items()}
         if not is_due and ended_by_lease != self._ended_by_lease:
             # Leases are read after the shards, so that a shard that was created in between has its lease here.
-            self._list_shards(at_s)
-            leases = self._leases()
+            self._refresh_shards(at_s)
+            leases = self._read_leases()
             ended_by_lease = {shard: lease.checkpoint == SHARD_END for shard, lease in leases.items()}
         self._ended_by_lease = ended_by_lease
         return StreamView(at_s, self._shards, leases)
 
-    def _list_shards(self, at_s: float) -> None:
-        self._shards_listed_s = -math.inf  # if the call fails, the next look asks again
+    def _refresh_shards(self, at_s: float) -> None:
+        self._shards_listed_s = -math.inf  # if the call fails, the next check lists them again
         self._shards = list(list_shards(self._kinesis, self._stream))
         self._shards_listed_s = at_s
 
-    def _leases(self) -> dict[str, Lease]:
+    def _read_leases(self) -> dict[str, Lease]:
         try:
             return scan_leases(self._dynamodb, self._table, consistent=False)
         except ClientError as error:

@@ -1,12 +1,12 @@
-"""Rule for the restart of a daemon because nobody reads a shard. It does no I/O: clock and randomness are arguments.
+"""Rule that decides when to restart a daemon because nobody reads a shard. It does no I/O and reads no clock.
 
-A shard is *stuck* if its lease showed the same sign for STUCK_S, while one and the same daemon of this worker was up,
-and the stream and the lease table answered all along. A sign is what `stream_watch.unread_signs` reports of a shard
-that could be read and is not. Every check of the stream is one observation, and each observation is one event:
+A shard is *stuck* if its sign stayed the same for STUCK_S, while the same daemon of this worker ran, and the stream and
+the lease table answered. The sign of a shard is what `stream_watch.find_unread_signs` returns: usually its lease, which
+changes whenever its owner renews it. Every check of the stream is one observation, and each observation is one event:
 
 | event | the observation shows |
 |---|---|
-| CLEAR | no shard is stuck, or nothing is known, or no daemon is up |
+| CLEAR | no shard is stuck, or the stream did not answer, or no daemon runs |
 | STUCK | a shard is stuck, and a worker may take another lease |
 | FULL | a shard is stuck, and each worker holds as many leases as `maxLeasesForWorker` allows |
 | DUE | as STUCK, and the time that the state lasts (a random delay) is over |
@@ -38,20 +38,20 @@ from typing import NamedTuple
 STUCK_S = 180.0
 """Seconds with the same sign after which a shard is stuck.
 
-It is longer than the KCL takes to begin with an empty lease table (measured: up to 112 s, docs/daemon.md).
+The KCL needs up to 112 s to begin with an empty lease table (measured, docs/daemon.md).
 """
 
-DELAY_S = 60.0
-"""Longest random delay between "stuck" and the restart, in seconds."""
+MAX_DELAY_S = 60.0
+"""Maximum random delay before the restart, in seconds."""
 
-REST_S = 600.0
-"""Shortest time between two restarts by this rule, in seconds: if one restart does not help, more would only hurt."""
+REST_AFTER_RESTART_S = 600.0
+"""Minimum number of seconds between two restarts by this rule. If one restart does not help, more would only hurt."""
 
-ILL_S = 300.0
-"""Seconds for which a shard may stay unread, with or without a restart, before the worker counts as ill."""
+UNHEALTHY_AFTER_S = 300.0
+"""Seconds for which a shard may stay unread, with or without a restart, before the worker is unhealthy."""
 
-SLACK_S = 30.0
-"""Seconds by which a check may be later than planned, since its calls may take that long to fail."""
+LATE_CHECK_MARGIN_S = 30.0
+"""Seconds by which a check may come later than planned: its calls may take that long to fail."""
 
 
 class StuckState(enum.Enum):
@@ -121,14 +121,14 @@ class Standstill(NamedTuple):
 
 
 class StuckRule:
-    """The rule's state. `random_share` returns a number from 0 to 1, the share of DELAY_S that a restart waits."""
+    """The rule and its state. `random_share` returns a number from 0 to 1, the share of MAX_DELAY_S to wait."""
 
     def __init__(self, random_share: Callable[[], float]) -> None:
         self.state = StuckState.WATCHING
         self.stuck: tuple[str, ...] = ()
         """Shards that are stuck by the latest observation."""
-        self.is_ill = False
-        """Whether a shard is unread for ILL_S, so that a restart of the whole program is worth a try."""
+        self.is_unhealthy = False
+        """Whether a shard has been unread for UNHEALTHY_AFTER_S, so that the whole program should be restarted."""
         self._random_share = random_share
         self._ends_s = 0.0
         """End of the present state's time: of the delay in DELAYED, of the rest in RESTING (monotonic seconds)."""
@@ -139,38 +139,39 @@ class StuckRule:
 
     def observe(self, observation: Observation) -> Action:
         """Process one observation, and return the action to take."""
-        self._note_daemon(observation)
-        self._note_signs(observation)
-        self.stuck = self._stuck_shards(observation)
-        state, action = TRANSITIONS[self.state, self._event(observation)]
+        self._record_daemon(observation)
+        self._record_signs(observation)
+        self.stuck = self._find_stuck_shards(observation)
+        state, action = TRANSITIONS[self.state, self._classify(observation)]
         if state is not self.state:
             self._ends_s = observation.at_s + self._duration_s(state)
             self.state = state
-        self.is_ill = self._has_lasted(observation)
+        self.is_unhealthy = self._is_unread_too_long(observation)
         return action
 
     def _duration_s(self, state: StuckState) -> float:
+        """Return how long a state lasts that has just begun; 0.0 if it ends by observations alone."""
         match state:
             case StuckState.DELAYED:
-                return DELAY_S * self._random_share()
+                return MAX_DELAY_S * self._random_share()
             case StuckState.RESTING:
-                return REST_S
+                return REST_AFTER_RESTART_S
             case _:
                 return 0.0
 
-    def _note_daemon(self, observation: Observation) -> None:
+    def _record_daemon(self, observation: Observation) -> None:
         if observation.daemon != self._daemon:
             self._daemon = observation.daemon
             self._daemon_since_s = observation.at_s
 
-    def _note_signs(self, observation: Observation) -> None:
-        """Update how long each shard's sign has been unchanged.
+    def _record_signs(self, observation: Observation) -> None:
+        """Record since when each shard's sign has been the same.
 
-        That time starts again after a gap in the observations, and without a daemon, except in RESTING.
+        That time starts again after a gap in the observations, and while no daemon runs, except in RESTING.
         """
         before = self._standstills
         gap_s = 0.0 if self._observed_s is None else observation.at_s - self._observed_s
-        if gap_s > 4 * observation.interval_s + SLACK_S:
+        if gap_s > 4 * observation.interval_s + LATE_CHECK_MARGIN_S:
             before = {}
         # After a restart by this rule the signs are kept: health depends on whether that restart has helped.
         if observation.daemon is None and self.state is not StuckState.RESTING:
@@ -183,7 +184,8 @@ class StuckRule:
                 kept = Standstill(sign, observation.at_s)
             self._standstills[shard] = kept
 
-    def _stuck_shards(self, observation: Observation) -> tuple[str, ...]:
+    def _find_stuck_shards(self, observation: Observation) -> tuple[str, ...]:
+        """Return the shards whose sign has been the same for STUCK_S, sorted; () if the daemon is younger than that."""
         if observation.daemon is None:
             return ()
         latest_s = observation.at_s - STUCK_S
@@ -191,7 +193,8 @@ class StuckRule:
             return ()
         return tuple(sorted(shard for shard, still in self._standstills.items() if still.since_s <= latest_s))
 
-    def _event(self, observation: Observation) -> StuckEvent:
+    def _classify(self, observation: Observation) -> StuckEvent:
+        """Return the event that the observation is in the present state."""
         is_over = observation.at_s >= self._ends_s
         if self.state is StuckState.RESTING and is_over:
             return StuckEvent.RESTED
@@ -203,11 +206,11 @@ class StuckRule:
             return StuckEvent.DUE
         return StuckEvent.STUCK
 
-    def _has_lasted(self, observation: Observation) -> bool:
-        """Return whether a shard is unread for ILL_S although the daemon was up, or was restarted for it.
+    def _is_unread_too_long(self, observation: Observation) -> bool:
+        """Return whether a shard has been unread for UNHEALTHY_AFTER_S although a daemon ran or was restarted for it.
 
-        If every worker is full, a restart of the program would not help.
+        If every worker holds as many leases as it may, the answer is no, since a restart would not help.
         """
         if observation.workers_full or not (self.stuck or self.state is StuckState.RESTING):
             return False
-        return any(observation.at_s - still.since_s >= ILL_S for still in self._standstills.values())
+        return any(observation.at_s - still.since_s >= UNHEALTHY_AFTER_S for still in self._standstills.values())

@@ -1,18 +1,23 @@
-"""Execution of the rule of `stuck.py`: each check of the stream goes to the rule, and its action is carried out."""
+"""Execution of the rule of `stuck.py`: pass each check of the stream to the rule, and carry out its action."""
 
 import logging
 import random
 import time
 from collections.abc import Callable
 
-from stream_router.consumer.supervisor.stream_watch import StreamView, StreamWatch, all_full, unread_signs
+from stream_router.consumer.supervisor.stream_watch import (
+    StreamView,
+    StreamWatch,
+    are_all_workers_full,
+    find_unread_signs,
+)
 from stream_router.consumer.supervisor.stuck import Action, Observation, StuckRule
 from stream_router.consumer.supervisor.supervisor import PlannedRestart
 from stream_router.consumer.supervisor.vitals import Vitals
 
 log = logging.getLogger(__name__)
 
-NAMED = 3
+MAX_NAMED_SHARDS = 3
 """Number of shards that a log line names."""
 
 
@@ -46,18 +51,18 @@ class StuckWatch:
         self._observed: StreamView | None = None
 
     def check(self) -> None:
-        """Pass the latest check of the stream to the rule, unless that is done already."""
-        look = self._stream.latest
-        if look is not None and look is self._observed:
+        """Pass the latest check of the stream to the rule, unless the rule knows it already."""
+        view = self._stream.latest
+        if view is not None and view is self._observed:
             return
-        self._observed = look
-        known = self._vitals.known()
+        self._observed = view
+        known = self._vitals.read()
         daemon = known.daemon if known.state == "running" and not self._index_is_built() else None
-        signs = None if look is None else unread_signs(look)
-        is_full = look is not None and self._are_workers_full(look)
+        signs = None if view is None else find_unread_signs(view)
+        is_full = view is not None and self._are_workers_full(view)
         observation = Observation(self._clock(), daemon, signs, is_full, self._stream.interval_s)
         action = self._rule.observe(observation)
-        self._vitals.shards_stuck(is_ill=self._rule.is_ill)
+        self._vitals.record_stuck_shards(is_unhealthy=self._rule.is_unhealthy)
         if action is Action.RESTART and daemon is not None:
             reason = (
                 f"Nobody has read {self._shards()} for three minutes, although stream and lease table answer. Their "
@@ -73,10 +78,12 @@ class StuckWatch:
                 extra={"event": "shards-stuck-workers-full"},
             )
 
-    def _are_workers_full(self, look: StreamView) -> bool:
-        return self._max_leases is not None and all_full(look, self._worker, self._max_leases, self._rule.stuck)
+    def _are_workers_full(self, view: StreamView) -> bool:
+        return self._max_leases is not None and are_all_workers_full(
+            view, self._worker, self._max_leases, self._rule.stuck
+        )
 
     def _shards(self) -> str:
         stuck = self._rule.stuck
-        more = f" and {len(stuck) - NAMED} more" if len(stuck) > NAMED else ""
-        return ", ".join(stuck[:NAMED]) + more
+        more = f" and {len(stuck) - MAX_NAMED_SHARDS} more" if len(stuck) > MAX_NAMED_SHARDS else ""
+        return ", ".join(stuck[:MAX_NAMED_SHARDS]) + more

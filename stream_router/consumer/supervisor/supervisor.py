@@ -1,7 +1,8 @@
 """Supervisor of the KCL daemon: start it, restart it if it dies, and end it without leaving a process behind.
 
-The daemon (a JVM) leases shards and starts a child for each of them. A child that dies ends the JVM, and so every shard
-of this host. So the supervisor restarts the daemon for ever, after longer waits if it keeps dying soon.
+The daemon (a JVM) leases shards and starts a child for each of them. If a child dies, the daemon ends, and no shard of
+this host is read. So the supervisor restarts the daemon again and again, after longer waits if daemons die soon after
+their start.
 """
 
 import contextlib
@@ -28,21 +29,21 @@ from stream_router.telemetry.metrics_catalogue import RestartCause
 
 log = logging.getLogger(__name__)
 
-FIRST_BACKOFF_S = 0.5
-"""Seconds before the first restart of a daemon that died."""
-LONGEST_BACKOFF_S = 30.0
+BACKOFF_FIRST_S = 0.5
+"""Seconds from the first death of a daemon to its restart."""
+BACKOFF_MAX_S = 30.0
 """Longest time before a restart, in seconds."""
 STABLE_S = 60.0
 """Seconds of running after which a daemon counts as stable, and the backoff begins again."""
 
-BEYOND_GRACE_S = 5.0
-"""Seconds after the daemon's own grace period at which it is killed."""
+KILL_MARGIN_S = 5.0
+"""Seconds from the end of the daemon's own grace period until it is killed."""
 
-LOOK_EVERY_S = 0.5
-"""Seconds between two checks whether a running daemon has begun to end by itself."""
+POLL_INTERVAL_S = 0.5
+"""Seconds between two checks whether a running daemon has begun to end, or is to be restarted."""
 
 CRASH_GRACE_S = 5.0
-"""Seconds for the other shards after one shard's child died.
+"""Seconds that the other shards' children get to stop after one child died.
 
 The daemon would wait for the dead child for its whole grace period, while no shard of this host makes progress.
 """
@@ -50,18 +51,18 @@ The daemon would wait for the dead child for its whole grace period, while no sh
 TABLE_CHECK_INTERVAL_S = 1.0
 """Seconds between two checks of a lease table that is being created."""
 
-LAST_WORDS_S = 2.0
-"""Seconds to wait for a daemon's last log lines. Children that outlive the daemon keep its output open."""
+LAST_LINES_TIMEOUT_S = 2.0
+"""Seconds to wait at most for the last lines of a daemon that ended. Children that outlive it keep its output open."""
 
-ORPHAN_PATIENCE_S = 2.0
+ORPHAN_TIMEOUT_S = 2.0
 """Seconds for which children may outlive their JVM. They notice its end by themselves, and send nothing more."""
 
 
-Happening = signal.Signals | JvmExit | FirstCheck
+SupervisorEvent = signal.Signals | JvmExit | FirstCheck
 
 
 class PlannedRestart(NamedTuple):
-    """A request to restart the daemon with this process id, although it has not died."""
+    """A request to restart the daemon with the process id `daemon`, which has not died."""
 
     daemon: int
     cause: RestartCause
@@ -80,23 +81,24 @@ NOT_INITIALIZED = (
 
 
 class DaemonSupervisor:
-    """Supervisor that keeps the JVM running, from `run` until a signal. It uses the caller's thread alone.
+    """Supervisor that keeps a daemon running from the call of `run` until a signal, in the caller's thread.
 
     `prepare` is called before each start: files that a JVM needs may have been removed since the last start, as hosts
-    remove old files from /tmp. `roomier` replaces `command` once a heap was full; it is empty if no larger heap may be
-    used. `prepare_table` is called before the first start until it returns "": it creates the lease table, and returns
-    the reason for which the start still waits. `note_refusal` gets each call of the daemon that AWS refused.
+    remove old files from /tmp. Once a heap was full, `command_with_larger_heap` replaces `command`; it is empty if no
+    larger heap may be used. Before the first start `prepare_table` is called again and again until it returns "": it
+    creates the lease table, and returns why the start still waits. `note_refusal` gets each call of the daemon that AWS
+    refused.
     """
 
     def __init__(
         self,
         *,
         command: list[str],
-        roomier: list[str],
+        command_with_larger_heap: list[str],
         environment: dict[str, str],
         state: StateDir,
         target_checker: TargetChecker,
-        happenings: "queue.SimpleQueue[Happening]",
+        events: "queue.SimpleQueue[SupervisorEvent]",
         grace_s: float,
         vitals: Vitals,
         prepare: Callable[[], object] = lambda: None,
@@ -105,11 +107,11 @@ class DaemonSupervisor:
         log_format: str = "json",
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._command, self._roomier = command, roomier
+        self._command, self._command_with_larger_heap = command, command_with_larger_heap
         self._environment = environment
         self._state = state
         self._target_checker = target_checker
-        self._happenings = happenings
+        self._events = events
         self._grace_s = grace_s
         self._prepare = prepare
         self._prepare_table = prepare_table
@@ -117,7 +119,7 @@ class DaemonSupervisor:
         self._log_format = log_format
         self._vitals = vitals
         self._jitter = jitter
-        self._short_lives = 0
+        self._short_run_count = 0
         self._planned: PlannedRestart | None = None
         self._daemon_log: threading.Thread | None = None
 
@@ -129,34 +131,34 @@ class DaemonSupervisor:
         """Run the daemon until a signal, and return 0. Raises SettingsError if a child or AWS refuses the settings."""
         processes.adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda received, _: self._happenings.put(signal.Signals(received)))
+            signal.signal(number, lambda received, _: self._events.put(signal.Signals(received)))
         self._target_checker.start()
         try:
             return self._supervise()
         finally:
             self._target_checker.close()
-            processes.end_orphans(ORPHAN_PATIENCE_S)
+            processes.end_orphans(ORPHAN_TIMEOUT_S)
 
     def _supervise(self) -> int:
-        while (happening := self._wait_for_happening(LOOK_EVERY_S)) is None:
+        while (event := self._wait_for_event(POLL_INTERVAL_S)) is None:
             pass
-        if isinstance(happening, signal.Signals):
-            self._vitals.draining()
+        if isinstance(event, signal.Signals):
+            self._vitals.record_stop_request()
             return 0
-        if isinstance(happening, FirstCheck) and happening.refusal:
-            raise happening.refusal
+        if isinstance(event, FirstCheck) and event.refusal:
+            raise event.refusal
         if not self._table_is_prepared():
-            self._vitals.draining()
+            self._vitals.record_stop_request()
             return 0
         while True:
             started = time.monotonic()
             ended = self._run_jvm()
             if self._daemon_log:
-                self._daemon_log.join(LAST_WORDS_S)
-            self._vitals.daemon_ended(planned=ended is not None and ended.planned)
+                self._daemon_log.join(LAST_LINES_TIMEOUT_S)
+            self._vitals.record_daemon_end(planned=ended is not None and ended.planned)
             if ended is None:
                 return 0
-            if killed := processes.end_orphans(ORPHAN_PATIENCE_S):
+            if killed := processes.end_orphans(ORPHAN_TIMEOUT_S):
                 log.warning(
                     "Children that outlived the daemon were killed. Their records since the checkpoint are read again.",
                     extra={"event": "orphans-killed", "children": killed},
@@ -169,8 +171,8 @@ class DaemonSupervisor:
     def _table_is_prepared(self) -> bool:
         """Wait for the lease table. Return False if a signal arrived meanwhile. Raises SettingsError."""
         while reason := self._prepare_table():
-            self._vitals.starting(reason)
-            if isinstance(self._wait_for_happening(TABLE_CHECK_INTERVAL_S), signal.Signals):
+            self._vitals.record_start_wait(reason)
+            if isinstance(self._wait_for_event(TABLE_CHECK_INTERVAL_S), signal.Signals):
                 return False
         return True
 
@@ -185,14 +187,14 @@ class DaemonSupervisor:
                 extra={"event": "daemon-not-started"},
             )
             return JvmExit(os.EX_OSERR)
-        self._vitals.daemon_runs(jvm.pid)
+        self._vitals.record_daemon_start(jvm.pid)
         started_s = time.monotonic()
         failpoint("daemon_started_before_first_look")
         while True:
-            happening = self._wait_for_happening(LOOK_EVERY_S)
-            if isinstance(happening, JvmExit):
-                return happening
-            if happening is not None:
+            event = self._wait_for_event(POLL_INTERVAL_S)
+            if isinstance(event, JvmExit):
+                return event
+            if event is not None:
                 self._drain(jvm.pid)
                 return None
             # A child that sent events which no check covers ends by itself then, and would take the JVM with it.
@@ -203,7 +205,7 @@ class DaemonSupervisor:
                     "A child ended, so the daemon ends as well. It is started again and reads unsettled records again.",
                     extra={"event": "child-died", "graceS": CRASH_GRACE_S},
                 )
-                return self._hasten(jvm.pid)
+                return self._end_after_child_death(jvm.pid)
             if self._planned and self._planned.daemon == jvm.pid:
                 return self._restart(self._planned, logging.WARNING)
 
@@ -221,10 +223,10 @@ class DaemonSupervisor:
             self._note_refusal,
             jvm.pid,
         )
-        threading.Thread(target=lambda: self._happenings.put(JvmExit(jvm.wait())), daemon=True).start()
+        threading.Thread(target=lambda: self._events.put(JvmExit(jvm.wait())), daemon=True).start()
         return jvm
 
-    def _wait_for_happening(self, timeout_s: float) -> Happening | None:
+    def _wait_for_event(self, timeout_s: float) -> SupervisorEvent | None:
         """Return the next signal, end of a JVM or first check; None if there is none within `timeout_s`."""
         until = time.monotonic() + timeout_s
         while True:
@@ -232,19 +234,19 @@ class DaemonSupervisor:
             left_s = until - time.monotonic()
             # A signal's handler runs on this thread, between two instructions of Python: so waits are short.
             with contextlib.suppress(queue.Empty):
-                return self._happenings.get(timeout=max(0.0, min(left_s, 0.1)))
+                return self._events.get(timeout=max(0.0, min(left_s, 0.1)))
             if left_s <= 0:
                 return None
 
     def _drain(self, jvm: int) -> None:
         """Let the children and the daemon finish their work. Kill the daemon when its grace period is over."""
-        self._vitals.draining()
-        self._ask_to_end(jvm)
+        self._vitals.record_stop_request()
+        self._request_end(jvm)
         log.info("draining", extra={"event": "consumer-draining", "graceS": self._grace_s})
-        if isinstance(happening := self._wait_for_happening(self._grace_s + BEYOND_GRACE_S), JvmExit):
+        if isinstance(event := self._wait_for_event(self._grace_s + KILL_MARGIN_S), JvmExit):
             log.info("drained", extra={"event": "consumer-drained"})
             return
-        why = "its grace period is over" if happening is None else "a second signal arrived"
+        why = "its grace period is over" if event is None else "a second signal arrived"
         log.warning(
             "The daemon is killed, because %s. The next consumer reads records since the checkpoint again.",
             why,
@@ -252,7 +254,7 @@ class DaemonSupervisor:
         )
         self._kill(jvm)
 
-    def _ask_to_end(self, jvm: int) -> None:
+    def _request_end(self, jvm: int) -> None:
         # Children that stop wait for a target check that began after their last event: check now, not in a minute.
         self._target_checker.hasten()
         # A child that holds is inside processRecords, where the daemon cannot reach it, so the signal goes to it too.
@@ -261,35 +263,35 @@ class DaemonSupervisor:
 
     def _restart(self, planned: PlannedRestart, level: int) -> JvmExit | None:
         """End a daemon that has not died, as gently as a stop does. Return its end; None after a signal."""
-        self._plan(planned, level)
+        self._record_planned_restart(planned, level)
         # A daemon without children is not killed at once either. It may hold the KCL's leader lock: if it is killed
         # the lock lasts two more minutes, in which no leader gives the shards to anybody.
-        self._ask_to_end(planned.daemon)
-        happening = self._wait_for_happening(self._grace_s + BEYOND_GRACE_S)
-        if isinstance(happening, JvmExit):
-            return happening._replace(planned=True)
-        if happening is not None:
+        self._request_end(planned.daemon)
+        event = self._wait_for_event(self._grace_s + KILL_MARGIN_S)
+        if isinstance(event, JvmExit):
+            return event._replace(planned=True)
+        if event is not None:
             self._drain(planned.daemon)
             return None
         exited = self._kill(planned.daemon)
         return exited._replace(planned=True) if exited else None
 
-    def _plan(self, planned: PlannedRestart, level: int) -> None:
+    def _record_planned_restart(self, planned: PlannedRestart, level: int) -> None:
         """Log and count a planned restart before it happens."""
         fields = {"event": "daemon-restart-planned", "cause": planned.cause}
         log.log(level, "The KCL daemon is restarted. %s.", planned.reason, extra=fields)
-        self._vitals.restart_planned(planned.cause)
+        self._vitals.record_planned_restart(planned.cause)
 
-    def _hasten(self, jvm: int) -> JvmExit | None:
+    def _end_after_child_death(self, jvm: int) -> JvmExit | None:
         """Give the remaining children CRASH_GRACE_S, then kill the daemon. Return its end; None after a signal."""
         self._target_checker.hasten()
         processes.send(processes.children(jvm), signal.SIGTERM)
         until = time.monotonic() + CRASH_GRACE_S
         while (left_s := until - time.monotonic()) > 0 and processes.children(jvm):
-            happening = self._wait_for_happening(min(left_s, 0.1))
-            if isinstance(happening, JvmExit):
-                return happening
-            if happening is not None:
+            event = self._wait_for_event(min(left_s, 0.1))
+            if isinstance(event, JvmExit):
+                return event
+            if event is not None:
                 self._kill(jvm)
                 return None
         return self._kill(jvm)
@@ -298,9 +300,9 @@ class DaemonSupervisor:
         """Kill the daemon and return its end; None if a signal arrived meanwhile, so that none must be started."""
         processes.send([jvm], signal.SIGKILL)
         asked_to_stop = False
-        while not isinstance(happening := self._happenings.get(), JvmExit):
+        while not isinstance(event := self._events.get(), JvmExit):
             asked_to_stop = True
-        return None if asked_to_stop else happening._replace(by_us=True)
+        return None if asked_to_stop else event._replace(by_us=True)
 
     def _wait_to_restart(self, ended: JvmExit, ran_s: float) -> bool:
         """Wait for the backoff, with jitter. Return False if a signal arrived meanwhile.
@@ -311,19 +313,19 @@ class DaemonSupervisor:
         if ended.planned and ran_s >= STABLE_S:
             return True
         if ran_s >= STABLE_S:
-            self._short_lives = 0
+            self._short_run_count = 0
         share = 0.5 + self._jitter() / 2  # at least half of the backoff, since a start costs seconds of CPU
-        wait_s = backoff_s(self._short_lives, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, share)
-        self._short_lives += 1
-        if gets_more := ended.status == java.FULL_HEAP and bool(self._roomier):
-            self._command, self._roomier = self._roomier, []
+        wait_s = backoff_s(self._short_run_count, BACKOFF_FIRST_S, BACKOFF_MAX_S, share)
+        self._short_run_count += 1
+        if gets_more := ended.status == java.FULL_HEAP and bool(self._command_with_larger_heap):
+            self._command, self._command_with_larger_heap = self._command_with_larger_heap, []
         if not ended.planned:
             log.error(
                 "The KCL daemon ended: %s. It is started again, and unsettled records are read again.",
                 java.ended(ended, gets_more=gets_more),
                 extra={"event": "daemon-ended", "ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
             )
-        return self._wait_for_happening(wait_s) is None
+        return self._wait_for_event(wait_s) is None
 
 
 def _kill_for_skipping(jvm: subprocess.Popen[bytes]) -> None:

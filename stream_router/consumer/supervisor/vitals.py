@@ -1,4 +1,4 @@
-"""Vitals of the supervisor: its loop's last turn, the daemon's state, health and readiness."""
+"""Vitals of the supervisor: whether its loop turns, the daemon's state, health and readiness."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,18 +8,18 @@ from stream_router.telemetry.metrics_catalogue import RESTART_CAUSES, RestartCau
 
 State = Literal["starting", "running", "restarting", "draining"]
 
-LOOP_DEAD_S = 30.0
+LOOP_TIMEOUT_S = 30.0
 """Seconds without a turn after which the supervisor's loop counts as dead.
 
 The loop turns twice a second, except for a few seconds while a draining daemon is killed.
 """
 
-DAEMON_DEAD_S = 90.0
-"""Seconds without a daemon after which the program counts as ill: three times the longest wait for a restart."""
+DAEMON_TIMEOUT_S = 90.0
+"""Seconds without a daemon after which the program is unhealthy: three times the longest wait for a restart."""
 
 
-class KnownVitals(NamedTuple):
-    """Vitals at one time."""
+class VitalsSnapshot(NamedTuple):
+    """The vitals at one moment."""
 
     state: State
     since_s: float
@@ -37,7 +37,9 @@ class KnownVitals(NamedTuple):
 
 
 class Vitals:
-    """Vitals that the supervisor's loop writes and any thread may read. No lock is needed: each fact is one assignment.
+    """The vitals as they change. The supervisor's loop writes them, and any thread may read them.
+
+    No lock is needed, since each fact is written by one assignment.
 
     `clock` is monotonic, `now_s` the wall clock.
     """
@@ -54,29 +56,29 @@ class Vitals:
         self._state: tuple[State, float, str] = ("starting", now_s(), "waits until event bus and rule are proven")
 
     def beat(self) -> None:
-        """Record a turn of the loop."""
+        """Record that the supervisor's loop turns."""
         self._beat_at = self._clock()
 
-    def starting(self, reason: str) -> None:
-        """Record the reason for which the start waits."""
-        self._become("starting", reason)
+    def record_start_wait(self, reason: str) -> None:
+        """Record why the start waits."""
+        self._set_state("starting", reason)
 
-    def daemon_runs(self, pid: int) -> None:
+    def record_daemon_start(self, pid: int) -> None:
         """Record that the daemon was started."""
         self._daemon = pid
         self._starts += 1
         self._hangs = ()
-        self._become("running", "")
+        self._set_state("running", "")
 
-    def restart_planned(self, cause: RestartCause) -> None:
+    def record_planned_restart(self, cause: RestartCause) -> None:
         """Count a restart of the running daemon, which has not died."""
         self._planned_restarts = {**self._planned_restarts, cause: self._planned_restarts[cause] + 1}
 
-    def shards_stuck(self, *, is_ill: bool) -> None:
-        """Record whether a shard has been unread for so long that this program counts as ill."""
-        self._shards_are_stuck = is_ill
+    def record_stuck_shards(self, *, is_unhealthy: bool) -> None:
+        """Record whether a shard has been unread for so long that this program is unhealthy."""
+        self._shards_are_stuck = is_unhealthy
 
-    def daemon_ended(self, *, planned: bool = False) -> None:
+    def record_daemon_end(self, *, planned: bool = False) -> None:
         """Record that there is no daemon now. It will be started again.
 
         The method is also called for each daemon that could not be started. That does not change the time since which
@@ -86,31 +88,31 @@ class Vitals:
             self._down_since = self._clock()
         self._daemon = None
         if self._state[0] != "draining":
-            self._become("restarting", "the KCL daemon was ended on purpose" if planned else "the KCL daemon died")
+            self._set_state("restarting", "the KCL daemon was ended on purpose" if planned else "the KCL daemon died")
 
-    def hang(self, hangs: tuple[str, ...]) -> None:
+    def record_hangs(self, hangs: tuple[str, ...]) -> None:
         """Record the children of the running daemon that hang."""
         self._hangs = hangs
 
-    def draining(self) -> None:
+    def record_stop_request(self) -> None:
         """Record that a stop was requested."""
-        self._become("draining", "told to stop")
+        self._set_state("draining", "told to stop")
 
-    def known(self) -> KnownVitals:
-        """Return the vitals now.
+    def read(self) -> VitalsSnapshot:
+        """Return the vitals as they are now.
 
-        The program is healthy if a restart of the whole program would not help. So it is healthy while it holds, and
-        while its start waits for bus and rule. It is healthy during a hang as well: the supervisor itself replaces the
-        daemon, and a stream that cannot be read looks like a hang. It is ill if a shard is stuck although the daemon
-        was restarted because of it.
+        The program is unhealthy only if a restart of the whole program may help: if its loop stands still, if no daemon
+        can be started, or if a shard is stuck although the daemon was restarted because of it. So it is healthy while
+        it holds, and while its start waits for bus and rule. It is healthy during a hang too: the supervisor itself
+        replaces the daemon, and a stream that cannot be read looks like a hang.
         """
         now = self._clock()
         state, since_s, reason = self._state
         hangs = self._hangs if state == "running" else ()
-        loop_turns = now - self._beat_at < LOOP_DEAD_S
+        loop_turns = now - self._beat_at < LOOP_TIMEOUT_S
         shards_move = not self._shards_are_stuck
-        daemon_lives = self._daemon is not None or state == "starting" or now - self._down_since < DAEMON_DEAD_S
-        return KnownVitals(
+        daemon_lives = self._daemon is not None or state == "starting" or now - self._down_since < DAEMON_TIMEOUT_S
+        return VitalsSnapshot(
             state=state,
             since_s=since_s,
             reason=reason,
@@ -122,6 +124,7 @@ class Vitals:
             planned_restarts=self._planned_restarts,
         )
 
-    def _become(self, state: State, reason: str) -> None:
-        if (state, reason) != self._state[::2]:
+    def _set_state(self, state: State, reason: str) -> None:
+        """Set the state. Its beginning stays the same if neither state nor reason changes."""
+        if (state, reason) != (self._state[0], self._state[2]):
             self._state = (state, self._now_s(), reason)
