@@ -15,7 +15,8 @@ class DynamoDb(Service):
 
     def __init__(self) -> None:
         super().__init__()
-        self._items: dict[str, dict[str, Document]] = {}
+        self.rows: dict[str, dict[str, Document]] = {}
+        self.page = PAGE
 
     def operations(self) -> dict[str, Operation]:
         form = Wire.JSON_1_0, "com.amazonaws.dynamodb.v20120810#"
@@ -35,28 +36,28 @@ class DynamoDb(Service):
 
     def _put(self, call: Call) -> None:
         for item in call.items:
-            self._items.setdefault(call.target, {})[item.key] = item.raw
+            self.rows.setdefault(call.target, {})[item.key] = item.raw
 
     def _get(self, document: Document, _: Request) -> Call:
         name = str(document.get("TableName") or "")
-        if name not in self._items:
+        if name not in self.rows:
             return _not_found(name)
-        row = self._items[name].get(_key_of(document.get("Key")))
+        row = self.rows[name].get(_key_of(document.get("Key")))
         return Call([], None, name, {"Item": row} if row else {})
 
     def _scan(self, document: Document, _: Request) -> Call:
         name = str(document.get("TableName") or "")
-        if name not in self._items:
+        if name not in self.rows:
             return _not_found(name)
-        keys, after = sorted(self._items[name]), _key_of(document.get("ExclusiveStartKey"))
-        page = [key for key in keys if key > after][:PAGE]
-        answer: Document = {"Items": [self._items[name][key] for key in page], "Count": len(page)}
+        keys, after = sorted(self.rows[name]), _key_of(document.get("ExclusiveStartKey"))
+        page = [key for key in keys if key > after][: self.page]
+        answer: Document = {"Items": [self.rows[name][key] for key in page], "Count": len(page)}
         if page and page[-1] != keys[-1]:
             answer["LastEvaluatedKey"] = {KEY: {"S": page[-1]}}
         return Call([], None, name, answer)
 
     def clear(self) -> None:
-        self._items.clear()
+        self.rows.clear()
 
 
 def _key_of(row: Document | None) -> str:

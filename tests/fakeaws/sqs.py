@@ -40,7 +40,7 @@ class Sqs(Service):
 
     def __init__(self, queues: Queues) -> None:
         super().__init__()
-        self._queues = queues
+        self.queues = queues
 
     def operations(self) -> dict[str, Operation]:
         form = Wire.JSON_1_0, "com.amazonaws.sqs#"
@@ -55,7 +55,7 @@ class Sqs(Service):
         return {f"AmazonSQS.{operation.name}": operation for operation in found}
 
     def clear(self) -> None:
-        self._queues.clear()
+        self.queues.clear()
 
     def _refusals(self, document: Document, items: list[Item]) -> Iterator[Refusal]:
         """Why a batch is refused whole: the first reason counts."""
@@ -97,7 +97,7 @@ class Sqs(Service):
                 attributes = item.raw.get("MessageAttributes") or {}
                 item.result = {
                     "Id": item.id,
-                    "MessageId": self._queues.send(call.target, str(item.content), attributes),
+                    "MessageId": self.queues.send(call.target, str(item.content), attributes),
                     "MD5OfMessageBody": _md5(str(item.content)),
                 }
                 if attributes:
@@ -116,7 +116,7 @@ class Sqs(Service):
 
     def _receive(self, call: Call) -> None:
         hide_s = float(call.document.get("VisibilityTimeout", VISIBILITY_S))
-        for message in self._queues.receive(call.target, int(call.document.get("MaxNumberOfMessages", 1)), hide_s):
+        for message in self.queues.receive(call.target, int(call.document.get("MaxNumberOfMessages", 1)), hide_s):
             item = _held(message, message)
             item.result = _wired(message, call.document)
             call.items.append(item)
@@ -125,9 +125,9 @@ class Sqs(Service):
         queue, items = str(document.get("QueueUrl") or ""), []
         for entry in _entries(document):
             handle = str(entry.get("ReceiptHandle") or "")
-            item = _held(entry, self._queues.of_handle(queue, handle))
+            item = _held(entry, self.queues.of_handle(queue, handle))
             item.id = str(entry.get("Id") or "")
-            if not self._queues.knows(handle):
+            if not self.queues.knows(handle):
                 item.refuse("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
             items.append(item)
         return Call(items, next(self._refusals(document, items), None), queue, document)
@@ -137,13 +137,13 @@ class Sqs(Service):
         for item in call.items:
             if item.verdict == ACCEPTED:
                 item.result = {"Id": item.id}
-                if message := self._queues.of_handle(call.target, str(item.raw["ReceiptHandle"])):
-                    self._queues.delete(call.target, message)
+                if message := self.queues.of_handle(call.target, str(item.raw["ReceiptHandle"])):
+                    self.queues.delete(call.target, message)
 
     def _hide(self, call: Call) -> None:
         for item in call.items:
             handle, seconds = str(item.raw.get("ReceiptHandle")), item.raw.get("VisibilityTimeout", 0)
-            message = self._queues.of_handle(call.target, handle)
+            message = self.queues.of_handle(call.target, handle)
             if item.verdict != ACCEPTED:
                 continue
             if message is None or message.handle != handle:
@@ -157,7 +157,7 @@ class Sqs(Service):
 
     def _attributes(self, document: Document, _: Request) -> Call:
         queue = str(document.get("QueueUrl") or "")
-        visible, hidden = self._queues.counts(queue)
+        visible, hidden = self.queues.counts(queue)
         found = {
             "ApproximateNumberOfMessages": str(visible),
             "ApproximateNumberOfMessagesNotVisible": str(hidden),
