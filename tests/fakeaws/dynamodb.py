@@ -1,4 +1,4 @@
-"""DynamoDB as far as a lease table takes it: PutItem without conditions, GetItem, and Scan, PAGE items at a time."""
+"""DynamoDB as far as a lease table takes it: PutItem, GetItem, and Scan, PAGE items at a time."""
 
 from tests.fakeaws.call import Call, Document, Item, Operation, Service
 from tests.fakeaws.http import Request
@@ -8,6 +8,8 @@ PAGE = 25
 """A page that is smaller than AWS's 1 MB, so that readers have to turn it."""
 
 KEY = "leaseKey"
+UNLESS_THERE = f"attribute_not_exists({KEY})"
+"""The one condition that is known."""
 
 
 class DynamoDb(Service):
@@ -32,7 +34,10 @@ class DynamoDb(Service):
         key = _key_of(row)
         if not key or not name:
             return Call([], Refusal("ValidationException", f"The item has no key {KEY}."), name)
-        return Call([Item(row, b"", 0, key=key)], None, name)
+        refusal = None
+        if document.get("ConditionExpression") == UNLESS_THERE and key in self.rows.get(name, {}):
+            refusal = Refusal("ConditionalCheckFailedException", "The conditional request failed")
+        return Call([Item(row, b"", 0, key=key)], refusal, name)
 
     def _put(self, call: Call) -> None:
         for item in call.items:
