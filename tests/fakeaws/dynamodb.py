@@ -19,7 +19,8 @@ class DynamoDb(Service):
 
     def __init__(self) -> None:
         super().__init__()
-        self._items: dict[str, dict[str, Document]] = {}
+        self.rows: dict[str, dict[str, Document]] = {}
+        self.page = PAGE
 
     def operations(self) -> dict[str, Operation]:
         form = Wire.JSON_1_0, "com.amazonaws.dynamodb.v20120810#"
@@ -37,38 +38,38 @@ class DynamoDb(Service):
             return _not_found(name)
         if not key or not name:
             return Call([], Refusal("ValidationException", f"The item has no key {KEY}."), name)
-        if document.get("ConditionExpression") == MISSING and key in self._items.get(name, {}):
+        if document.get("ConditionExpression") == MISSING and key in self.rows.get(name, {}):
             return Call([], Refusal("ConditionalCheckFailedException", "The conditional request failed"), name)
         return Call([Item(row, b"", 0, key=key)], None, name)
 
     def _put(self, call: Call) -> None:
         for item in call.items:
-            self._items.setdefault(call.target, {})[item.key] = item.raw
+            self.rows.setdefault(call.target, {})[item.key] = item.raw
 
     def _get(self, document: Document, _: Request) -> Call:
         name = str(document.get("TableName") or "")
-        if name not in self._items or self.is_missing(name):
+        if name not in self.rows or self.is_missing(name):
             return _not_found(name)
         key = _key_of(document.get("Key"))
         if not key:
             return Call([], Refusal("ValidationException", "The provided key element does not match the schema"), name)
-        row = self._items[name].get(key)
+        row = self.rows[name].get(key)
         return Call([], None, name, {"Item": row} if row else {})
 
     def _scan(self, document: Document, _: Request) -> Call:
         name = str(document.get("TableName") or "")
-        if name not in self._items or self.is_missing(name):
+        if name not in self.rows or self.is_missing(name):
             return _not_found(name)
-        keys, after = sorted(self._items[name]), _key_of(document.get("ExclusiveStartKey"))
-        page = [key for key in keys if key > after][: min(PAGE, int(document.get("Limit", PAGE)))]
-        rows = [self._items[name][key] for key in page]
+        keys, after = sorted(self.rows[name]), _key_of(document.get("ExclusiveStartKey"))
+        page = [key for key in keys if key > after][: min(self.page, int(document.get("Limit", self.page)))]
+        rows = [self.rows[name][key] for key in page]
         answer: Document = {"Items": rows, "Count": len(page), "ScannedCount": len(page)}
         if page and page[-1] != keys[-1]:
             answer["LastEvaluatedKey"] = {KEY: {"S": page[-1]}}
         return Call([], None, name, answer)
 
     def clear(self) -> None:
-        self._items.clear()
+        self.rows.clear()
 
 
 def _key_of(row: Document | None) -> str:

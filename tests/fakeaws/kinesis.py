@@ -35,8 +35,12 @@ class Kinesis(Service):
     def __init__(self, *, with_ids: bool) -> None:
         super().__init__()
         self._with_ids = with_ids
-        self._shards = Shards(1)
+        self.shards = Shards(1)
         self._keeps = False
+        self.records_of_a_read: Callable[[int], int] = lambda limit: limit
+        """Number of records that a read returns at most, by its Limit: Kinesis may return fewer, or none."""
+        self.shows_end_late: Callable[[], bool] = lambda: False
+        """Whether another iterator comes with the last record of a closed shard."""
 
     def operations(self) -> dict[str, Operation]:
         form = Wire.JSON_1_1, "com.amazonaws.kinesis#"
@@ -55,8 +59,8 @@ class Kinesis(Service):
         """A stream keeps its records while the number of its shards stays what it was."""
         super().apply(settings)
         count, keeps = int(settings.get("shards", 1)), bool(settings.get("keep_records", False))
-        if not keeps or not self._keeps or count != self._shards.count:
-            self._shards = Shards(count)
+        if not keeps or not self._keeps or count != self.shards.count:
+            self.shards = Shards(count)
         self._keeps = keeps
 
     @property
@@ -100,7 +104,7 @@ class Kinesis(Service):
         for item in call.items:
             if item.verdict != ACCEPTED:
                 continue
-            shard = self._shards.of(item.key, item.raw.get("ExplicitHashKey"))
+            shard = self.shards.of(item.key, item.raw.get("ExplicitHashKey"))
             if self._is_limited and not shard.takes(item.size):
                 item.refuse(*_rate_exceeded(shard, call.target)[:2])
                 continue
@@ -124,7 +128,7 @@ class Kinesis(Service):
             "EnhancedMonitoring": [{"ShardLevelMetrics": []}],
             "EncryptionType": "KMS",
             "KeyId": "alias/aws/kinesis",
-            "OpenShardCount": self._shards.open_count,
+            "OpenShardCount": self.shards.open_count,
             "ConsumerCount": 0,
         }
         return Call([], refusal, name, {"StreamDescriptionSummary": found})
@@ -144,7 +148,7 @@ class Kinesis(Service):
         else:
             name, refusal = self._stream(document)
             since_s, start = (wanted.get("Timestamp") if wanted.get("Type") == "FROM_TIMESTAMP" else None), 0
-        found = [one for one in self._shards.all if one.closed_s is None or since_s is None or one.closed_s >= since_s]
+        found = [one for one in self.shards.all if one.closed_s is None or since_s is None or one.closed_s >= since_s]
         answer: Document = {"Shards": [_shape(shard) for shard in found[start : start + PAGE]]}
         if len(found) > start + PAGE:
             answer["NextToken"] = _token(name, since_s, start + PAGE)
@@ -152,14 +156,14 @@ class Kinesis(Service):
 
     def _split(self, document: Document, _: Request) -> Call:
         at = int(document.get("NewStartingHashKey") or 0)
-        return self._with_shards(document, ("ShardToSplit",), lambda shard: self._shards.split(shard, at))
+        return self._with_shards(document, ("ShardToSplit",), lambda shard: self.shards.split(shard, at))
 
     def _merge(self, document: Document, _: Request) -> Call:
-        return self._with_shards(document, ("ShardToMerge", "AdjacentShardToMerge"), self._shards.merge)
+        return self._with_shards(document, ("ShardToMerge", "AdjacentShardToMerge"), self.shards.merge)
 
     def _with_shards(self, document: Document, names: tuple[str, ...], do: Callable[..., Refusal | None]) -> Call:
         _, refusal = self._stream(document)
-        found = [shard for name in names if (shard := self._shards.named(document.get(name)))]
+        found = [shard for name in names if (shard := self.shards.named(document.get(name)))]
         if refusal or len(found) < len(names):
             return Call([], refusal or Refusal("ResourceNotFoundException", "No such shard."))
         return Call([], do(*found))
@@ -168,7 +172,7 @@ class Kinesis(Service):
 
     def _iterator(self, document: Document, _: Request) -> Call:
         name, refusal = self._stream(document)
-        shard = self._shards.named(document.get("ShardId"))
+        shard = self.shards.named(document.get("ShardId"))
         if refusal or shard is None:
             return Call([], refusal or Refusal("ResourceNotFoundException", "The shard does not exist."), name)
         at = _start(shard, str(document.get("ShardIteratorType")), document)
@@ -182,7 +186,7 @@ class Kinesis(Service):
             name, shard_name, at, made_s = json.loads(base64.b64decode(str(document.get("ShardIterator"))))
         except (ValueError, TypeError):
             return Call([], Refusal("InvalidArgumentException", "The iterator is not valid."))
-        shard, most = self._shards.named(shard_name), int(document.get("Limit", MOST_RECORDS))
+        shard, most = self.shards.named(shard_name), int(document.get("Limit", MOST_RECORDS))
         if shard is None or self.is_missing(name):
             return Call([], Refusal("ResourceNotFoundException", "The stream or shard does not exist."), name)
         refusal = None
@@ -198,19 +202,24 @@ class Kinesis(Service):
         """Read, at the cost of the shard's budget."""
         for item in call.items:
             shard, at, most = item.raw
-            found, item.size = _taken(shard.records[at : at + most])
+            found, item.size = _taken(shard.records[at : at + self.records_of_a_read(most)])
             shard.reads.take(1)
             shard.read_bytes.take(item.size)
             reached = at + len(found)
             item.event_ids = [name for one in found for name in detail.ids_in_record(base64.b64decode(one.data))]
             item.result = {"Records": [_record(one) for one in found], "MillisBehindLatest": _behind_ms(shard, reached)}
-            if shard.closed_s is None or reached < len(shard.records):
+            if shard.closed_s is None or reached < len(shard.records) or self.shows_end_late():
                 item.result["NextShardIterator"] = _token(call.target, shard.name, reached, time.time())
             else:
                 item.result["ChildShards"] = [
                     {"ShardId": one.name, "ParentShards": one.parents, "HashKeyRange": one.hash_keys}
                     for one in shard.children
                 ]
+
+
+def shard_of(iterator: str) -> str:
+    """Return the name of the shard that an iterator is of."""
+    return str(json.loads(base64.b64decode(iterator))[1])
 
 
 def _put_refusals(items: list[Item]) -> Iterator[Refusal]:

@@ -43,8 +43,9 @@ class FakeAws:
         self._seed = seed
         self._delay_s = delay_s
         self._queues = Queues()
-        events, sqs = EventBridge(self._queues), Sqs(self._queues)
-        self._services: list[Service] = [events, sqs, Kinesis(with_ids=ledger.writes), CloudWatch(), DynamoDb(), S3()]
+        self.sqs, self.kinesis, self.dynamodb = Sqs(self._queues), Kinesis(with_ids=ledger.writes), DynamoDb()
+        events = EventBridge(self._queues)
+        self._services: list[Service] = [events, self.sqs, self.kinesis, CloudWatch(), self.dynamodb, S3()]
         self._operations: dict[str, Operation] = {}
         for service in self._services:
             self._operations |= service.operations()
@@ -74,7 +75,7 @@ class FakeAws:
         operation = self._operations.get(_asked_for(request))
         if operation is None:
             unknown = Refusal("UnknownOperationException", "The fake AWS does not speak this operation.")
-            return wire.refused(Wire.JSON_1_0, unknown, "")
+            return wire.refused(wire.form_of(request), unknown, "")
         call = self._read(operation, request)
         broken = self._break(operation, call)
         call = call._replace(refusal=broken.refusal or call.refusal)

@@ -4,6 +4,7 @@ import bisect
 import hashlib
 import itertools
 import time
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from tests.fakeaws.call import Document
@@ -91,6 +92,17 @@ class Shards:
         edges = [at * HASH_KEYS // count for at in range(count + 1)]
         self.count = count
         self.all = [Shard(number, edges[number], edges[number + 1] - 1) for number in range(count)]
+        self._index()
+
+    def arrange(self, parents: Mapping[str, Collection[str]], closed: Collection[str] = ()) -> None:
+        """Replace all shards by these, each with its parents, over the whole range of hash keys."""
+        self.all = []
+        for name, of in parents.items():
+            shard = Shard(0, 0, HASH_KEYS - 1, *of)
+            shard.name = name
+            if name in closed:
+                shard.close()
+            self.all.append(shard)
         self._index()
 
     def _index(self) -> None:

@@ -45,7 +45,7 @@ class Sqs(Service):
 
     def __init__(self, queues: Queues) -> None:
         super().__init__()
-        self._queues = queues
+        self.queues = queues
 
     def operations(self) -> dict[str, Operation]:
         form = Wire.JSON_1_0, "com.amazonaws.sqs#"
@@ -60,7 +60,7 @@ class Sqs(Service):
         return {f"AmazonSQS.{operation.name}": operation for operation in found}
 
     def clear(self) -> None:
-        self._queues.clear()
+        self.queues.clear()
 
     def _refusals(self, document: Document, items: list[Item]) -> Iterator[Refusal]:
         """Why a batch is refused whole: the first reason counts."""
@@ -102,7 +102,7 @@ class Sqs(Service):
                 attributes = item.raw.get("MessageAttributes") or {}
                 item.result = {
                     "Id": item.id,
-                    "MessageId": self._queues.send(call.target, str(item.content), attributes),
+                    "MessageId": self.queues.send(call.target, str(item.content), attributes),
                     "MD5OfMessageBody": _md5(str(item.content)),
                 }
                 if attributes:
@@ -122,7 +122,7 @@ class Sqs(Service):
 
     def _receive(self, call: Call) -> None:
         hide_s = float(call.document.get("VisibilityTimeout", VISIBILITY_S))
-        for message in self._queues.receive(call.target, int(call.document.get("MaxNumberOfMessages", 1)), hide_s):
+        for message in self.queues.receive(call.target, int(call.document.get("MaxNumberOfMessages", 1)), hide_s):
             item = _held(message, message)
             item.result = _wired(message, call.document)
             call.items.append(item)
@@ -131,9 +131,9 @@ class Sqs(Service):
         queue, items = str(document.get("QueueUrl") or ""), []
         for entry in _entries(document):
             handle = str(entry.get("ReceiptHandle") or "")
-            item = _held(entry, self._queues.of_handle(queue, handle))
+            item = _held(entry, self.queues.of_handle(queue, handle))
             item.id = str(entry.get("Id") or "")
-            if not self._queues.knows(handle):
+            if not self.queues.knows(handle):
                 item.refuse("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
             items.append(item)
         return Call(items, next(self._refusals(document, items), None), queue, document)
@@ -143,13 +143,13 @@ class Sqs(Service):
         for item in call.items:
             if item.verdict == ACCEPTED:
                 item.result = {"Id": item.id}
-                if message := self._queues.of_handle(call.target, str(item.raw["ReceiptHandle"])):
-                    self._queues.delete(call.target, message)
+                if message := self.queues.of_handle(call.target, str(item.raw["ReceiptHandle"])):
+                    self.queues.delete(call.target, message)
 
     def _hide(self, call: Call) -> None:
         for item in call.items:
             handle, seconds = str(item.raw.get("ReceiptHandle")), item.raw.get("VisibilityTimeout", 0)
-            message = self._queues.of_handle(call.target, handle)
+            message = self.queues.of_handle(call.target, handle)
             if item.verdict != ACCEPTED:
                 continue
             if message is None or message.handle != handle:
@@ -167,7 +167,7 @@ class Sqs(Service):
         refusal = next(self._missing(queue), None)
         if unknown := wanted.difference(model.shape("sqs", "QueueAttributeName")["enum"]):
             refusal = refusal or Refusal("InvalidAttributeName", f"Unknown Attribute {min(unknown)}.")
-        visible, hidden = self._queues.counts(queue)
+        visible, hidden = self.queues.counts(queue)
         attributes = {
             "ApproximateNumberOfMessages": str(visible),
             "ApproximateNumberOfMessagesNotVisible": str(hidden),

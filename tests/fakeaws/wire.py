@@ -101,6 +101,12 @@ def document(wire: Wire, request: Request) -> dict[str, Any]:
     return value
 
 
+def form_of(request: Request) -> Wire:
+    """Return the wire form of a request."""
+    kind = request.headers.get("content-type")
+    return next((form for form in Wire if form.value == kind), Wire.S3)
+
+
 def status_of(code: str, wire: Wire) -> int:
     """The HTTP status that AWS sends with an error code: 400 unless known otherwise."""
     known = _STATUS_V2.get(code) if wire is Wire.CBOR else None

@@ -14,7 +14,9 @@ from stream_router.errors import SettingsError
 from stream_router.operate.doctor import command, host, stream
 from stream_router.operate.doctor.world import Check, Subject, World
 from tests.environment import CONSUMER, given
-from tests.leases import lease_row, listed_shard
+from tests.fakeaws.in_process import Answer, InProcess
+from tests.fakeaws.kinesis import shard_of
+from tests.leases import lease_row
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
@@ -22,10 +24,8 @@ WELL, WARNING, UNKNOWN = CheckVerdict.WELL, CheckVerdict.WARNING, CheckVerdict.U
 WRONG, SKIPPED = CheckVerdict.WRONG, CheckVerdict.SKIPPED
 RECEIVE = {"AWS_REGION": "us-east-1", "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac"}
 KEYS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
-DENIED, THROTTLED, GONE = (
-    ClientError({"Error": {"Code": code}}, "Scan")
-    for code in ("AccessDeniedException", "ProvisionedThroughputExceededException", "ResourceNotFoundException")
-)
+DENIED, THROTTLED = "AccessDeniedException", "ProvisionedThroughputExceededException"
+GONE = "ResourceNotFoundException"
 SILENT = EndpointConnectionError(endpoint_url="https://x")
 
 
@@ -33,8 +33,10 @@ SILENT = EndpointConnectionError(endpoint_url="https://x")
     ("error", "verdict", "says"),
     [
         (KeyError("x"), UNKNOWN, "could not be judged (KeyError)"),
-        (DENIED, WARNING, "AccessDeniedException"),
-        (THROTTLED, UNKNOWN, "ProvisionedThroughputExceededException"),
+        *(
+            (ClientError({"Error": {"Code": code}}, "Scan"), verdict, code)
+            for code, verdict in ((DENIED, WARNING), (THROTTLED, UNKNOWN))
+        ),
         (SILENT, UNKNOWN, "gave no answer at x"),
         (SettingsError("AWS_CA_BUNDLE", "is no file", "name one"), WRONG, "is no file"),
     ],
@@ -105,37 +107,6 @@ def test_a_folder_that_can_be_written_is_well_and_nothing_is_left_there(
         assert (found["SR002"], list(tmp_path.rglob("*"))) == (WELL, [there])
 
 
-class Aws:
-    """Every client at once: the lease table is told look by look, the last look lasts; the lag of each shard."""
-
-    def __init__(self, looks: list[Any], late_ms: dict[str, int | Exception]) -> None:
-        self._looks, self._late_ms = list(looks), late_ms
-
-    def get_paginator(self, _: str) -> "Aws":
-        return self
-
-    def paginate(self, **_: Any) -> list[dict[str, Any]]:
-        rows = self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
-        if isinstance(rows, Exception):
-            raise rows
-        return [{"Items": rows[:1]}, {"Items": [{"leaseKey": {"S": "leader"}}, *rows[1:]]}]
-
-    def list_shards(self, **_: Any) -> dict[str, Any]:
-        return {"Shards": [listed_shard("s0", is_open=False), listed_shard("s1", "s0"), listed_shard("s2", "s0")]}
-
-    def describe_stream_summary(self, **_: Any) -> dict[str, Any]:
-        return {"StreamDescriptionSummary": {"RetentionPeriodHours": 168}}
-
-    def get_shard_iterator(self, **asked: Any) -> dict[str, Any]:
-        return {"ShardIterator": asked["ShardId"]}
-
-    def get_records(self, *, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803
-        late = self._late_ms.get(ShardIterator, 0)
-        if isinstance(late, Exception):
-            raise late
-        return {"Records": [], "MillisBehindLatest": late}
-
-
 BOTH = [lease_row("s1"), lease_row("s2")]
 MOVED = [lease_row("s1", counter=2), lease_row("s2", counter=2)]
 OWNERLESS = [lease_row("s1", owner=""), lease_row("s2")]
@@ -169,14 +140,27 @@ def test_owners_are_known_by_several_looks_and_the_lag_is_that_of_the_worst_shar
     monkeypatch: pytest.MonkeyPatch,
     code: str,
     looks: list[Any],
-    late_ms: dict[str, int | Exception],
+    late_ms: dict[str, int | str],
     verdict: CheckVerdict,
     says: str,
 ) -> None:
     """One look accuses nobody, and a look that is refused is none; what cannot be read is not called well."""
     given(monkeypatch, {**KEYS, "AWS_REGION": "eu-west-1"})
-    aws = Aws(looks, late_ms)
-    monkeypatch.setattr(World, "client", lambda *_: aws)
+    aws = InProcess(made=["cxone-events"])
+    aws.kinesis.shards.arrange({"s0": (), "s1": ("s0",), "s2": ("s0",)}, closed=["s0"])
+    left = list(looks)
+
+    def scan(_: object) -> Answer:
+        rows = left.pop(0) if len(left) > 1 else left[0]
+        return rows if isinstance(rows, str) else {"Items": [{"leaseKey": {"S": "leader"}}, *rows]}
+
+    def get_records(asked: dict[str, Any]) -> Answer:
+        late = late_ms.get(shard_of(asked["ShardIterator"]), 0)
+        return late if isinstance(late, str) else {"Records": [], "MillisBehindLatest": late}
+
+    aws.script("Scan", scan)
+    aws.script("GetRecords", get_records)
+    monkeypatch.setattr(World, "client", lambda _, service: aws.client(service))
     monkeypatch.setattr(checks, "lease_table", lambda *_: ok("SR105", ""))
     found = {one.code: one for one in stream.LEASES.check(World(wait=lambda _: None))}[code]
     assert (found.verdict, says in found.says) == (verdict, True), found

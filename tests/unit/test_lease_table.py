@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError
+from botocore.exceptions import ConnectTimeoutError
 
 from stream_router.consumer.lease_table import (
     FIRST_LEASES_TIMEOUT_S,
@@ -19,6 +19,7 @@ from stream_router.consumer.lease_table import (
 )
 from stream_router.errors import SettingsError
 from stream_router.leases import Shard
+from tests.fakeaws.in_process import Answer, InProcess
 
 MISSING = "ResourceNotFoundException"
 
@@ -33,41 +34,37 @@ def table(status: str, index: str | None = None) -> dict[str, Any]:
 ACTIVE = table("ACTIVE", "ACTIVE")
 
 
-class DynamoDb:
-    """Answers each DescribeTable and CreateTable with the next of its list: a table, AWS's code, or an exception."""
+class DynamoDb(InProcess):
+    """A fake AWS that gives each DescribeTable the next of `describes`: a table, AWS's code, or an exception."""
 
-    def __init__(self, *describes: Any, create: Any = None) -> None:
-        self.describes, self.create = list(describes), create
-        self.created: list[dict[str, Any]] = []
-        self.put: list[str] = []
-        self.refuse: dict[str, str] = {}
-        """AWS's code with which PutItem of a shard's row is refused."""
+    def __init__(self, *describes: dict[str, Any] | str | Exception, create: Answer | None = None) -> None:
+        super().__init__()
+        answers = [{"Table": table} if isinstance(table, dict) else table for table in describes]
+        self.answer("DescribeTable", *answers)
+        self.script("CreateTable", lambda _: create or {})
 
-    def put_item(self, **asked: Any) -> None:
-        assert (asked["TableName"], asked["ConditionExpression"]) == ("app", "attribute_not_exists(leaseKey)")
-        shard = asked["Item"]["leaseKey"]["S"]
-        _answer(self.refuse.get(shard), "PutItem")
-        self.put.append(shard)
+    @property
+    def created(self) -> list[dict[str, Any]]:
+        return self.asked("CreateTable")
 
-    def describe_table(self, **asked: Any) -> Any:
-        assert asked == {"TableName": "app"}
-        return {"Table": _answer(self.describes.pop(0), "DescribeTable")}
+    @property
+    def leases(self) -> list[str]:
+        return list(self.dynamodb.rows.get("app", {}))
 
-    def create_table(self, **asked: Any) -> Any:
-        self.created.append(asked)
-        return _answer(self.create, "CreateTable")
+    def preparation(
+        self,
+        *,
+        protected: bool = False,
+        clock: Callable[[], float] = lambda: 0.0,
+        shards: Callable[[], list[Shard]] = list,
+    ) -> LeaseTablePreparation:
+        tags = {"stream-router-setup": "s"}
+        return LeaseTablePreparation(
+            self.clients.dynamodb, "app", tags, protected=protected, first_shards=shards, clock=clock
+        )
 
-
-def _answer(answer: Any, operation: str) -> Any:
-    if isinstance(answer, Exception):
-        raise answer
-    if isinstance(answer, str):
-        raise ClientError({"Error": {"Code": answer, "Message": "no"}}, operation)
-    return answer
-
-
-def of(dynamodb: Any, *, protected: bool = False, clock: Callable[[], float] = lambda: 0.0) -> LeaseTablePreparation:
-    return LeaseTablePreparation(dynamodb, "app", {"stream-router-setup": "s"}, protected=protected, clock=clock)
+    def write(self, shards: list[Shard], *clock: Callable[[], float]) -> int:
+        return write_first_leases(self.clients.dynamodb, "app", shards, *clock)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +89,7 @@ def test_a_table_is_in_one_of_these_states(described: Any, state: TableState) ->
 def test_a_missing_table_is_created_with_its_index_and_waited_for() -> None:
     """One CreateTable, with key, index, tags and on-demand billing."""
     dynamodb = DynamoDb(MISSING, table("CREATING", "CREATING"), table("ACTIVE", "CREATING"), ACTIVE)
-    it = of(dynamodb)
+    it = dynamodb.preparation()
     waits = [it.prepare() for _ in range(4)]
     assert waits == [TABLE_IN_CREATION, TABLE_IN_CREATION, INDEX_IN_CREATION, ""]
     assert it.wait_reason == ""
@@ -108,21 +105,21 @@ def test_a_missing_table_is_created_with_its_index_and_waited_for() -> None:
 def test_a_table_that_is_there_is_taken_as_it_is() -> None:
     """Nothing is created."""
     dynamodb = DynamoDb(ACTIVE)
-    assert of(dynamodb).prepare() == ""
+    assert dynamodb.preparation().prepare() == ""
     assert not dynamodb.created
 
 
 def test_a_worker_that_was_faster_is_no_error() -> None:
     """ResourceInUseException of CreateTable: the table is waited for."""
     dynamodb = DynamoDb(MISSING, ACTIVE, create="ResourceInUseException")
-    it = of(dynamodb)
+    it = dynamodb.preparation()
     assert [it.prepare(), it.prepare()] == [TABLE_IN_CREATION, ""]
 
 
 def test_a_table_is_protected_if_the_properties_say_so() -> None:
     """LeaseTableDeletionProtectionEnabled of the KCL is kept, though the KCL does not make the table."""
     dynamodb = DynamoDb(MISSING)
-    of(dynamodb, protected=True).prepare()
+    dynamodb.preparation(protected=True).prepare()
     assert dynamodb.created[0]["DeletionProtectionEnabled"]
 
 
@@ -132,7 +129,7 @@ def test_a_table_without_the_index_blocks_nobody_and_is_shown_until_the_index_is
     """The KCL adds the index: the daemon starts, and the reason stays until the index is ACTIVE."""
     failed = ConnectTimeoutError(endpoint_url="http://x")
     dynamodb = DynamoDb(table("ACTIVE"), table("UPDATING", "CREATING"), failed, "Throttling", ACTIVE)
-    it = of(dynamodb)
+    it = dynamodb.preparation()
     caplog.set_level(logging.INFO)
     assert it.prepare() == ""
     assert "up to 20 minutes" in caplog.text
@@ -144,21 +141,22 @@ def test_a_table_without_the_index_blocks_nobody_and_is_shown_until_the_index_is
     it.check_index()
     assert it.wait_reason == ""
     assert not it.is_index_being_built
-    it.check_index()  # asks no more: there is no answer left
-    assert not dynamodb.describes
+    it.check_index()
+    assert len(dynamodb.asked("DescribeTable")) == 5, "an index that is there is not asked for again"
 
 
 @pytest.mark.parametrize(
-    ("dynamodb", "right"),
+    ("described", "right"),
     [
-        (DynamoDb("AccessDeniedException"), "dynamodb:DescribeTable on"),
-        (DynamoDb(MISSING, create="AccessDeniedException"), "dynamodb:CreateTable or dynamodb:TagResource on"),
+        ("AccessDeniedException", "dynamodb:DescribeTable on"),
+        (MISSING, "dynamodb:CreateTable or dynamodb:TagResource on"),
     ],
 )
-def test_a_missing_right_ends_the_start_with_one_line(dynamodb: DynamoDb, right: str) -> None:
+def test_a_missing_right_ends_the_start_with_one_line(described: str, right: str) -> None:
     """It names action, table and cure."""
+    preparation = DynamoDb(described, create="AccessDeniedException").preparation()
     with pytest.raises(SettingsError) as refused:
-        of(dynamodb).prepare()
+        preparation.prepare()
     line = str(refused.value)
     assert line == (
         f"STREAM_ROUTER_APPLICATION: {right} the lease table app is refused (AccessDeniedException); grant what "
@@ -173,7 +171,7 @@ def test_an_outage_is_waited_for_and_logged_once_a_minute(trouble: Any, caplog: 
     """It ends no start."""
     now = [0.0]
     dynamodb = DynamoDb(MISSING, MISSING, MISSING, ACTIVE, create=trouble)
-    it = of(dynamodb, clock=lambda: now[0])
+    it = dynamodb.preparation(clock=lambda: now[0])
     for at in (0.0, 30.0, 61.0):
         now[0] = at
         assert "CreateTable" in it.prepare()
@@ -183,7 +181,7 @@ def test_an_outage_is_waited_for_and_logged_once_a_minute(trouble: Any, caplog: 
 
 def test_an_emulator_that_knows_no_such_call_is_left_to_the_kcl() -> None:
     """The KCL may get on with it."""
-    assert of(DynamoDb("UnknownOperationException")).prepare() == ""
+    assert DynamoDb("UnknownOperationException").preparation().prepare() == ""
 
 
 def shard(name: str, *parents: str) -> Shard:
@@ -193,51 +191,48 @@ def shard(name: str, *parents: str) -> Shard:
 SPLIT_AND_MERGED = [shard("0"), shard("1", "0"), shard("2", "0"), shard("3", "gone", "too"), shard("4", "1", "2")]
 
 
-def seeded(dynamodb: DynamoDb, shards: Any) -> LeaseTablePreparation:
-    return LeaseTablePreparation(dynamodb, "app", {}, first_shards=shards)  # type: ignore[arg-type]
-
-
 def test_a_new_table_gets_a_lease_for_each_shard_that_is_read_first() -> None:
     """Once, when the table is there. A shard whose parent still has records comes after it; the KCL knows when."""
     dynamodb = DynamoDb(MISSING, table("CREATING"), ACTIVE, ACTIVE)
-    made = seeded(dynamodb, lambda: SPLIT_AND_MERGED)
+    made = dynamodb.preparation(shards=lambda: SPLIT_AND_MERGED)
     assert [bool(made.prepare()) for _ in range(3)] == [True, True, False]
-    assert dynamodb.put == ["0", "3"]
+    assert dynamodb.leases == ["0", "3"]
     made.prepare()
-    assert dynamodb.put == ["0", "3"]
+    assert dynamodb.leases == ["0", "3"]
 
 
 def test_a_table_that_was_there_before_is_left_as_it_is() -> None:
     """The KCL removes leases of shards that are read to their end: written again, such a shard would be read again."""
     for describes in ((ACTIVE,), (table("ACTIVE", "CREATING"), ACTIVE), (table("ACTIVE"),)):
         dynamodb = DynamoDb(*describes)
-        made = seeded(dynamodb, lambda: SPLIT_AND_MERGED)
+        made = dynamodb.preparation(shards=lambda: SPLIT_AND_MERGED)
         while made.prepare():
             pass
-        assert dynamodb.put == []
+        assert dynamodb.leases == []
 
 
 def test_a_table_that_another_makes_gets_its_leases_from_whoever_sees_it_first() -> None:
     """Its maker may be stopped before it is ACTIVE."""
     for describes in ((MISSING, ACTIVE), (table("CREATING"), ACTIVE)):
         dynamodb = DynamoDb(*describes, create="ResourceInUseException")
-        made = seeded(dynamodb, lambda: SPLIT_AND_MERGED)
+        made = dynamodb.preparation(shards=lambda: SPLIT_AND_MERGED)
         while made.prepare():
             pass
-        assert dynamodb.put == ["0", "3"]
+        assert dynamodb.leases == ["0", "3"]
 
 
 def test_no_failure_of_the_first_leases_stops_a_start(caplog: pytest.LogCaptureFixture) -> None:
     """A row that another wrote stays; anything else is left to the KCL, with a line in the log."""
     caplog.set_level(logging.INFO)
     dynamodb = DynamoDb(MISSING, ACTIVE)
-    dynamodb.refuse = {"0": "ConditionalCheckFailedException"}
-    made = seeded(dynamodb, lambda: SPLIT_AND_MERGED)
+    other = {"leaseKey": {"S": "0"}, "leaseOwner": {"S": "another"}}
+    dynamodb.dynamodb.rows["app"] = {"0": other}
+    made = dynamodb.preparation(shards=lambda: SPLIT_AND_MERGED)
     assert [bool(made.prepare()) for _ in range(2)] == [True, False]
-    assert dynamodb.put == ["3"]
+    assert (dynamodb.leases, dynamodb.dynamodb.rows["app"]["0"]) == (["0", "3"], other)
     refusing = DynamoDb(MISSING, ACTIVE)
-    refusing.refuse = {"0": "ProvisionedThroughputExceededException"}
-    made = seeded(refusing, lambda: SPLIT_AND_MERGED)
+    refusing.answer("PutItem", "ProvisionedThroughputExceededException")
+    made = refusing.preparation(shards=lambda: SPLIT_AND_MERGED)
     assert [bool(made.prepare()) for _ in range(2)] == [True, False]
     assert "first leases could not be written (ProvisionedThroughputExceededException)" in caplog.text
 
@@ -246,8 +241,8 @@ def test_first_leases_are_written_for_a_bounded_time() -> None:
     """A table that answers slowly holds up no start, and the log does not claim that all leases are there."""
     dynamodb, now_s = DynamoDb(), iter(range(0, 1_000, 7))
     with pytest.raises(TimeoutError):
-        write_first_leases(dynamodb, "app", [shard(str(n)) for n in range(50)], lambda: next(now_s))  # type: ignore[arg-type]
-    assert dynamodb.put == ["0", "1"]
+        dynamodb.write([shard(str(n)) for n in range(50)], lambda: next(now_s))
+    assert dynamodb.leases == ["0", "1"]
     assert FIRST_LEASES_TIMEOUT_S < 21
 
 
@@ -265,6 +260,6 @@ def test_first_leases_are_written_for_a_bounded_time() -> None:
 )
 def test_a_shard_is_read_first_if_none_of_its_parents_is_listed(shards: list[Any], first: list[str]) -> None:
     """The KCL writes the leases of children once their parents are read."""
-    dynamodb: Any = DynamoDb()
-    assert write_first_leases(dynamodb, "app", shards) == len(first)
-    assert dynamodb.put == first
+    dynamodb = DynamoDb()
+    assert dynamodb.write(shards) == len(first)
+    assert dynamodb.leases == first

@@ -2,12 +2,11 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from stream_router.consumer.supervisor import stuck
-from stream_router.consumer.supervisor.stream_watch import CHECK_INTERVAL_S, StreamWatch
+from stream_router.consumer.supervisor.stream_watch import CHECK_INTERVAL_S
 from stream_router.consumer.supervisor.stuck import (
     MAX_DELAY_S,
     REST_AFTER_RESTART_S,
@@ -19,39 +18,24 @@ from stream_router.consumer.supervisor.stuck import (
 from stream_router.consumer.supervisor.stuck_watch import StuckWatch
 from stream_router.consumer.supervisor.supervisor import PlannedRestart
 from stream_router.consumer.supervisor.vitals import Vitals
-from tests.leases import lease_row, listed_shard
+from tests.leases import LeasedStream
 
 JVM = 42
 US = "us"
 
 
-class World:
+class World(LeasedStream):
     """A stream and its lease table as the test wants them, one worker's watches, and a clock that the test moves."""
 
     def __init__(self, shards: dict[str, tuple[str, ...]], max_leases: int | None = None, delay: float = 0.5) -> None:
-        self.shards, self.closed = shards, set[str]()
-        self.rows: dict[str, dict[str, Any]] = {}
-        self.stream_answers = self.table_answers = True
-        self.now_s = 1_000_000.0
+        super().__init__(shards)
         self.restarts: list[PlannedRestart] = []
         self.index_is_built = False
         self.vitals = Vitals(lambda: self.now_s, lambda: self.now_s)
-        self.stream = StreamWatch(self, self, "stream", "table", 10.0, lambda: self.now_s)
         self.watch = StuckWatch(
-            *(self.stream, self.vitals, self.restart, US, max_leases, lambda: self.now_s, lambda: delay),
+            *(self.watched, self.vitals, self.restarts.append, US, max_leases, lambda: self.now_s, lambda: delay),
             lambda: self.index_is_built,
         )
-
-    def restart(self, planned: PlannedRestart) -> None:
-        self.restarts.append(planned)
-
-    def lease(self, shard: str, owner: str = "", counter: int = 1, checkpoint: str = "1", before: str = "") -> None:
-        self.rows[shard] = lease_row(shard, checkpoint, owner, counter, before)
-
-    def renew(self, *shards: str) -> None:
-        for shard in shards:
-            row = self.rows[shard]
-            row["leaseCounter"] = {"N": str(int(row["leaseCounter"]["N"]) + 1)}
 
     def run(self, for_s: float, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Let time pass, with a check every CHECK_INTERVAL_S; `meanwhile` is called before each."""
@@ -60,32 +44,12 @@ class World:
             self.now_s += CHECK_INTERVAL_S
             meanwhile()
             self.vitals.beat()
-            self.stream.check()
+            self.watched.check()
             self.watch.check()
 
     @property
     def is_healthy(self) -> bool:
         return self.vitals.read().healthy
-
-    # --- what StreamWatch asks
-
-    def describe_stream_summary(self, **_: str) -> Any:
-        return {"StreamDescriptionSummary": {"RetentionPeriodHours": 168}}
-
-    def list_shards(self, **_: str) -> Any:
-        if not self.stream_answers:
-            raise ConnectionError
-        return {
-            "Shards": [listed_shard(name, *of, is_open=name not in self.closed) for name, of in self.shards.items()]
-        }
-
-    def get_paginator(self, _: str) -> "World":
-        return self
-
-    def paginate(self, **_: str) -> Any:
-        if not self.table_answers:
-            raise ConnectionError
-        return [{"Items": list(self.rows.values())}]
 
 
 def stopped(world: World) -> None:
@@ -171,12 +135,12 @@ def test_an_index_that_aws_builds_restarts_nobody() -> None:
 
 def test_a_closed_parent_that_is_not_finished_restarts_nobody() -> None:
     """Its children wait for it, with a lease that nobody owns, or without one, for as long as it takes."""
-    world = World({"0": (), "1": ("0",), "2": ("0",)})
-    world.closed = {"0"}
+    world = World({})
+    world.kinesis.shards.arrange({"0": (), "1": ("0",), "2": ("0",)}, closed="0")
     world.vitals.record_daemon_start(JVM)
     world.lease("0", US)
     world.lease("1")
-    world.run(20 * STUCK_S, lambda: world.renew("0"))
+    world.run(5 * STUCK_S, lambda: world.renew("0"))
     assert (world.restarts, world.is_healthy) == ([], True)
     world.lease("0", checkpoint="SHARD_END")
     world.run(STUCK_S + MAX_DELAY_S)
@@ -191,13 +155,13 @@ def test_workers_that_are_full_restart_nobody_and_say_so_once(caplog: pytest.Log
     world.lease("0", "dead" if dead else "")
     world.lease("1", US)
     world.lease("2", "them")
-    world.run(20 * STUCK_S, lambda: world.renew("1", "2"))
+    world.run(5 * STUCK_S, lambda: world.renew("1", "2"))
     assert (world.restarts, world.is_healthy) == ([], True)
     lines = [line for line in caplog.records if line.__dict__["event"] == "shards-stuck-workers-full"]
     assert len(lines) == 1
     assert "No worker may read 0, since each holds 1 leases" in lines[0].getMessage()
     world.rows.pop("2")
-    world.shards.pop("2")
+    world.kinesis.shards.arrange({"0": (), "1": ()})
     world.run(STUCK_S + MAX_DELAY_S, lambda: world.renew("1"))
     assert not world.restarts, "the one worker that is left is full"
     world.lease("0", checkpoint="SHARD_END")
@@ -206,7 +170,7 @@ def test_workers_that_are_full_restart_nobody_and_say_so_once(caplog: pytest.Log
     assert world.restarts, "this worker has room"
 
 
-@pytest.mark.parametrize("away", ["stream_answers", "table_answers"])
+@pytest.mark.parametrize("away", ["ListShards", "Scan"])
 def test_an_outage_of_stream_or_lease_table_restarts_nobody(away: str) -> None:
     """However long it lasts, also if one check in two minutes is answered; nor is the consumer ill."""
     world = World({"0": ()})
@@ -214,9 +178,9 @@ def test_an_outage_of_stream_or_lease_table_restarts_nobody(away: str) -> None:
     world.lease("0", "them")
     world.run(STUCK_S - 2 * CHECK_INTERVAL_S)
     for _ in range(10):
-        setattr(world, away, False)
+        world.script(away, lambda _: "InternalFailure")
         world.run(120)
-        setattr(world, away, True)
+        world.answer(away)
         world.run(CHECK_INTERVAL_S)
     assert (world.restarts, world.is_healthy) == ([], True)
     world.run(STUCK_S + MAX_DELAY_S)

@@ -4,7 +4,6 @@ import logging
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from stream_router.consumer.supervisor.stream_watch import (
     CHECK_INTERVAL_S,
@@ -14,11 +13,10 @@ from stream_router.consumer.supervisor.stream_watch import (
     NOT_HANDED_OVER,
     SHARDS_INTERVAL_S,
     StreamView,
-    StreamWatch,
     unread,
 )
 from stream_router.leases import SHARD_END, Lease, Position, Shard
-from tests.leases import lease_row, listed_shard
+from tests.leases import LeasedStream
 
 AT = Position(123, 0)
 FREE, DONE, OWNED_TO_THE_END = Lease("0", AT), Lease("0", SHARD_END), Lease("0", SHARD_END, "worker-1", 9)
@@ -66,44 +64,22 @@ def test_a_shard_that_is_to_be_read_now_and_is_not_is_found(
     assert [(one.shard, one.why, one.since_s) for one in told] == [(*one, 0.0) for one in found]
 
 
-class Watched:
-    """A watch over a stream of one shard and a lease table of the test's; a `look` every CHECK_INTERVAL_S."""
+class Watched(LeasedStream):
+    """A stream of one shard that is read; `look` is CHECK_INTERVAL_S after the one before."""
 
     def __init__(self) -> None:
-        self.leases: dict[str, tuple[str, ...]] | None = {"0": ("worker-1", "1")}
-        self.checkpoint_owner = ""
-        self.is_refused = False
-        self.listed = 0
-        self.shards = [listed_shard("0")]
-        self.now_s = 1000.0
-        self.watch = StreamWatch(self, self, "stream", "table", 10.0, lambda: self.now_s)
+        super().__init__({"0": ()})
+        self.lease("0", "worker-1")
+
+    @property
+    def listed(self) -> int:
+        return len(self.asked("ListShards"))
 
     def look(self) -> list[tuple[str, float]] | None:
         self.now_s += CHECK_INTERVAL_S
-        self.watch.check()
-        found = self.watch.known.unread
+        self.watched.check()
+        found = self.watched.known.unread
         return None if found is None else [(one.why, one.since_s) for one in found]
-
-    def describe_stream_summary(self, **_: str) -> Any:
-        return {"StreamDescriptionSummary": {"RetentionPeriodHours": 168}}
-
-    def list_shards(self, **_: str) -> Any:
-        if self.is_refused:
-            raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
-        self.listed += 1
-        return {"Shards": self.shards}
-
-    def get_paginator(self, _: str) -> "Watched":
-        return self
-
-    def paginate(self, **_: str) -> Any:
-        if self.leases is None:
-            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Scan")
-        rows: list[Any] = [{"leaseKey": {"S": "worker-1"}, "entityType": {"S": "WORKER_METRICS"}}]
-        for name, (owner, count, *checkpoint) in self.leases.items():
-            position = checkpoint[0] if checkpoint else "1"
-            rows.append(lease_row(name, position, owner, int(count), self.checkpoint_owner))
-        return [{"Items": rows}]
 
 
 def test_a_shard_that_nobody_reads_is_said_within_twenty_seconds_and_over_at_once(
@@ -119,7 +95,7 @@ def test_a_shard_that_nobody_reads_is_said_within_twenty_seconds_and_over_at_onc
     assert aws.now_s - stopped_at >= 10, "its owner renews it within that time"
     assert [why for why, _ in found] == [LEASE_UNCHANGED]
     assert aws.look() == found
-    aws.leases = {"0": ("worker-2", "3")}
+    aws.lease("0", "worker-2", 3)
     assert aws.look() == []
     said = [record.__dict__["event"] for record in caplog.records]
     assert said == ["shards-unread", "shards-read-again"]
@@ -130,42 +106,44 @@ def test_what_cannot_be_asked_is_not_known_and_no_table_means_that_nobody_reads(
 ) -> None:
     """What a look found before is not so now: unknown, said once. The retention is known on, for its alarm."""
     aws = Watched()
-    aws.leases = None
+    aws.dynamodb.rows.clear()
     aws.look()
     assert aws.look() == []
     assert [why for why, _ in aws.look() or ()] == [NO_OWNER]
     caplog.clear()
-    aws.is_refused = True
+    aws.script("ListShards", lambda _: RuntimeError("the refreshed credentials are still expired"))
     aws.now_s += SHARDS_INTERVAL_S
     for _ in range(5):
         assert aws.look() is None
-    assert aws.watch.known.retention_s == 168 * 3600
+    assert aws.watched.known.retention_s == 168 * 3600
     assert len(caplog.records) == 1
-    aws.is_refused = False
+    aws.answer("ListShards")
     assert aws.look() is None, "one look accuses nobody"
 
 
 def test_shards_are_listed_once_a_minute_and_at_once_after_a_reshard() -> None:
     """A split is seen with the lease that it ends; the new shards are unread after three looks, and none by mistake."""
     aws = Watched()
-    for count in range(1, 16):
-        aws.leases = {"0": ("worker-1", str(count))}
+    for _ in range(15):
+        aws.renew("0")
         assert not aws.look()
     assert aws.listed == 2, "75 s"
-    aws.shards = [listed_shard("0", is_open=False), listed_shard("1", "0"), listed_shard("2", "0")]
-    aws.leases = {"0": ("worker-1", "16")}
+    aws.kinesis.shards.arrange(SPLIT, closed="0")
+    aws.renew("0")
     assert aws.look() == []
     assert aws.listed == 2, "the parent is still being read"
-    aws.leases = {"0": ("worker-1", "17", "SHARD_END")}
+    aws.lease("0", "worker-1", 17, "SHARD_END")
     assert aws.look() == []
     assert aws.listed == 3
     assert aws.look() == [], "a lease may be without an owner for some seconds"
     assert [why for why, _ in aws.look() or ()] == [NO_OWNER, NO_OWNER], "nobody took the new shards up"
-    aws.leases |= {"1": ("worker-1", "1"), "2": ("worker-2", "1")}
+    aws.lease("1", "worker-1")
+    aws.lease("2", "worker-2")
     assert aws.look() == []
     # The lease of a shard that was read to its end is removed: without another list it would be an unread shard.
-    for count in range(2, 5):
-        aws.leases = {"1": ("worker-1", str(count)), "2": ("worker-2", str(count))}
+    del aws.rows["0"]
+    for _ in range(3):
+        aws.renew("1", "2")
         assert aws.look() == []
     assert aws.listed == 5
 
@@ -173,13 +151,13 @@ def test_shards_are_listed_once_a_minute_and_at_once_after_a_reshard() -> None:
 def test_a_hand_over_that_is_not_finished_counts_as_unread_once_it_takes_longer_than_the_kcl_allows() -> None:
     """The lease's counter moves all the time. A hand-over in its ordinary time is no trouble."""
     aws = Watched()
-    aws.checkpoint_owner = "worker-0"
+    aws.lease("0", "worker-1", 1, "1", "worker-0")
     aws.look()
     begun_s = aws.now_s
     while not (found := aws.look()):
         assert aws.now_s - begun_s < HAND_OVER_S + CHECK_INTERVAL_S
-        aws.leases = {"0": ("worker-1", str(int(aws.now_s)))}
+        aws.renew("0")
     assert aws.now_s - begun_s >= HAND_OVER_S
     assert [why for why, _ in found] == [NOT_HANDED_OVER]
-    aws.checkpoint_owner = ""
+    aws.lease("0", "worker-1", 99)
     assert aws.look() == []
