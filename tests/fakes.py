@@ -171,20 +171,20 @@ class FakeLedger:
         self.retries = 0
         self.again = 0
 
-    def accepted_again(self, count: int) -> None:
+    def record_resubmitted(self, count: int) -> None:
         self.again += count
 
-    def accepted(self, entries: Sequence[Entry], took_s: float) -> None:
+    def record_accepted(self, entries: Sequence[Entry], took_s: float) -> None:
         self.delivered.extend(entries)
         self.took_s += [took_s] * len(entries)
 
-    def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
+    def record_retries(self, entries: Sequence[tuple[Entry, str]]) -> None:
         self.retries += len(entries)
 
-    def buried(self, letter: DeadLetter) -> None:
+    def record_dead_letter(self, letter: DeadLetter) -> None:
         self.dead.append(letter)
 
-    def dropped(self, dropped: Sequence[Dropped]) -> None:
+    def record_dropped(self, dropped: Sequence[Dropped]) -> None:
         pass
 
 

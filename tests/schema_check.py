@@ -104,7 +104,7 @@ def _verified(made: audit.Result, args: tuple[Any, ...]) -> None:
 
 def install(patch: pytest.MonkeyPatch) -> None:
     """From now on everything that is emitted is checked."""
-    _wrap(patch, Transform, "_entry", lambda made, _: _text_conforms("detail", made.detail))
+    _wrap(patch, Transform, "_build_entry", lambda made, _: _text_conforms("detail", made.detail))
     for name in ("write", "write_parts"):
         _wrap(patch, LetterWriter, name, _letters)
     _wrap(patch, audit.AuditLog, "_sealed", lambda made, _: _text_conforms("audit-record", made))

@@ -7,7 +7,7 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.model import DeadLetter, Dropped, Event, Transformed
 from stream_router.operate.console import readable
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE
-from stream_router.pipeline.transform import Transform, withheld_code
+from stream_router.pipeline.transform import Transform, parse_withheld_code
 from stream_router.process import now_ms
 from stream_router.settings.consumer import Consumer
 
@@ -62,7 +62,7 @@ def render_event(settings: Consumer, event: Event, reason: str = "") -> str:
         return "(it killed a process, so it is not parsed here to be masked)"
     transform = Transform(transform_config(settings), now_ms)
     masked = transform.masked_raw(event)
-    if code := withheld_code(masked):
+    if code := parse_withheld_code(masked):
         return (
             f"(STREAM_ROUTER_MASKING is on in this shell, and the event cannot be masked ({code}), so it is not shown; "
             "`stream-router dlq export FILE` writes the dead letters unmasked)"

@@ -1,9 +1,9 @@
-"""The way of every record through the pipeline; read this module first. `route` sends, `collect` handles the results.
+"""The path of every record through the pipeline; read this module first.
 
-A record is opened into events. The transform turns each event into an entry, a dead letter, or an event to drop.
-Entries go to the bus, dead letters to the queue. What is too large for either is stored in S3 first. These three
-destinations are the stages: `take` passes an item to a stage, `collect` returns it once it has ended there. Then the
-event is settled, or goes to the next stage.
+`Router.route` opens a record into events. The transform turns each event into an entry, a dead letter, or an event to
+drop. Entries go to the bus, dead letters to the queue. What is too large for either is stored in S3 first. Bus, queue
+and S3 are the stages: a stage's `take` accepts an item, and its `collect` returns the item once it has ended there.
+`Router.collect` then settles the event, or passes it to the next stage.
 """
 
 import logging
@@ -22,30 +22,30 @@ from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publis
 log = logging.getLogger(__name__)
 
 SLICE_EVENTS = 500
-"""Maximum number of events routed at once: a record of very many tiny lines would otherwise need too much memory."""
+"""Maximum number of events in memory as entries at once. A record may hold very many tiny events."""
 
 
 class Ledger(Protocol):
-    """Receiver of the results of events."""
+    """What the router reports the results of events to."""
 
-    def accepted(self, entries: Sequence[Entry], took_s: float) -> None:
-        """Count one call's entries as accepted, `took_s` seconds after the first call that carried them began."""
+    def record_accepted(self, entries: Sequence[Entry], took_s: float) -> None:
+        """Count the accepted entries of a call. `took_s` are the seconds since the first call that carried them."""
 
-    def accepted_again(self, count: int) -> None:
-        """Count resubmitted entries as delivered. Their latencies say nothing about the present and do not count."""
+    def record_resubmitted(self, count: int) -> None:
+        """Count entries as delivered that an operator resubmitted. Their latencies say nothing about the present."""
 
-    def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
-        """Count entries that will be resent, each with the error code of AWS."""
+    def record_retries(self, entries: Sequence[tuple[Entry, str]]) -> None:
+        """Count entries that will be sent again, each with AWS's error code."""
 
-    def buried(self, letter: DeadLetter) -> None:
+    def record_dead_letter(self, letter: DeadLetter) -> None:
         """Count a dead letter that is stored."""
 
-    def dropped(self, dropped: Sequence[Dropped]) -> None:
+    def record_dropped(self, dropped: Sequence[Dropped]) -> None:
         """Count events that a setting drops, or that belong to another application."""
 
 
 class Router:
-    """The whole pipeline of one shard. Every event of every record is delivered, dead-lettered or dropped, never two.
+    """The whole pipeline of one shard. Every event of every record is either delivered, dead-lettered or dropped.
 
     `raw_of` returns the bytes that a dead letter keeps.
     """
@@ -71,14 +71,15 @@ class Router:
         if claim_check:
             self._dispatchers.append(claim_check.dispatcher)
         self._ledger = ledger
-        self._unroutable_to_be_said = NameLogLimiter()
+        self._unroutable_log_limiter = NameLogLimiter()
         self._stopped = False
 
-    def route(self, records: Iterable[Record], keep_up: Callable[[], None] = lambda: None) -> None:
-        """Accept every event of `records`, and settle each in its record once it has ended.
+    def route(self, records: Iterable[Record], on_slice_sent: Callable[[], None] = lambda: None) -> None:
+        """Open `records`, and send every event on its way. Each event is settled in its record once it has ended.
 
-        `keep_up` is called after each slice of events, so that the caller can let the backlog shrink. Each record is
-        transformed right after it is opened, so that its memory is freed and reused while it is in the CPU's caches.
+        `on_slice_sent` is called after each slice of events, so that the caller can wait until the backlog is smaller.
+        Each record is transformed right after it is opened, so that its memory is reused while it is in the CPU's
+        caches.
         """
         transformed = list[Transformed]()
         for record in records:
@@ -86,78 +87,79 @@ class Router:
             for at in range(0, len(opened), SLICE_EVENTS):
                 if transformed and len(transformed) + len(opened) - at > SLICE_EVENTS:
                     self._send(transformed)
-                    keep_up()
+                    on_slice_sent()
                     transformed = []
                 transformed += map(self.transform, opened[at : at + SLICE_EVENTS])
         self._send(transformed)
-        keep_up()
+        on_slice_sent()
 
     def route_opened(self, opened: Sequence[Event | DeadLetter]) -> None:
-        """Accept the events of opened records."""
+        """Send the events of records that are opened already on their way."""
         self._send([*map(self.transform, opened)])
 
     def _send(self, transformed: Sequence[Transformed]) -> None:
         """Send entries to the bus and dead letters to the queue, and settle the events to drop."""
         entries = [result for result in transformed if type(result) is Entry]
-        letters = (
-            [result for result in transformed if type(result) is DeadLetter] if len(entries) < len(transformed) else []
-        )
-        self.bury(letters)
+        letters: list[DeadLetter] = []
+        if len(entries) < len(transformed):
+            letters = [result for result in transformed if type(result) is DeadLetter]
+        self.send_dead_letters(letters)
         if len(entries) + len(letters) < len(transformed):
-            self._drop([result for result in transformed if type(result) is Dropped])
+            self._settle_dropped([result for result in transformed if type(result) is Dropped])
         self.publisher.take(entries)
 
     def collect(self) -> None:
-        """Settle the events that ended in one of the three stages, or pass them to the next stage."""
+        """Settle the events that ended in a stage, or pass them to the next stage."""
         while ended := self.publisher.collect():
             for entries, took_s in zip(ended.accepted, ended.took_s, strict=True):
-                self._delivered(entries, took_s)
+                self._settle_accepted(entries, took_s)
             if ended.retried:
-                self._ledger.retried(ended.retried)
-            for entry, why in ended.given_up:
-                self._unpublished(entry, why)
+                self._ledger.record_retries(ended.retried)
+            for entry, given_up in ended.given_up:
+                self._handle_unpublished(entry, given_up)
         for letter in self.dead_letters.collect():
-            self._buried(letter)
+            self._settle_dead_letter(letter)
         for stored in self._claim_check.collect() if self._claim_check else ():
             if isinstance(stored, DeadLetter):
                 self.dead_letters.take([stored])
             elif stored.size_bytes > self.publisher.limits.bytes:
-                self._unpublished(stored, TOO_LARGE)
+                self._handle_unpublished(stored, TOO_LARGE)
             else:
-                self.publisher.again(stored)
+                self.publisher.resubmit(stored)
 
-    def _delivered(self, entries: list[Entry], took_s: float) -> None:
+    def _settle_accepted(self, entries: list[Entry], took_s: float) -> None:
         """Settle accepted entries and count them.
 
         Probes are the product's own, so the ledger does not count them. Resubmitted events are counted apart.
         """
-        special = False
+        has_special_entries = False
         for entry in entries:
             event = entry.event
             record = event.record
             if entry.detail_type == PROBE_TYPE:
                 record.batch.probes += 1
-                special = True
+                has_special_entries = True
             else:
                 record.batch.delivered += 1
-                special = special or record.put_back
+                has_special_entries = has_special_entries or record.put_back
             record.settle(event.line)
-        if special:
+        if has_special_entries:
             without_probes = [entry for entry in entries if entry.detail_type != PROBE_TYPE]
             entries = [*filter(_is_new, without_probes)]
             if len(entries) < len(without_probes):
-                self._ledger.accepted_again(len(without_probes) - len(entries))
+                self._ledger.record_resubmitted(len(without_probes) - len(entries))
         if entries:
-            self._ledger.accepted(entries, took_s)
+            self._ledger.record_accepted(entries, took_s)
 
-    def _unpublished(self, entry: Entry, why: GivenUp) -> None:
-        """Turn an entry that no call can carry into a claim check, if there is a bucket; dead-letter it otherwise."""
-        if self._claim_check and why.reason is Reason.OVERSIZE and self._claim_check.take_entry(entry):
+    def _handle_unpublished(self, entry: Entry, given_up: GivenUp) -> None:
+        """Store an entry's payload in S3 if the entry is too large and there is a bucket; otherwise dead-letter it."""
+        is_oversize = given_up.reason is Reason.OVERSIZE
+        if self._claim_check and is_oversize and self._claim_check.take_entry(entry):
             return
-        self.bury([DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)])
-        self.publisher.ended(entry, why)
+        self.send_dead_letters([DeadLetter(entry.event, *given_up, entry=entry, event_type=entry.detail_type)])
+        self.publisher.release_conversation(entry, given_up)
 
-    def bury(self, letters: Sequence[DeadLetter]) -> None:
+    def send_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Send dead letters to the queue. A letter too large for a message goes to S3 first, if there is a bucket."""
         if not letters:
             return
@@ -165,28 +167,29 @@ class Router:
         written = [letter._replace(raw=self._raw_of(letter)) for letter in letters]
         self.dead_letters.take(written, self._claim_check.take_letter if self._claim_check else None)
 
-    def _buried(self, letter: DeadLetter) -> None:
+    def _settle_dead_letter(self, letter: DeadLetter) -> None:
+        """Settle the event of a dead letter that the queue has stored, and count it."""
         record = letter.event.record
         record.batch.dead_letters[letter.reason.value] += 1
         record.settle(letter.event.line)
-        self._ledger.buried(letter)
+        self._ledger.record_dead_letter(letter)
 
     def _warn_of_unroutable(self, letters: Sequence[DeadLetter]) -> None:
-        """Log event types that the rule does not match: a sender may have a wrong subscription, or a setting a typo."""
+        """Log event types that the rule does not match. A sender's subscription or a setting may be wrong."""
         for letter in letters:
-            if letter.reason is Reason.UNROUTABLE and (event_type := self._unroutable_to_be_said(letter.event_type)):
+            if letter.reason is Reason.UNROUTABLE and (event_type := self._unroutable_log_limiter(letter.event_type)):
                 log.warning(
                     "Events of a type that the rule does not match become dead letters. Add the type to"
                     " STREAM_ROUTER_EVENT_TYPES, or see STREAM_ROUTER_UNROUTABLE.",
                     extra={"event": "types-unmatched", "event_type": event_type},
                 )
 
-    def _drop(self, dropped: Sequence[Dropped]) -> None:
+    def _settle_dropped(self, dropped: Sequence[Dropped]) -> None:
         """Settle and count events that are not sent."""
         for result in dropped:
             result.event.record.batch.dropped += 1
             result.event.record.settle(result.event.line)
-        self._ledger.dropped(dropped)
+        self._ledger.record_dropped(dropped)
 
     def advance(self, *, flush: bool) -> None:
         """Settle ended events and start the calls that may start now; if `flush`, also calls that are not full."""
@@ -196,7 +199,7 @@ class Router:
                 dispatcher.advance(flush=flush)
 
     def block_publishing(self, *, blocked: bool) -> None:
-        """Start no PutEvents call while `blocked`. Dead letters are still sent."""
+        """Start no PutEvents call while `blocked` is true. Dead letters are still sent."""
         self.bus.block(blocked=blocked)
 
     def stop(self) -> None:
@@ -209,12 +212,13 @@ class Router:
         for dispatcher in self._dispatchers:
             dispatcher.stop()
 
-    def at_the_end(self, already_s: float) -> None:
-        """Record that no more events will come. From now on an event that fails alone is retried for 15 minutes.
+    def mark_input_ended(self, already_s: float) -> None:
+        """Record that no more events will come, since the shard has ended.
 
-        It has waited `already_s` of these seconds in the processes before this one.
+        From now on an event that fails alone is retried for 15 minutes, less `already_s`, the seconds for which earlier
+        processes have retried it.
         """
-        self.bus.at_the_end(already_s)
+        self.bus.mark_input_ended(already_s)
 
     @property
     def backlog(self) -> int:
@@ -237,9 +241,9 @@ class Router:
         return self._letters.ready
 
     @property
-    def only_sick(self) -> bool:
-        """Whether every pending entry fails by itself, is suspected, or waits behind such an entry."""
-        return self.bus.only_sick and not any(dispatcher.backlog for dispatcher in self._dispatchers[1:])
+    def has_only_failing_items(self) -> bool:
+        """Whether each pending entry has failed by itself, is suspected, or waits behind such an entry."""
+        return self.bus.has_only_failing_items and not any(dispatcher.backlog for dispatcher in self._dispatchers[1:])
 
     @property
     def accepted_at(self) -> float:
@@ -253,15 +257,15 @@ class Router:
 
     @property
     def held(self) -> HeldDestination | None:
-        """The destination that has accepted nothing for longest, of those that items wait for; None if there is none.
+        """The destination that has accepted nothing for the longest time although items wait for it; None if none does.
 
-        A destination without waiting items does not count, since no call tries it until the next event.
+        A destination without waiting items does not count, since it gets no call that could show that it is back.
         """
         held = [destination for destination in [dispatcher.held for dispatcher in self._dispatchers] if destination]
         return min(held, key=lambda destination: destination.since) if held else None
 
     def wait_s(self, longest: float) -> float:
-        """Return the seconds, at most `longest`, until a retry or a probe is due."""
+        """Return the seconds until a retry or a probe is due, at most `longest`."""
         if not self._stopped:
             for dispatcher in self._dispatchers:
                 longest = dispatcher.wait_s(longest)
@@ -269,5 +273,5 @@ class Router:
 
 
 def _is_new(entry: Entry) -> bool:
-    """Return whether the event was not resubmitted by an operator."""
+    """Return whether the event is new, not resubmitted by an operator."""
     return not entry.event.resubmitted

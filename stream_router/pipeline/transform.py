@@ -1,7 +1,7 @@
 """Transformation of an event of the stream into an EventBridge entry, or into a dead letter with the reason.
 
-`Transform.__call__` handles every event; `_entry` writes the Detail. Test events of `doctor --end-to-end`, and events
-that EventBridge had accepted before, skip most of the steps.
+`Transform.__call__` handles every event; `_build_entry` writes the Detail. Test events of `doctor --end-to-end`, and
+events that EventBridge had accepted before, skip most of the steps.
 """
 
 import re
@@ -52,8 +52,9 @@ _MARK = re.compile(r"[0-9a-f]{32}")
 class TransformConfig(NamedTuple):
     """Settings of the transform.
 
-    Events of `drop_types` are settled unsent, by our name or the sender's. `masking` is off, default or a file's path;
-    `config_file` a TOML file's. Events resubmitted for another `application` are settled unsent.
+    Events whose type is in `drop_types`, by the sender's name or by ours, are settled and not sent. So are events that
+    an operator resubmitted for another `application`. `masking` is "off", "default" or a file's path. `config_file` is
+    the path of a TOML file.
     """
 
     region: str
@@ -67,15 +68,15 @@ class TransformConfig(NamedTuple):
 
 
 class Transform:
-    """Function object that turns an opened event into an `Entry`, a `DeadLetter` or a `Dropped`.
+    """Callable that turns an opened event into an `Entry`, a `DeadLetter` or a `Dropped`.
 
-    It raises no exception but MemoryError: the host, not the event, is to blame, so the process ends and the records
-    are read again. Construction raises SettingsError if the mapping or the masking policy is wrong. `now_ms` is the
-    wall clock.
+    It raises only MemoryError. The host is to blame for that and not the event, so the process ends, and the records
+    are read again. The constructor raises SettingsError if the mapping or the masking policy is wrong. `now_ms` returns
+    epoch milliseconds.
     """
 
     def __init__(self, config: TransformConfig, now_ms: Callable[[], float]) -> None:
-        self.policy = policy_of(config.masking, config.masking_key)
+        self.policy = load_masking_policy(config.masking, config.masking_key)
         self._masked_counts: Counter[str] = Counter()
         self._now_ms = now_ms
         mapping = config_file.load(config.config_file)
@@ -86,29 +87,31 @@ class Transform:
         self._application = config.application
         self._received_iso, self._processed_iso = timestamps.IsoMs().text, timestamps.IsoMs().text
         self._metadata = _metadata(config.region, self.policy, mapping.metadata)
-        self._metadata_written = orjson.Fragment(orjson.dumps(self._metadata))
+        self._metadata_json = orjson.Fragment(orjson.dumps(self._metadata))
         self._metadata_of_probes = _metadata(config.region, None, mapping.metadata)
 
     def __call__(self, opened: Event | DeadLetter) -> Transformed:
         if isinstance(opened, DeadLetter):
-            return Dropped(opened.event, "") if self._is_anothers(opened.event) else opened
+            return Dropped(opened.event, "") if self._is_for_another_application(opened.event) else opened
         event = opened
         try:
             body = event.body
             if event.resubmitted:
-                if self._is_anothers(event):
+                if self._is_for_another_application(event):
                     return Dropped(event, "")
                 if type(body) is Accepted:
-                    return _accepted_before(event, body.text)
-            if type(body) is dict and body.get("eventType") == PROBE_TYPE:  # by its own shape, whatever is mapped
-                return self._probe(event, body)
+                    return _build_accepted_entry(event, body.text)
+            if (
+                type(body) is dict and body.get("eventType") == PROBE_TYPE
+            ):  # a probe has its own shape, whatever mapping is set
+                return self._build_probe_entry(event, body)
             mapped = self._read(event)
             event_type = mapped.event_type
             if self._drop_types and not self._drop_types.isdisjoint((event_type, mapped.sender_type)):
                 return Dropped(event, mapped.sender_type)
             if event_type in self._fixed_bytes:
-                return self._entry(event, mapped)
-            return self._unrouted(event, mapped)
+                return self._build_entry(event, mapped)
+            return self._handle_unrouted(event, mapped)
         except Rejected as rejected:
             return DeadLetter(event, rejected.reason, rejected.code, rejected.message, event_type=rejected.event_type)
         except MemoryError:
@@ -116,33 +119,37 @@ class Transform:
         except Exception as error:  # noqa: BLE001 - any error concerns this event alone and must not fail the batch
             return DeadLetter(event, Reason.INTERNAL_ERROR, type(error).__name__, "the transform failed unforeseen")
 
-    def _is_anothers(self, event: Event) -> bool:
+    def _is_for_another_application(self, event: Event) -> bool:
         """Return whether an operator resubmitted the event for another application, which reads the same stream."""
         resubmission = read_resubmitted(event.resubmitted)
         return resubmission is not None and resubmission.application != self._application
 
-    def _probe(self, event: Event, body: dict[str, Any]) -> Entry:
-        """Return the entry of a test event, which is neither mapped, masked, unroutable nor dropped.
+    def _build_probe_entry(self, event: Event, body: dict[str, Any]) -> Entry:
+        """Return the entry of a probe, a test event of `doctor --end-to-end`. No mapping and no policy applies to it.
 
-        Anybody who may post may name this type, and no policy masks it. So nothing of the sender's goes on but a mark,
-        which can only be 32 hex digits.
+        Everybody who may post events may post one of this type. So of the sender's data only the probe's mark is
+        published, and only if it is 32 hex digits.
         """
         payload = body.get("payload")
         mark = payload.get("probe") if isinstance(payload, dict) else None
-        mark_alone = {"probe": mark} if isinstance(mark, str) and _MARK.fullmatch(mark) else {}
+        is_valid_mark = isinstance(mark, str) and _MARK.fullmatch(mark)
+        mark_alone = {"probe": mark} if is_valid_mark else {}
         at, at_s = self._received_iso(event.received_at_ms), event.received_at_ms / 1000
         mapped = Mapped(None, None, PROBE_TYPE, at, at_s, mark_alone, None, PROBE_TYPE)
-        return self._entry(event, mapped, is_probe=True)
+        return self._build_entry(event, mapped, is_probe=True)
 
-    def _unrouted(self, event: Event, mapped: Mapped) -> Transformed:
-        """Handle an event whose type the rule does not match. The type goes into attributes and must be printable."""
+    def _handle_unrouted(self, event: Event, mapped: Mapped) -> Transformed:
+        """Return the result for an event whose type the rule does not match, by STREAM_ROUTER_UNROUTABLE.
+
+        Raises Rejected if the type cannot be printed, since a dead letter has it as an attribute.
+        """
         event_type = mapped.event_type
         if not event_type.isprintable():
             raise mismatch("BadEventType", "the event type holds a control character")
-        if event_type == PROBE_TYPE:  # said in another place than a probe says it: by a header, or below another key
+        if event_type == PROBE_TYPE:  # the type was in another place than in a probe: in a header, or under another key
             raise mismatch("BadEventType", "the event type is that of doctor's probes, and the event is none")
         if self._unroutable == "publish":
-            return self._entry(event, mapped)
+            return self._build_entry(event, mapped)
         if self._unroutable == "drop":
             return Dropped(event, event_type)
         message = "the event type does not match the rule; see STREAM_ROUTER_EVENT_TYPES and STREAM_ROUTER_UNROUTABLE"
@@ -151,13 +158,15 @@ class Transform:
         )
 
     def _type_attribute(self, event_type: str) -> str:
-        """Return the event type for a dead letter's attribute; "" if it might be a private text, not a name.
+        """Return the event type for a dead letter's attribute; "" if it may be a private text and must be masked.
 
-        Attributes are masked nowhere else, so a policy that masks dead letters lets only names of types into them.
+        No policy masks attributes. So if dead letters are masked, only a type that looks like a name gets into one.
         """
-        return "" if self.policy and self.policy.mask_dead_letters and not is_name(event_type) else event_type
+        masks_letters = self.policy is not None and self.policy.mask_dead_letters
+        return "" if masks_letters and not is_name(event_type) else event_type
 
-    def _entry(self, event: Event, mapped: Mapped, *, is_probe: bool = False) -> Entry:
+    def _build_entry(self, event: Event, mapped: Mapped, *, is_probe: bool = False) -> Entry:
+        """Return the entry of a mapped event, masked by the policy. Raises Rejected if masking fails."""
         interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions, _ = mapped
         lane = ""
         if self.policy is not None and not is_probe:
@@ -184,17 +193,17 @@ class Transform:
             "sourceSystem": "nice.cxone",
             "routingVersion": "1.0",
             "payload": payload,
-            "metadata": self._metadata_of_probes if is_probe else self._metadata_written,
+            "metadata": self._metadata_of_probes if is_probe else self._metadata_json,
         }
-        # Added fields are texts behind the body, so an envelope with one ends in this; few do.
+        # Fields that the receiver added stand behind the body and are texts: an envelope with any of them ends in this.
         if resubmitted or (raw[-2:] == b'"}' and b'"traceparent"' in raw):
             metadata = self._metadata_of_probes if is_probe else self._metadata
-            detail["metadata"] = _with_marks(metadata, raw, resubmitted)
+            detail["metadata"] = _add_marks(metadata, raw, resubmitted)
         if extensions:
             detail["extensions"] = extensions
         text = exact_json.write(detail)
         size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
-        # The parsed body is let go here: freeing it costs less while it is in the caches (benchmarks/child.py).
+        # The parsed body is freed here, while it is in the CPU's caches; later costs more (benchmarks/child.py).
         unparsed = new_event((record, line, raw, event_id, id_from, received_at_ms, None, resubmitted))
         return new_entry((unparsed, event_type, text, time_s, size_bytes, conversation_id or "", lane))
 
@@ -204,29 +213,29 @@ class Transform:
         return "off" if self.policy is None else f"{self.policy.id} {self.policy.version}"
 
     def take_masked_counts(self) -> Counter[str]:
-        """Return how often each masking action ran, and the counts of finds in searched texts, since the last call."""
+        """Return how often each masking action ran since the last call, and how many finds in texts were masked."""
         counts, self._masked_counts = self._masked_counts, Counter()
         return counts
 
     def dead_letter_raw(self, letter: DeadLetter) -> bytes:
-        """Return the bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.
+        """Return the bytes for a dead letter's `record.data`: the event's own line, masked if the policy says so.
 
-        An event that killed a process is left out, unread: to read or to mask it would kill the next process. Raises as
-        the transform does.
+        The bytes of an event that killed a process are left out if they would have to be masked: masking them might
+        kill the next process. Raises only MemoryError.
         """
         if self.policy is None or not self.policy.mask_dead_letters:
             return letter.event.raw
-        return _withheld(letter.code) if letter.reason is Reason.CRASHED else self.masked_raw(letter.event)
+        return _build_withheld(letter.code) if letter.reason is Reason.CRASHED else self.masked_raw(letter.event)
 
     def masked_raw(self, event: Event) -> bytes:
-        """Return the event's line as the policy, which must be set, masks it, in the contract's own shape.
+        """Return the event's line masked by the policy, in the contract's own shape. A policy must be set.
 
-        An event that cannot be masked is left out.
+        If the event cannot be masked, the result says so instead (`parse_withheld_code`).
         """
         assert self.policy
         try:
-            whole = event if event.body is not None else _read_again(event)
-            if type(whole.body) is Accepted:  # it was published so, masked or not, and is kept as it was
+            whole = event if event.body is not None else _open_again(event)
+            if type(whole.body) is Accepted:  # it was published in this form, masked or not
                 return event.raw
             mapped = self._read(whole)
             masked = self.policy.mask(mapped.parts, Counter())
@@ -241,12 +250,12 @@ class Transform:
             return seal(event.event_id, event.id_from, event.received_at_ms, exact_json.write(body))
         except MemoryError:
             raise
-        except Exception as error:  # noqa: BLE001 - see `_entry`
-            return _withheld(error.code if isinstance(error, Rejected) else type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - see `_build_entry`
+            return _build_withheld(error.code if isinstance(error, Rejected) else type(error).__name__)
 
 
-def policy_of(name: str, key: bytes | None) -> "MaskingPolicy | None":
-    """Return the masking policy of this name or file; None if masking is `off`. Raise SettingsError."""
+def load_masking_policy(name: str, key: bytes | None) -> "MaskingPolicy | None":
+    """Return the masking policy of this name or file; None if `name` is "off". Raises SettingsError."""
     if name == "off":
         return None
     from stream_router.pipeline.masking import policy_file  # loaded only if masking is on, to save memory
@@ -254,17 +263,17 @@ def policy_of(name: str, key: bytes | None) -> "MaskingPolicy | None":
     return policy_file.load(name, key)
 
 
-def _withheld(code: str) -> bytes:
+def _build_withheld(code: str) -> bytes:
     return orjson.dumps({"withheld": "the policy masks dead letters, and this event could not be masked", "code": code})
 
 
-def withheld_code(masked: bytes) -> str:
-    """Return why `masked_raw` left the event out, as a code; "" if it did not."""
+def parse_withheld_code(masked: bytes) -> str:
+    """Return the code of the reason why `masked_raw` could not mask the event; "" if it did."""
     return str(orjson.loads(masked)["code"]) if masked.startswith(b'{"withheld":') else ""
 
 
-def _read_again(event: Event) -> Event:
-    """Return the event with its body, if its keeper dropped that."""
+def _open_again(event: Event) -> Event:
+    """Return the event with its body parsed again."""
     (opened,) = open_record(Record(event.raw, 0))
     return event._replace(body=opened.body if isinstance(opened, Event) else None)
 
@@ -275,14 +284,14 @@ def _masking_failed(event_type: str, error: Exception) -> Rejected:
 
 
 def _fixed_bytes(event_type: str) -> int:
-    """Return the bytes that an entry counts besides its Detail, by AWS's formula."""
+    """Return the bytes by which an entry counts besides its Detail, by AWS's formula."""
     return limits.ENTRY_TIME_BYTES + len(SOURCE) + len(event_type.encode())
 
 
 def _metadata(region: str, masking: "MaskingPolicy | None", configured: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of all events under this masking policy; None stands for no policy.
+    """Return the `metadata` of every event's Detail. `masking` is None if no policy is set.
 
-    `configured` are the config file's own fields.
+    `configured` are the fields that the config file adds.
     """
     tag = UNMASKED if masking is None else masking.tag
     metadata: dict[str, Any] = {"enrichmentPipeline": PIPELINE_ID, "complianceTag": tag, "region": region}
@@ -291,8 +300,8 @@ def _metadata(region: str, masking: "MaskingPolicy | None", configured: Mapping[
     return {**metadata, **configured}
 
 
-def _with_marks(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[str, Any]:
-    """Return the metadata with the trace context of the envelope, and with the run that resubmitted the event."""
+def _add_marks(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[str, Any]:
+    """Return the metadata with the envelope's trace context, and with the replay that resubmitted the event, if any."""
     more = dict(metadata)
     if trace := valid_traceparent(added_fields(raw).get("traceparent")):
         more["traceparent"] = trace
@@ -301,11 +310,11 @@ def _with_marks(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[
     return more
 
 
-def _accepted_before(event: Event, text: bytes) -> Entry:
-    """Return the entry of an event (`text`, JSON) that EventBridge had accepted and could not deliver.
+def _build_accepted_entry(event: Event, text: bytes) -> Entry:
+    """Return the entry of an event (`text`, JSON) that EventBridge accepted earlier and could not deliver.
 
-    Its detail type, time and detail go out again, neither mapped nor masked; only the tag changes. Raises Rejected if
-    the event is not ours: what somebody wrote into the stream is not published unseen.
+    Its detail type, time and detail are sent again, neither mapped nor masked; only `complianceTag` changes. Raises
+    Rejected if the event was not published by this product: somebody else may have written it into the stream.
     """
     accepted = orjson.loads(text)
     if type(accepted) is not dict:
@@ -323,28 +332,29 @@ def _accepted_before(event: Event, text: bytes) -> Entry:
         _, time_s = timestamps.to_utc(accepted.get("time"), None)
     except (ValueError, OverflowError):
         raise _not_ours("its time cannot be read") from None
-    tagged = _tagged_resubmitted(members(text)["detail"])
+    tagged = _tag_as_resubmitted(members(text)["detail"])
     conversation = detail.get("conversationId")
     order_key = conversation if type(conversation) is str else ""
     size_bytes = _fixed_bytes(event_type) + len(tagged)
     return Entry(event._replace(body=None), event_type, tagged, time_s, size_bytes, order_key)
 
 
-def _tagged_resubmitted(detail: bytes) -> bytes:
-    """Return the Detail (JSON) with the tag RESUBMITTED and no masking policy; other values keep their bytes.
+def _tag_as_resubmitted(detail: bytes) -> bytes:
+    """Return the Detail (JSON) with the tag RESUBMITTED and no masking policy. Other values keep their bytes.
 
-    Whoever may write to the stream may claim any tag, and no policy ran on this event in this process.
+    The tag in the Detail is not trusted: everybody who may write to the stream may claim any, and no policy masked this
+    event here.
     """
     fields = members(detail)
     metadata = fields.get("metadata", b"")
     marks = members(metadata) if metadata.startswith(b"{") else {}
     marks.pop("maskingPolicy", None)
     marks["complianceTag"] = orjson.dumps(RESUBMITTED)
-    fields["metadata"] = _object(marks)
-    return _object(fields)
+    fields["metadata"] = _write_object(marks)
+    return _write_object(fields)
 
 
-def _object(values: Mapping[str, bytes]) -> bytes:
+def _write_object(values: Mapping[str, bytes]) -> bytes:
     """Return the JSON object of these members, whose values are JSON already."""
     return b"{%b}" % b",".join(b"%b:%b" % (orjson.dumps(name), value) for name, value in values.items())
 

@@ -255,7 +255,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A dead letter carries": {
         "a dead letter counts as stored when SQS fails": Mutant(
             "stream_router/pipeline/sinks/dead_letters/queue.py",
-            "        return [_never_refused(message, outcome) for message, outcome in zip(items, outcomes, strict=True)]\n",
+            "        return [_hold_if_minimal(message, outcome) for message, outcome in zip(items, outcomes, strict=True)]\n",
             "        return [ACCEPTED for _ in items]\n",
             ("tests/unit/test_dead_letters.py::test_while_the_queue_is_down_the_shard_holds",),
             also=("aws_answers import Answer", "aws_answers import ACCEPTED, Answer"),

@@ -64,7 +64,7 @@ class World:
     def __init__(self) -> None:
         self.now = 1_000.0
         self.closed: list[Batch] = []
-        self.router = SimpleNamespace(ready=0, ready_letters=0, only_sick=False, backlog=1)
+        self.router = SimpleNamespace(ready=0, ready_letters=0, has_only_failing_items=False, backlog=1)
         self.router.accepted_at = 0.0
         self.proof = SimpleNamespace(unanswered=False, problem="")
         router, proof = cast("Any", self.router), cast("Any", self.proof)
@@ -151,7 +151,7 @@ def test_a_small_batch_comes_every_five_seconds_while_only_sick_entries_fill(wor
     world.take(10, 100)
     world.now += SMALL_BATCH_INTERVAL_S
     assert world.window.is_full, "others will tell whether the bus is well"
-    world.router.only_sick = True
+    world.router.has_only_failing_items = True
     for _ in range(3):
         assert not world.window.is_full
         assert world.window.max_slice_records == MAX_SMALL_BATCH_RECORDS
@@ -168,7 +168,7 @@ READY = ("ready", "ready_letters")
 
 def test_what_else_keeps_records_out_lets_no_small_batch_in(world: World) -> None:
     """Events that wait for a call, a bus that is known to be gone."""
-    world.now, world.router.only_sick = world.now + SMALL_BATCH_INTERVAL_S, True
+    world.now, world.router.has_only_failing_items = world.now + SMALL_BATCH_INTERVAL_S, True
     for place, wrong, right in (
         (world.router, {"ready": MAX_READY_EVENTS + 1}, {"ready": MAX_READY_EVENTS}),
         (world.router, dict.fromkeys(READY, MAX_READY_LETTERS + 1), dict.fromkeys(READY, MAX_READY_LETTERS)),

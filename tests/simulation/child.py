@@ -45,19 +45,19 @@ class Tally:
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
-    def accepted(self, entries: Sequence[Entry], took_s: float) -> None:
+    def record_accepted(self, entries: Sequence[Entry], took_s: float) -> None:
         pass
 
-    def accepted_again(self, count: int) -> None:
+    def record_resubmitted(self, count: int) -> None:
         pass
 
-    def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
+    def record_retries(self, entries: Sequence[tuple[Entry, str]]) -> None:
         pass
 
-    def buried(self, letter: DeadLetter) -> None:
+    def record_dead_letter(self, letter: DeadLetter) -> None:
         pass
 
-    def dropped(self, dropped: Sequence[Dropped]) -> None:
+    def record_dropped(self, dropped: Sequence[Dropped]) -> None:
         self._outside.dropped |= {one.event.event_id for one in dropped}
 
 

@@ -19,7 +19,7 @@ def bury(pipeline: Rig, numbers: range, raw: bytes = b"") -> list[DeadLetter]:
     """Letters of so many events, handed to the engine."""
     events = [event(n)._replace(raw=raw) if raw else event(n) for n in numbers]
     made = [DeadLetter(one, Reason.SCHEMA_MISMATCH, "X", "why", raw=one.raw) for one in events]
-    pipeline.router.bury(made)
+    pipeline.router.send_dead_letters(made)
     return made
 
 

@@ -177,7 +177,7 @@ def test_what_has_nobody_to_compare_with_waits_for_one(
     pipeline.run_for(600)
     assert not pipeline.tally.dead
     assert pipeline.router.holding == (falls_ill is refuse)
-    assert pipeline.router.only_sick
+    assert pipeline.router.has_only_failing_items
     assert 8 <= len(caplog.records) <= 10
     start, healthy = pipeline.world.now, entry(1)
     publish(pipeline, [healthy])
@@ -194,7 +194,7 @@ def test_at_a_shards_end_a_few_are_tried_for_fifteen_minutes(falls_ill: Callable
     falls_ill(pipeline, *bad)
     publish(pipeline, bad)
     pipeline.run_for(60)
-    pipeline.router.at_the_end(0.0)
+    pipeline.router.mark_input_ended(0.0)
     pipeline.run_for(890)
     assert not pipeline.tally.dead
     pipeline.run_for(40)
@@ -207,7 +207,7 @@ def test_the_fifteen_minutes_at_a_shards_end_do_not_begin_anew(falls_ill: Callab
     pipeline, bad = rig(), entry(0)
     falls_ill(pipeline, bad)
     publish(pipeline, [bad])
-    pipeline.router.at_the_end(3_600.0)
+    pipeline.router.mark_input_ended(3_600.0)
     pipeline.run_for(29)
     assert not pipeline.tally.dead
     pipeline.run_for(60)

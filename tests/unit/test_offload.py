@@ -108,7 +108,7 @@ def test_an_entry_goes_out_only_once_its_payload_is_stored(trouble: str) -> None
     record = Record(HEAD + b',"second":1,"payload":' + payload + b"}", 101)
     bad = event(1)._replace(raw=random.Random(1).randbytes(2_000_000))
     made.router.route_opened(open_record(record))
-    made.router.bury([DeadLetter(bad, Reason.SCHEMA_MISMATCH, "X", "why")])
+    made.router.send_dead_letters([DeadLetter(bad, Reason.SCHEMA_MISMATCH, "X", "why")])
     made.run_for(5)
     assert made.router.holding
     assert len(made.bus.calls) == 1, "of the entry before"

@@ -160,14 +160,14 @@ class CrashGuard:
         self._mark_in_work(record, WHOLE_RECORD_LINE, crashed_before=crashed_before)
         if self._is_culprit(record, WHOLE_RECORD_LINE):
             for letters in _make_letters_of_lines(record):
-                router.bury(letters)
+                router.send_dead_letters(letters)
                 wait_until_started()
             return
         for opened in envelope.open_record(record):
             event = opened.event if isinstance(opened, DeadLetter) else opened
             self._mark_in_work(record, event.line, crashed_before=crashed_before)
             if self._is_culprit(record, event.line):
-                router.bury([_make_crashed_letter(event)])
+                router.send_dead_letters([_make_crashed_letter(event)])
             else:
                 router.route_opened([opened])
             wait_until_started()

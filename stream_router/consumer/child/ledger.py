@@ -90,7 +90,7 @@ class ShardLedger:
         if self._transform.policy:
             batch.masked += self._transform.take_masked_counts()
 
-    def accepted(self, entries: Sequence[Entry], took_s: float = 0.0) -> None:
+    def record_accepted(self, entries: Sequence[Entry], took_s: float = 0.0) -> None:
         """Count one call's entries as accepted now, `took_s` seconds after the first call with these entries began."""
         self._accepted_calls.append((self._now_s() * 1000, len(entries), took_s))
         self._alarm.count_accepted(len(entries))
@@ -104,7 +104,7 @@ class ShardLedger:
         if len(self._received_ms) >= MAX_UNCOUNTED_EVENTS:
             self._add_latencies()
 
-    def accepted_again(self, count: int) -> None:
+    def record_resubmitted(self, count: int) -> None:
         """Count resubmitted events as accepted. Their latency is not counted, since it may be days."""
         self._counts["delivered"] += count
 
@@ -135,14 +135,14 @@ class ShardLedger:
         self._latencies["sent_to_accepted"].record(took_ms)
         self._latencies["received_to_accepted"].record(accepted_ms - received_ms)
 
-    def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
+    def record_retries(self, entries: Sequence[tuple[Entry, str]]) -> None:
         """Count entries that will be sent again, each with the error code of AWS."""
         self._counts["retried"] += len(entries)
         for entry, code in entries:
             self._retried_by_code[code] += 1
             entry.event.record.batch.retried += 1
 
-    def buried(self, letter: DeadLetter) -> None:
+    def record_dead_letter(self, letter: DeadLetter) -> None:
         """Count a dead letter that was stored. Log it, unless MAX_LETTER_LOGS_PER_S were logged in this second."""
         self._counts["dead_lettered"] += 1
         self._dead_lettered_by_reason[letter.reason.value] += 1
@@ -168,7 +168,7 @@ class ShardLedger:
             },
         )
 
-    def dropped(self, dropped: Sequence[Dropped]) -> None:
+    def record_dropped(self, dropped: Sequence[Dropped]) -> None:
         """Count events that a setting drops."""
         self._counts["dropped"] += len(dropped)
 

@@ -180,7 +180,7 @@ class ShardProcessor:
                 self._exit_process(
                     "a batch was acknowledged with unopened records, so the shard's end may not be checkpointed"
                 )
-            self._router.at_the_end(self._guard.seconds_with_only_sick)
+            self._router.mark_input_ended(self._guard.seconds_with_only_sick)
             with self._stopping_if_lease_is_lost():
                 self._settle_shard_end(message.checkpointer)
         self._release_shard("lease lost" if self._is_lease_lost else "shard ended")
@@ -197,7 +197,7 @@ class ShardProcessor:
                 if is_late or (refutation and not router.backlog):
                     self._exit_process(refutation or "a stop was requested before the shard's end was settled")
             self._work_once(MAX_CALLBACK_WAIT_S)
-            if router.only_sick:
+            if router.has_only_failing_items:
                 self._guard.record_only_sick_left()
             # Once all is settled, take no ordinary checkpoint: the KCL turns one at the shard's last record into
             # SHARD_END, and the end is not confirmed yet.

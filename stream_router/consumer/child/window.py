@@ -222,7 +222,7 @@ class Window:
             return False
         now = self._clock()
         has_spare = self.pending_bytes < self._max_bytes + max(SPARE_BYTES, self._max_bytes // 4)
-        may_help = full_by in ("span", "bytes") and has_spare and self._router.only_sick
+        may_help = full_by in ("span", "bytes") and has_spare and self._router.has_only_failing_items
         if may_help and now >= self._small_batch_at:
             self._is_small_batch_admitted, self._small_batch_at = True, now + SMALL_BATCH_INTERVAL_S
             return False

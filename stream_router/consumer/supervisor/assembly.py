@@ -46,7 +46,7 @@ from stream_router.errors import unwritable
 from stream_router.leases import Shard, list_shards
 from stream_router.log import start_logging
 from stream_router.pipeline.mapping import config_file
-from stream_router.pipeline.transform import Transform, policy_of
+from stream_router.pipeline.transform import Transform, load_masking_policy
 from stream_router.process import leave_no_core_file, share_one_heap
 from stream_router.settings import files
 from stream_router.settings.common import NO_RULE
@@ -77,7 +77,7 @@ def run(settings: Consumer) -> int:
 
 HOST_CHECKS: tuple[Callable[[Consumer], object], ...] = (
     lambda settings: config_file.load(settings.config),
-    lambda settings: policy_of(settings.masking, None),
+    lambda settings: load_masking_policy(settings.masking, None),
     lambda settings: files.check_parent(settings.state_dir, state_dir.SETTING),
     lambda settings: files.check_parent(settings.audit_dir, audit.VARIABLE),
 )

@@ -147,7 +147,7 @@ class Blame(Generic[T]):
         """Latest time at which a call was sent of which an item was accepted (monotonic seconds)."""
         return self._first_tries.latest_accepted_call_at
 
-    def at_the_end(self, now: float, already_s: float) -> None:
+    def mark_input_ended(self, now: float, already_s: float) -> None:
         """Record that no more items will come. Failing items have waited `already_s` in earlier processes."""
         self.ends_since = now
         self._end_s = max(SPREAD_S, AT_THE_END_S - already_s)

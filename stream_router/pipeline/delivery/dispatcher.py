@@ -244,7 +244,7 @@ class Dispatcher(Generic[T]):
         return len(self._ready)
 
     @property
-    def only_sick(self) -> bool:
+    def has_only_failing_items(self) -> bool:
         """Whether each pending item has failed by itself, or is suspected."""
         return 0 < self.backlog <= self.blame.sick + len(self._suspects)
 
@@ -297,13 +297,13 @@ class Dispatcher(Generic[T]):
         """Take charge of `items`. They wait for the next `advance`."""
         self._ready.extend(items)
 
-    def at_the_end(self, already_s: float) -> None:
+    def mark_input_ended(self, already_s: float) -> None:
         """Record that no more items will be submitted.
 
         From now on an item without others as a comparison is given up after AT_THE_END_S, of which earlier processes
         have waited `already_s`.
         """
-        self.blame.at_the_end(self._clock(), already_s)
+        self.blame.mark_input_ended(self._clock(), already_s)
 
     def collect(self) -> Ended[T]:
         """Return the outcomes since the last call. The ended items belong to the caller from now on."""

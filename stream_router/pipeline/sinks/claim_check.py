@@ -1,4 +1,4 @@
-"""The claim check: data too large for a call or a message is stored in S3, and a reference is sent in its place."""
+"""The claim check: what is too large for a call or a message is stored in S3, and a reference is sent instead."""
 
 import hashlib
 from collections import deque
@@ -18,7 +18,7 @@ POLICY = RetryPolicy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_
 
 
 class Upload(NamedTuple):
-    """One object to store, and the entry or letter that refers to it and is sent once the object is stored."""
+    """An object to store, and `then`: the entry or letter that refers to it, to be sent once the object is stored."""
 
     key: str
     data: bytes
@@ -48,7 +48,7 @@ class PutObjectCalls:
         self._send(items[0].key, items[0].data, done)
 
     def read(self, answer: Answer, items: Sequence[Upload]) -> list[Outcome] | Refusal:
-        """Return the outcome. Any refusal holds the upload, since the object has no other destination.
+        """Return the outcome of an upload. After any refusal it is tried again: the object has no other destination.
 
         S3 sends an ETag for each object that it has stored. A proxy's page with status 200 has none.
         """
@@ -61,7 +61,7 @@ class PutObjectCalls:
 
 
 class ClaimCheck:
-    """Store of objects in one bucket. `collect` returns an entry or letter once S3 sent the ETag of its object."""
+    """Uploader of objects to one bucket. `collect` returns an entry or letter once S3 sent the ETag of its object."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class ClaimCheck:
         self._bucket = bucket
 
     def take_entry(self, entry: Entry) -> bool:
-        """Store an oversize entry's payload. `collect` then returns the entry with `payloadRef` in its place.
+        """Store the payload of an entry that is too large. `collect` then returns the entry with `payloadRef` instead.
 
-        Return False without an upload if the payload is in S3 already, or is nested too deeply to be written by itself.
-        A sender's own key of that name inside its payload is not a reference.
+        Returns False without an upload if the payload is in S3 already, or is nested too deeply to be serialized. A key
+        `payloadRef` that a sender puts inside its payload is not a reference.
         """
         detail = exact_json.parse(entry.detail)
         if "payloadRef" in detail:
@@ -85,7 +85,8 @@ class ClaimCheck:
         try:
             data = exact_json.write(detail.pop("payload", None))
             digest = hashlib.sha256(data).hexdigest()
-            # A replay under another masking policy has the same id, and must not replace the first entry's object.
+            # The digest belongs to the key: a replay under another masking policy has the same event id, and must not
+            # replace the first entry's object.
             key = f"payloads/{entry.event.event_id}-{digest[:16]}.json"
             detail["payloadRef"] = {
                 "bucket": self._bucket,
@@ -93,11 +94,11 @@ class ClaimCheck:
                 "size": len(data),
                 "sha256": digest,
             }
-            slim = exact_json.write(detail)
+            short_detail = exact_json.write(detail)
         except Rejected:
             return False
-        size = entry.size_bytes - len(entry.detail) + len(slim)
-        self.dispatcher.submit([Upload(key, data, entry._replace(detail=slim, size_bytes=size))])
+        size_bytes = entry.size_bytes - len(entry.detail) + len(short_detail)
+        self.dispatcher.submit([Upload(key, data, entry._replace(detail=short_detail, size_bytes=size_bytes))])
         return True
 
     def take_letter(self, letter: DeadLetter) -> None:

@@ -1,4 +1,4 @@
-"""Delivery of dead letters to SQS. A letter has ended only once SQS confirmed each of its messages by id and MD5."""
+"""Delivery of dead letters to SQS. A letter is stored once SQS has confirmed each of its messages by id and MD5."""
 
 import logging
 from collections import deque
@@ -20,8 +20,10 @@ log = logging.getLogger(__name__)
 _TOO_LONG = ("BatchRequestTooLong", "Http413")
 
 MAX_IN_FLIGHT = 16
-"""Maximum number of calls in flight. At 20 ms a call they store 8,000 letters a second; a full shard has some 6,500 of
-the smallest events."""
+"""Maximum number of calls in flight.
+
+At 20 ms a call they store 8,000 letters a second. A full shard holds some 6,500 of the smallest events a second.
+"""
 
 BYTES_IN_FLIGHT = 4 * limits.SQS_MESSAGE_BYTES
 POLICY = RetryPolicy(MAX_IN_FLIGHT, BYTES_IN_FLIGHT, NEVER_GIVEN_UP)
@@ -54,19 +56,24 @@ class SendMessageCalls:
         return id(item)
 
     def send(self, items: Sequence[LetterMessage], done: Callable[[Answer], None]) -> None:
-        entries = [_wire(str(number), message) for number, message in enumerate(items)]
+        entries = [_build_batch_entry(str(number), message) for number, message in enumerate(items)]
         self._send(orjson.dumps({"QueueUrl": self._queue_url, "Entries": entries}), done)
 
     def read(self, answer: Answer, items: Sequence[LetterMessage]) -> list[Outcome] | Refusal:
         outcomes = of_send_message_batch(answer, [message.body_md5 for message in items])
         if isinstance(outcomes, Refusal):
-            # The minimal form cannot be wrong, and there is no smaller form, so the letter holds.
-            lone = len(items) == 1 and items[0].minimal and outcomes.disposition is Disposition.BISECT
-            return outcomes._replace(disposition=Disposition.HOLD) if lone else outcomes
-        return [_never_refused(message, outcome) for message, outcome in zip(items, outcomes, strict=True)]
+            # No form of a letter is smaller than the minimal one, so a letter in that form is tried without end.
+            is_minimal_alone = len(items) == 1 and items[0].minimal
+            if is_minimal_alone and outcomes.disposition is Disposition.BISECT:
+                return outcomes._replace(disposition=Disposition.HOLD)
+            return outcomes
+        return [_hold_if_minimal(message, outcome) for message, outcome in zip(items, outcomes, strict=True)]
 
     def too_large(self, items: Sequence[LetterMessage], refusal: Refusal) -> bool:
-        """Return whether SQS refused the batch for its size (older endpoints take 256 KiB); if so, shrink batches."""
+        """Return whether SQS refused the batch for its size. If so, later batches are smaller.
+
+        Older endpoints take only 256 KiB.
+        """
         if refusal.code not in _TOO_LONG:
             return False
         if len(items) > 1:
@@ -88,13 +95,16 @@ class DeadLetterQueue:
         self._writer = writer
         self._parts: dict[EventPlace, int] = {}
 
-    def take(self, letters: Iterable[DeadLetter], aside: Callable[[DeadLetter], object] | None = None) -> None:
-        """Accept `letters`. Letters too large for a message go to `aside`, if set: to S3, from where they return."""
+    def take(self, letters: Iterable[DeadLetter], store_large: Callable[[DeadLetter], object] | None = None) -> None:
+        """Take charge of `letters`. Without `store_large` a letter too large for a message becomes several messages.
+
+        `store_large` gets such a letter and stores its bytes in S3. Then the letter comes back with their URL.
+        """
         failpoint("before_dead_letter_sent")
         for letter in letters:
             messages = self._writer.write(letter)
-            if not messages and aside:
-                aside(letter)
+            if not messages and store_large:
+                store_large(letter)
                 continue
             messages = messages or self._writer.write_parts(letter)
             self._parts[letter.event.place] = len(messages)
@@ -102,34 +112,35 @@ class DeadLetterQueue:
         self.dispatcher.advance(flush=False)
 
     def collect(self) -> list[DeadLetter]:
-        """Return the letters stored since the last call. Resend refused messages in minimal form."""
-        accepted, blamed, _, _ = self.dispatcher.collect()
-        through = []
-        for message in [message for messages in accepted for message in messages]:
+        """Return the letters stored since the last call. Messages that SQS refused are sent again in minimal form."""
+        ended = self.dispatcher.collect()
+        stored = []
+        for message in [message for messages in ended.accepted for message in messages]:
             place = message.letter.event.place
             self._parts[place] -= 1
             if not self._parts[place]:
                 del self._parts[place]
                 failpoint("dead_letter_stored_before_settled")
-                through.append(message.letter)
-        for message, why in blamed:
+                stored.append(message.letter)
+        for message, given_up in ended.given_up:
             log.warning(
-                "SQS refused a dead letter, sending its minimal form",
-                extra={"event": "dead-letter-minimal", "code": why.code},
+                "SQS refused a dead letter. It is sent again in its minimal form. No byte of the event is lost.",
+                extra={"event": "dead-letter-minimal", "code": given_up.code},
             )
             minimal = self._writer.write_parts(message.letter, minimal=True)
             self._parts[message.letter.event.place] += len(minimal) - 1
             self.dispatcher.submit(minimal)
-        return through
+        return stored
 
 
-def _never_refused(message: LetterMessage, outcome: Outcome) -> Outcome:
+def _hold_if_minimal(message: LetterMessage, outcome: Outcome) -> Outcome:
+    """Return the outcome of a message; if the message has the minimal form and was refused, that it is tried again."""
     if message.minimal and outcome.disposition is Disposition.DEAD_LETTER:
         return outcome._replace(disposition=Disposition.HOLD)
     return outcome
 
 
-def _wire(number: str, message: LetterMessage) -> dict[str, object]:
+def _build_batch_entry(number: str, message: LetterMessage) -> dict[str, object]:
     entry: dict[str, object] = {"Id": number, "MessageBody": message.body}
     if message.attributes:
         entry["MessageAttributes"] = {

@@ -33,9 +33,10 @@ class CallLimits(NamedTuple):
 
 
 def take(ready: deque[Entry], most: CallLimits) -> list[Entry]:
-    """Remove the next call's entries from the front of `ready`: the next one would not have fitted, or none is left.
+    """Remove and return the next call's entries from the front of `ready`: as many as fit into a call.
 
-    The first entry is taken whatever its size: one above a limit that was lowered goes alone, and AWS judges it.
+    The first entry is taken whatever its size. If it is above a limit that was lowered meanwhile, it is sent alone, and
+    AWS decides.
     """
     taken = [ready.popleft() for _ in range(min(most.entries, len(ready)))]
     size = sum([entry.size_bytes for entry in taken])
@@ -47,9 +48,10 @@ def take(ready: deque[Entry], most: CallLimits) -> list[Entry]:
 
 
 class PutEventsCalls:
-    """Calls to one bus: a `Destination` for the dispatcher. `name` is what logs and dead letters call it.
+    """Calls to one bus: a `Destination` for the dispatcher. `name` names the bus in logs and dead letters.
 
-    `send` starts a call, whose answer is given to what it was given; `read` says what became of so many entries.
+    `send` starts a call of entries, and passes AWS's answer to its second argument. `read` returns the outcomes in an
+    answer to a call of so many entries.
     """
 
     def __init__(
@@ -65,11 +67,11 @@ class PutEventsCalls:
         self.send = send
         self._read = read
         self.ordered = ordered
-        """Whether each conversation keeps its order; then at most one entry of it is under way."""
+        """Whether each conversation keeps its order. Then at most one of its entries is in flight."""
         self.limits = call_limits
-        """Limits by AWS's documentation: an entry above them fits into no call."""
+        """Limits by AWS's documentation. No call can carry an entry above them."""
         self.packing = call_limits
-        """Present limits for packing calls: lower, once the bus has refused a call for its size."""
+        """Present limits of a call. They are lower than `limits` once the bus has refused a call for its size."""
 
     def take(self, ready: deque[Entry]) -> list[Entry]:
         return take(ready, self.packing)
@@ -88,17 +90,17 @@ class PutEventsCalls:
         return self._read(answer, len(items))
 
     def too_large(self, items: Sequence[Entry], refusal: Refusal) -> bool:
-        """Return whether the bus refused the call for its size; if so, pack calls smaller and send large entries alone.
+        """Return whether the bus refused the call for its size. If so, later calls are packed smaller.
 
-        A call within the limit that held everywhere before AWS raised it counts as never too large. The message may
-        quote an entry, so its words alone prove nothing of a smaller call.
+        AWS's message may quote an entry, so the word "size" in it does not prove that a small call was too large. No
+        call within 256 KB is too large: that limit held everywhere before AWS raised it.
         """
         is_about_size = _ABOUT_SIZE.search(refusal.message) or refusal.code == "Http413"
         if not is_about_size or self.size_bytes(items) <= limits.REQUEST_BYTES_256K:
             return False
         if self.packing.bytes > limits.REQUEST_BYTES_256K:
             log.warning(
-                "the bus takes smaller calls than documented",
+                "The bus takes only smaller calls than AWS documents. Calls are packed smaller. No event is lost.",
                 extra={"event": "calls-smaller", "limit_bytes": limits.REQUEST_BYTES_256K},
             )
             self.packing = self.packing._replace(bytes=limits.REQUEST_BYTES_256K)
@@ -106,17 +108,18 @@ class PutEventsCalls:
 
 
 def conversation(entry: Entry) -> str:
-    """Return the name of the order that an entry keeps.
+    """Return the conversation whose order the entry keeps; "" if it has none.
 
-    Masking may give two conversations one name, or one conversation several: `lane` is the name before masking.
+    It is the name before masking (`lane`), if there is one. Masking may give two conversations the same name, or one
+    conversation several names.
     """
     return entry.lane or entry.order_key
 
 
 class Lanes:
-    """Keeps conversations in order of acceptance: one lane each, of which only the head is let through.
+    """Order of the entries of each conversation. A conversation is a lane, and only its first entry may be sent.
 
-    Entries without a conversation pass freely. If `enabled` is False, all entries pass in their order.
+    Entries without a conversation may be sent at once, and so may all entries if `enabled` is false.
     """
 
     def __init__(self, *, enabled: bool) -> None:
@@ -128,7 +131,7 @@ class Lanes:
         return self._held
 
     def enter(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Return those of `entries` that may be sent now, in order; the others wait for `leave`."""
+        """Return those of `entries` that may be sent now, in their order. The others wait for `leave`."""
         if not self._enabled:
             return list(entries)
         through = []
@@ -144,7 +147,7 @@ class Lanes:
         return through
 
     def leave(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Return the entries that may be sent now because `entries`, let through before, are accepted or given up."""
+        """Return the entries that may be sent now that those before them, `entries`, were accepted or given up."""
         if not self._enabled:
             return []
         freed = []
@@ -160,10 +163,10 @@ class Lanes:
 
 
 class Publisher:
-    """Takes charge of entries until `collect` hands each back.
+    """Owner of entries until `collect` returns each of them.
 
-    An entry that is handed back unpublished keeps its place in its conversation until it is said to be `ended`, or
-    comes back by `again`.
+    An entry that `collect` returns as given up still blocks its conversation, until `release_conversation` is called,
+    or `resubmit` with a smaller form of it.
     """
 
     def __init__(
@@ -176,33 +179,33 @@ class Publisher:
 
     @property
     def backlog(self) -> int:
-        """Number of entries that are neither collected as accepted nor reported as `ended`."""
+        """Number of entries that have not ended, or whose conversation has not been released."""
         return self.dispatcher.backlog + len(self._lanes) + len(self._unpublished)
 
     def take(self, entries: Iterable[Entry]) -> None:
-        """Accept `entries`. Full calls start at once if the gate allows it."""
+        """Take charge of `entries`. Full calls start at once if the gate allows it."""
         self._admit(self._lanes.enter(entries))
         self.dispatcher.advance(flush=False)
 
-    def again(self, entry: Entry) -> None:
-        """Take back an entry that was unpublished, in a form that a call can carry."""
+    def resubmit(self, entry: Entry) -> None:
+        """Take back an entry that was too large for a call, in a smaller form."""
         self.dispatcher.submit([entry])
 
-    def ended(self, entry: Entry, why: GivenUp) -> None:
-        """Record that an unpublished entry ended elsewhere, so that the next of its conversation may be sent.
+    def release_conversation(self, entry: Entry, given_up: GivenUp) -> None:
+        """Let the next entry of the conversation be sent, since `entry` was given up and became a dead letter.
 
-        If the entry was given up in an outage, the next one is given up too: it waited as long.
+        If the entry was given up because of an outage, the next one is given up too, since it waited as long.
         """
         freed = self._lanes.leave((entry,))
-        if why.reason is Reason.OUTAGE:
-            self._unpublished += [(freed_entry, why._replace(attempts=0)) for freed_entry in freed]
+        if given_up.reason is Reason.OUTAGE:
+            self._unpublished += [(freed_entry, given_up._replace(attempts=0)) for freed_entry in freed]
         else:
             self._admit(freed)
 
     def collect(self) -> Ended[Entry] | None:
-        """Return what ended since the last call, or None if nothing did. Given-up entries are not published.
+        """Return the outcomes since the last call; None if there are none.
 
-        The entries that follow accepted ones in their conversations are sent from here.
+        The next entries of the conversations of accepted entries are queued for sending.
         """
         if not (self.dispatcher.collectable or self._unpublished):
             return None
@@ -216,7 +219,7 @@ class Publisher:
         return ended
 
     def _admit(self, entries: list[Entry]) -> None:
-        """Queue entries whose turn it is. An entry too large for any call stays unpublished."""
+        """Queue entries for sending. An entry that is too large for any call is given up at once."""
         if not entries:
             return
         most = self.limits.bytes
