@@ -1,4 +1,4 @@
-"""Events as we emit them, made without a sender: what the rule is held against, by `setup` and while `consume` runs."""
+"""Sample events, as this product publishes them. `setup` and the target check test the rule's pattern with them."""
 
 import uuid
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from stream_router.process import iso
 
 
 def sample_entries(region: str, event_types: Sequence[str], now_ms: int) -> list[Entry]:
-    """Return an entry of each type, made by the pipeline from a default body. Raise SettingsError if one fails."""
+    """Return an entry of each type, built by the transform from a default body. Raises SettingsError if that fails."""
     transform = Transform(TransformConfig(region, tuple(event_types)), lambda: float(now_ms))
-    return [_sample(transform, event_type, now_ms) for event_type in event_types]
+    return [_build_sample(transform, event_type, now_ms) for event_type in event_types]
 
 
-def _sample(transform: Transform, event_type: str, now_ms: int) -> Entry:
+def _build_sample(transform: Transform, event_type: str, now_ms: int) -> Entry:
     body = orjson.dumps(
         {
             "interactionId": "stream-router-sample",
@@ -41,7 +41,7 @@ def _sample(transform: Transform, event_type: str, now_ms: int) -> Entry:
 
 
 def as_delivered(entry: Entry, account: str, region: str) -> dict[str, Any]:
-    """Return the event that EventBridge makes of an entry, with all fields that TestEventPattern asks for."""
+    """Return the event that EventBridge would deliver for an entry, with all fields that TestEventPattern requires."""
     return {
         "version": "0",
         "id": str(uuid.UUID(entry.event.event_id)),
@@ -56,5 +56,5 @@ def as_delivered(entry: Entry, account: str, region: str) -> dict[str, Any]:
 
 
 def _utc(epoch_s: float) -> str:
-    """Return a time as EventBridge writes it, to the second."""
+    """Return a time in EventBridge's format, to the second."""
     return f"{iso(epoch_s * 1000)[:19]}Z"

@@ -1,4 +1,7 @@
-"""A dead letter as SQS messages (docs/contract.md, "A dead letter"): it always fits, the original bytes exact."""
+"""Writer of dead letters as SQS messages, with the event's original bytes (docs/contract.md, "A dead letter").
+
+Every letter fits: in one message, in several, or as a reference to S3.
+"""
 
 import base64
 import gzip
@@ -14,18 +17,22 @@ from stream_router.process import iso
 
 SCHEMA = "stream-router.dead-letter/1"
 MINIMAL_BYTES = 200 * 1024
-"""A minimal letter's message: fits a queue that was left at the former limit of 256 KiB."""
+"""Size limit of a message in minimal form. A queue may still have SQS's former limit of 256 KiB."""
 
 _OUTSIDE_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that SQS refuses in a value (model `sqs`, SendMessage)."""
+"""Characters that SQS refuses in an attribute's value (botocore's model `sqs`, SendMessage)."""
 _ATTRIBUTE_CHARS = 256
 _FRAME_BYTES = 96
-_LEAST_PIECE = 16 * 1024
-"""A piece of the data, however large the rest of a letter is: a message without any would be stored, and settle it."""
+"""Bytes that the fields `encoding` and `part` add to a message, at most."""
+_MIN_PIECE_CHARS = 16 * 1024
+"""Minimum size of a part's piece of the data, however large the other fields of the letter are.
+
+A message without any data would be stored, and its event settled.
+"""
 
 
 class LetterMessage(NamedTuple):
-    """One SQS message of a dead letter. `size_bytes` counts as SQS does: body and attributes."""
+    """One SQS message of a dead letter. `size_bytes` is its size as SQS counts it: body and attributes."""
 
     letter: DeadLetter
     body: str
@@ -36,9 +43,9 @@ class LetterMessage(NamedTuple):
 
 
 class LetterWriter:
-    """Writes dead letters for one shard. `now_ms` is the wall clock (epoch ms).
+    """Writer of one shard's dead letters. `now_ms` returns epoch milliseconds.
 
-    `masking` is the policy by which this shard's dead letters are masked, "" where none is.
+    `masking` names the policy by which dead letters are masked; "" if they are not masked.
     """
 
     def __init__(
@@ -51,44 +58,47 @@ class LetterWriter:
         self._masking = masking
 
     def write(self, letter: DeadLetter) -> list[LetterMessage]:
-        """Return the letter in one message, with as much as fits; an empty list if even gzip alone does not fit."""
+        """Return the letter in one message; [] if it does not fit, even without the entry and with gzipped data."""
         if letter.location:
-            return [self._message(letter, self._content(letter, None, {"encoding": "s3", "data": letter.location}))]
+            return [
+                self._build_message(
+                    letter, self._build_content(letter, None, {"encoding": "s3", "data": letter.location})
+                )
+            ]
         raw = letter.raw
         plain = {"encoding": "base64", "data": base64.b64encode(raw).decode()}
         for entry, record in ((letter.entry, plain), (None, plain), (None, None)):
-            message = self._message(letter, self._content(letter, entry, record or _gzipped(raw)))
+            message = self._build_message(letter, self._build_content(letter, entry, record or _gzipped(raw)))
             if message.size_bytes <= limits.SQS_MESSAGE_BYTES:
                 return [message]
         return []
 
     def write_parts(self, letter: DeadLetter, *, minimal: bool = False) -> list[LetterMessage]:
-        """Return the letter over several messages: their `record.data`, joined in order of `part.n`, is the whole.
+        """Return the letter in several messages. Their `record.data`, joined in the order of `part.n`, is the whole.
 
-        Parts that were written together have one `part.cut`. `minimal` asks for the form that no queue refuses: no
-        attributes, ASCII, at most 200 KiB each.
+        Parts that were written together have the same `part.cut`. If `minimal`, the messages have the form that no
+        queue refuses: no attributes, only ASCII, at most 200 KiB each.
         """
         record = _gzipped(letter.raw)
-        most = MINIMAL_BYTES if minimal else limits.SQS_MESSAGE_BYTES
-        room = max(_LEAST_PIECE, most - self._frame_bytes(letter))
+        max_bytes = MINIMAL_BYTES if minimal else limits.SQS_MESSAGE_BYTES
+        piece_chars = max(_MIN_PIECE_CHARS, max_bytes - self._frame_bytes(letter))
         data = record["data"]
-        pieces = [data[at : at + room] for at in range(0, len(data), room)] or [""]
-        # The same letter written again, after a crash or by another version, may be cut elsewhere.
-        cut = hashlib.sha256(f"{room} {data}".encode()).hexdigest()[:16]
+        pieces = [data[at : at + piece_chars] for at in range(0, len(data), piece_chars)] or [""]
+        # If the same letter is written again, after a crash or by another version, it may be cut at other places.
+        cut = hashlib.sha256(f"{piece_chars} {data}".encode()).hexdigest()[:16]
         messages = []
         for number, piece in enumerate(pieces, 1):
-            content = self._content(letter, None, {"encoding": record["encoding"], "data": piece})
+            content = self._build_content(letter, None, {"encoding": record["encoding"], "data": piece})
             content["part"] = {"n": number, "of": len(pieces), "cut": cut} if len(pieces) > 1 else None
-            messages.append(self._message(letter, content, minimal=minimal))
+            messages.append(self._build_message(letter, content, minimal=minimal))
         return messages
 
     def _frame_bytes(self, letter: DeadLetter) -> int:
-        """Return the size of a message without its piece of the data."""
-        return (
-            self._message(letter, self._content(letter, None, {"encoding": "", "data": ""})).size_bytes + _FRAME_BYTES
-        )
+        """Return the size of a part's message without its piece of the data."""
+        without_data = self._build_content(letter, None, {"encoding": "", "data": ""})
+        return self._build_message(letter, without_data).size_bytes + _FRAME_BYTES
 
-    def _content(self, letter: DeadLetter, entry: Entry | None, record: dict[str, str]) -> dict[str, object]:
+    def _build_content(self, letter: DeadLetter, entry: Entry | None, record: dict[str, str]) -> dict[str, object]:
         event = letter.event
         content: dict[str, object] = {
             "schema": SCHEMA,
@@ -106,7 +116,7 @@ class LetterWriter:
                 "eventId": event.event_id,
                 "idFrom": event.id_from,
             },
-            "entry": _entry(entry) if entry else None,
+            "entry": _build_entry_object(entry) if entry else None,
             "record": record,
             "part": None,
             "resubmitted": event.resubmitted or None,
@@ -117,21 +127,21 @@ class LetterWriter:
             content["masking"] = self._masking
         return content
 
-    def _message(self, letter: DeadLetter, content: dict[str, object], *, minimal: bool = False) -> LetterMessage:
+    def _build_message(self, letter: DeadLetter, content: dict[str, object], *, minimal: bool = False) -> LetterMessage:
         body = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
-        attributes = {} if minimal else _attributes(letter)
+        attributes = {} if minimal else _build_attributes(letter)
         size = len(body) + sum(len(name) + len("String") + len(value.encode()) for name, value in attributes.items())
         md5 = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
         return LetterMessage(letter, body, attributes, size, md5, minimal)
 
 
-def _attributes(letter: DeadLetter) -> dict[str, str]:
+def _build_attributes(letter: DeadLetter) -> dict[str, str]:
     known = {"reason": letter.reason.value, "eventType": letter.event_type, "eventId": letter.event.event_id}
     clean = {name: _OUTSIDE_XML.sub("\ufffd", value)[:_ATTRIBUTE_CHARS] for name, value in known.items()}
     return {name: value for name, value in clean.items() if value}
 
 
-def _entry(entry: Entry) -> dict[str, object]:
+def _build_entry_object(entry: Entry) -> dict[str, object]:
     return {
         "Source": SOURCE,
         "DetailType": entry.detail_type,

@@ -1,7 +1,7 @@
-"""Reads dead letters back, whatever form `message.py` gave them (docs/contract.md, "A dead letter").
+"""Reader of dead letters in every form that `message.py` writes (docs/contract.md, "A dead letter").
 
-A letter may be a part of one: `join` puts parts together. `original` gives the event's own line, exact. Whoever reads
-letters (`stream-router dlq`, the demo, the tests) reads them here.
+A message may hold only a part of a letter; `join` puts the parts together. `original` returns the event's own bytes.
+`stream-router dlq`, the demo and the tests read letters by this module.
 """
 
 import base64
@@ -17,26 +17,29 @@ from pydantic.alias_generators import to_camel
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.process import iso
 
-MOST_DIGITS = 129
-"""Of a sequence number (botocore's model `kinesis`, SequenceNumber). Python itself refuses some thousand digits."""
+MAX_SEQUENCE_DIGITS = 129
+"""Maximum number of digits of a sequence number (botocore's model `kinesis`, SequenceNumber).
 
-MOST_BYTES = 16 * 1024 * 1024
-"""Of an event: a record of Kinesis has 10 MiB at most, and somebody may have edited it."""
+Python's `int` raises an error from some thousand digits on.
+"""
+
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+"""Maximum size of an event. A Kinesis record has at most 10 MiB, and an operator may have edited the letter."""
 
 _GZIP = 16
-"""zlib's word for gzip's header and checksum, added to the window's size."""
+"""Added to zlib's window size, this makes zlib read gzip's header and checksum."""
 
 
 class UnreadableLetterError(ValueError):
-    """A message that is no dead letter of ours, or whose bytes cannot be read. The text quotes nothing of it."""
+    """A message that is no dead letter of ours, or cannot be read. The error's text quotes nothing of the message."""
 
 
 class StrangeLetterError(UnreadableLetterError):
-    """A dead letter of another version, or a damaged one. Its event is not known here."""
+    """A dead letter of another version, or a damaged one."""
 
 
 class _Json(BaseModel):
-    """A JSON object whose unknown fields, of a later version, are kept in the queue and in files."""
+    """JSON object of a letter. Unknown fields, which a later version may have written, are kept."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, frozen=True, hide_input_in_errors=True, extra="allow"
@@ -57,19 +60,19 @@ class Origin(_Json):
 
     @property
     def received_at_ms(self) -> int:
-        """Epoch ms; 0 where it is not known, or no time that can be written again."""
+        """Time of receipt in epoch milliseconds; 0 if it is unknown, or is no time that ISO 8601 can express."""
         try:
-            found_ms = round(datetime.fromisoformat(self.received_at).timestamp() * 1000)
-            iso(found_ms)
+            received_at_ms = round(datetime.fromisoformat(self.received_at).timestamp() * 1000)
+            iso(received_at_ms)
         except (ValueError, OverflowError):
             return 0
-        return found_ms
+        return received_at_ms
 
     @property
     def sequence(self) -> int | None:
-        """The sequence number; None where it is none of Kinesis."""
+        """The sequence number; None if it has not the form of a Kinesis sequence number."""
         digits = self.sequence_number
-        return int(digits) if digits.isdecimal() and len(digits) <= MOST_DIGITS else None
+        return int(digits) if digits.isdecimal() and len(digits) <= MAX_SEQUENCE_DIGITS else None
 
 
 class _Error(_Json):
@@ -83,7 +86,7 @@ class _Stored(_Json):
 
 
 class _LetterPart(_Json):
-    """`cut` is the same in all parts of one writing of a letter; "" of a version that did not mark it."""
+    """Number of a part, and of all parts. `cut` is the same in all parts that were written together."""
 
     n: int = Field(ge=1)
     of: int = Field(ge=1)
@@ -93,8 +96,8 @@ class _LetterPart(_Json):
 class Letter(_Json):
     """One dead letter, or one part of it.
 
-    `event_type` is "" where nobody knows it; `masking`: the policy by which the record was masked, "" where it was not;
-    `resubmitted`: what put the event on the stream when it failed this time (`envelope.Resubmitted`).
+    `event_type` is "" if it is unknown. `masking` names the policy by which the record was masked; "" if it was not.
+    `resubmitted` names the redrive or replay that had put the event into the stream (`envelope.Resubmitted`).
     """
 
     schema_: str = Field(alias="schema")
@@ -112,22 +115,22 @@ class Letter(_Json):
 
     @property
     def place(self) -> tuple[str, str, str, int, int]:
-        """Place of the letter's event: stream, shard, record and line. No other event has the same place."""
-        at = self.origin
-        return at.stream, at.shard_id, at.sequence_number, at.sub_sequence_number, at.line
+        """Place of the letter's event: stream, shard, sequence number, subsequence number, line. It is unique."""
+        origin = self.origin
+        return origin.stream, origin.shard_id, origin.sequence_number, origin.sub_sequence_number, origin.line
 
 
 def read(body: str | bytes | dict[str, Any], attributes: Mapping[str, str] | None = None) -> Letter:
-    """Return the letter in a message. `body` may be parsed already; `attributes` are the message's.
+    """Return the letter in a message with this body, which may be parsed already, and these attributes.
 
-    Raise UnreadableLetterError if the message holds no letter of this version.
+    Raises UnreadableLetterError if the message holds no letter of this version.
     """
     try:
         content = body if isinstance(body, dict) else orjson.loads(body)
     except orjson.JSONDecodeError:
         raise UnreadableLetterError("the message is no JSON") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise _no_letter_of_ours(content)
+        raise _describe_other_message(content)
     try:
         letter = Letter.model_validate(content)
     except ValidationError as error:
@@ -137,9 +140,10 @@ def read(body: str | bytes | dict[str, Any], attributes: Mapping[str, str] | Non
     return letter.model_copy(update={"event_type": known}) if known else letter
 
 
-def _no_letter_of_ours(content: Any) -> UnreadableLetterError:
-    """Return the error for a message that is no letter of this version, with what it is instead if that shows."""
-    no_letter, fields = f"the message is no {SCHEMA}", content if isinstance(content, dict) else {}
+def _describe_other_message(content: Any) -> UnreadableLetterError:
+    """Return the error for a message that is no letter of this version. The error says what it is, if that is known."""
+    no_letter = f"the message is no {SCHEMA}"
+    fields = content if isinstance(content, dict) else {}
     if "detail-type" in fields or "failedMessages" in fields:
         its = "EventBridge's own of a target (see SQS_DLQ_URL; --undelivered is for these)"
         return UnreadableLetterError(f"{no_letter}, but {its}")
@@ -152,26 +156,29 @@ PartsKey = tuple[object, ...]
 
 
 def parts_key(letter: Letter) -> PartsKey:
-    """Return what the parts of one letter, written at one time, have in common, and no part of another."""
+    """Return a key that all parts of a letter that were written together have, and no other part."""
     of, cut = (letter.part.of, letter.part.cut) if letter.part else (1, "")
     return (*letter.place, letter.origin.event_id, letter.resubmitted, letter.record.encoding, of, cut)
 
 
 def join(parts: Iterable[Letter]) -> Letter | None:
-    """Return the letter of these parts, or None if one is missing. Parts may come in any order, and more than once."""
+    """Return the letter of these parts; None if a part is missing. They may come in any order, and more than once."""
     by_number = {part.part.n if part.part else 1: part for part in parts}
     first = by_number.get(1)
-    if first is None or any(n not in by_number for n in range(1, (first.part.of if first.part else 1) + 1)):
+    if first is None:
         return None
-    data = "".join(by_number[n].record.data for n in sorted(by_number))
+    count = first.part.of if first.part else 1
+    if any(number not in by_number for number in range(1, count + 1)):
+        return None
+    data = "".join(by_number[number].record.data for number in sorted(by_number))
     return first.model_copy(update={"part": None, "record": first.record.model_copy(update={"data": data})})
 
 
 def original(letter: Letter, fetch: Callable[[str], bytes] | None = None) -> bytes:
-    """Return the event's own line. `fetch` gets an object of S3 by its URL (s3://bucket/key).
+    """Return the event's own bytes. `fetch` returns an object of S3 by its URL (s3://bucket/key).
 
-    Raise UnreadableLetterError for a part alone, for an encoding that this version does not know, for damaged data, and
-    for a letter in S3 if there is no `fetch`.
+    Raises UnreadableLetterError if `letter` is one of several parts, if its encoding is unknown or its data are
+    damaged, and if the bytes are in S3 and there is no `fetch`.
     """
     if letter.part is not None and letter.part.of > 1:
         raise UnreadableLetterError("it is one part of several")
@@ -184,19 +191,22 @@ def original(letter: Letter, fetch: Callable[[str], bytes] | None = None) -> byt
         raise UnreadableLetterError("its encoding is unknown to this version")
     try:
         raw = base64.b64decode(data, validate=True)
-        return _unzipped(raw) if encoding == "base64+gzip" else raw
+        return _unzip(raw) if encoding == "base64+gzip" else raw
     except UnreadableLetterError:
         raise
     except (ValueError, zlib.error):
         raise UnreadableLetterError("its data are damaged") from None
 
 
-def _unzipped(data: bytes) -> bytes:
-    """Unzip data, but no more than MOST_BYTES: a small message may unpack to more than the host's memory."""
-    reading = zlib.decompressobj(zlib.MAX_WBITS | _GZIP)
-    raw = reading.decompress(data, MOST_BYTES)
-    if reading.unconsumed_tail:
+def _unzip(data: bytes) -> bytes:
+    """Return the unzipped data, at most MAX_EVENT_BYTES: a small message may unpack to more than the host's memory.
+
+    Raises UnreadableLetterError if the data are larger, ValueError if they are damaged.
+    """
+    decompressor = zlib.decompressobj(zlib.MAX_WBITS | _GZIP)
+    raw = decompressor.decompress(data, MAX_EVENT_BYTES)
+    if decompressor.unconsumed_tail:
         raise UnreadableLetterError("its data are larger than any event")
-    if not reading.eof or reading.unused_data:
-        raise ValueError("is cut off, or is more than one")
+    if not decompressor.eof or decompressor.unused_data:
+        raise ValueError("the data are cut off, or are more than one gzip member")
     return raw

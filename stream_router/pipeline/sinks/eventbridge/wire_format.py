@@ -9,10 +9,14 @@ import orjson
 from stream_router.envelope import read_resubmitted
 from stream_router.model import SOURCE, Entry, Event
 
-TYPES_KEPT = 100
+MAX_CACHED_TYPES = 100
+"""Maximum number of detail types whose bytes are cached."""
 _LARGE_BYTES = 2_048
-"""From here on a Detail is made a JSON string as bytes: orjson would decode it, encode it again and look at every byte
-(64 KB: 38 µs, so 4; benchmarks/sizes.py). Below, orjson is quicker."""
+"""Size from which a Detail is escaped as bytes. Below it, orjson is quicker.
+
+orjson would decode the Detail, encode it again and look at every byte: 38 µs for 64 KB, against 4 µs
+(benchmarks/sizes.py).
+"""
 _DOUBLE = struct.Struct(">d").pack
 
 
@@ -23,7 +27,7 @@ def put_events(bus: str, entries: Sequence[Entry]) -> bytes:
             "Source": SOURCE,
             "EventBusName": bus,
             "DetailType": detail_type,
-            "Detail": detail.decode() if len(detail) < _LARGE_BYTES else _text_of(detail),
+            "Detail": detail.decode() if len(detail) < _LARGE_BYTES else _escape_as_json_string(detail),
             "Time": time_s,
         }
         for _, detail_type, detail, time_s, _, _, _ in entries
@@ -31,15 +35,18 @@ def put_events(bus: str, entries: Sequence[Entry]) -> bytes:
     return orjson.dumps({"Entries": wired})
 
 
-def _text_of(detail: bytes) -> orjson.Fragment:
-    """Return a Detail, JSON itself, as a JSON string. It holds no raw control characters, so two kinds are escaped."""
+def _escape_as_json_string(detail: bytes) -> orjson.Fragment:
+    """Return a Detail, which is JSON itself, as a JSON string.
+
+    JSON holds no raw control characters, so only backslashes and quotes have to be escaped.
+    """
     return orjson.Fragment(b'"%b"' % detail.replace(b"\\", b"\\\\").replace(b'"', b'\\"'))
 
 
 class V2Encoder:
-    """Writes PutEvents calls for one v2 bus in CBOR (RFC 8949), as botocore's serializer for `eventbridgev2` does.
+    """Encoder of PutEvents calls to one v2 bus in CBOR (RFC 8949), like botocore's serializer for `eventbridgev2`.
 
-    `token_of` an event is its DeduplicationId.
+    `token_of` returns an event's DeduplicationId. If `grouped`, entries with an order key have an EventGroupId.
     """
 
     def __init__(self, bus_arn: str, token_of: Callable[[Event], str], *, grouped: bool) -> None:
@@ -58,7 +65,7 @@ class V2Encoder:
         parts = [self._head, _head(0x80, len(entries))]
         for event, detail_type, detail, time_s, _, order_key, _ in entries:
             parts += (
-                self._before_detail.get(detail_type) or self._learn(detail_type),
+                self._before_detail.get(detail_type) or self._build_before_detail(detail_type),
                 _head(0x60, len(detail)),
                 detail,
                 self._time,
@@ -71,20 +78,20 @@ class V2Encoder:
             parts.append(_text(self._token_of(event)))
         return b"".join(parts)
 
-    def _learn(self, detail_type: str) -> bytes:
-        """Return the bytes before the Detail, the same for every entry of a type. A few types are kept."""
+    def _build_before_detail(self, detail_type: str) -> bytes:
+        """Return the bytes before the Detail, which are the same for all entries of a detail type, and cache them."""
         text = b"\xa5" + _text("Source") + _text(SOURCE) + _text("DetailType") + _text(detail_type) + _text("Detail")
-        if len(self._before_detail) < TYPES_KEPT:
+        if len(self._before_detail) < MAX_CACHED_TYPES:
             self._before_detail[detail_type] = text
         return text
 
 
 def deduplication_id(shard_id: str, event: Event) -> str:
-    """Return the token by which a v2 bus recognises a copy: the event's id, if the sender gave its delivery an id.
+    """Return the token by which a v2 bus recognises a copy of an event.
 
-    An id derived from content is no such token, since two equal records may be two real events. The place in the stream
-    is used then. A resubmitted event is no copy of the earlier one, only of what the same run resubmitted, so the run
-    is part of the token.
+    It is the event's id if the sender gave its delivery an id. An id derived from the content would not do, since two
+    equal deliveries may be two real events; then the token is the event's place in the stream. If an operator
+    resubmitted the event, the run of that command is part of the token, so that the bus does not drop the event.
     """
     if event.id_from == "delivery":
         token = event.event_id
@@ -93,16 +100,16 @@ def deduplication_id(shard_id: str, event: Event) -> str:
         token = f"{shard_id}:{record.sequence_number}:{record.sub_sequence_number}:{event.line}"
     if resubmission := read_resubmitted(event.resubmitted):
         token = f"{token}:{resubmission.run}"
-    return _within_128(token)
+    return _shorten_to_128(token)
 
 
 def group_id(order_key: str) -> str:
-    """Return an EventGroupId; a conversation id that is too long is hashed."""
-    return _within_128(order_key)
+    """Return the EventGroupId of a conversation: its id, or a hash if the id is too long."""
+    return _shorten_to_128(order_key)
 
 
-def _within_128(text: str) -> str:
-    """Shorten a text to the 128 characters that EventGroupId and DeduplicationId may have (model `eventbridgev2`)."""
+def _shorten_to_128(text: str) -> str:
+    """Return a text, or its hash if it has more than 128 characters (EventGroupId and DeduplicationId, AWS's model)."""
     return text if len(text) <= 128 else hashlib.sha256(text.encode()).hexdigest()
 
 
