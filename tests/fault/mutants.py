@@ -142,8 +142,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "the checkpoint stands still under load": Mutant(
             "stream_router/consumer/child/watermark.py",
             "if len(self._unchecked) > 1 and self._unchecked[-1][0] - self._unchecked[-2][0] < POSITION_SPACING_S:",
-            "if self._unchecked and now - self._unchecked[-1][0] < POSITION_SPACING_S:",
-            ("tests/property/test_watermark.py::test_the_checkpoint_is_the_proven_settled_prefix",),
+            "if self._unchecked and accepted_at - self._unchecked[-1][0] < POSITION_SPACING_S:",
+            ("tests/property/test_watermark.py::test_steady_progress_is_checkpointed",),
         ),
     },
     "Nothing that was sent to a bus that was gone": {
