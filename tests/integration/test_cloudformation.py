@@ -76,6 +76,9 @@ def run_doctor(account: StackAccount, **settings: str) -> dict[str, list[str]]:
         "STREAM_ROUTER_WEBHOOK_SECRETS": f"secretsmanager:{account.parameters['WebhookSecretArn']}",
         "STREAM_ROUTER_BUCKETS": "16",
         "STREAM_ROUTER_MASKING": "default",
+        # On the default ports another program of this host might answer, and doctor would judge that program.
+        "STREAM_ROUTER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
+        "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
         **settings,
     }
     words = [PROGRAM, "doctor", "--json"]
