@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 from botocore.session import Session
 
 from stream_router.aws import credentials, endpoints
-from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, UNUSABLE_KEY, code_of, cure
+from stream_router.aws_error_codes import ABSENT, DENIED, UNSUPPORTED_OPERATION, UNUSABLE_KEY, code_of, find_cure
 from stream_router.errors import SettingProblem, SettingsError
 from stream_router.leases import Lease
 from stream_router.settings import reading
@@ -123,7 +123,7 @@ NOTHING: No = {}
 
 def refused(problem: str, codes: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return a `No` of these codes, each with its cure from the table of codes."""
-    return {code: (f"{problem} ({code})", cure(code)) for code in codes}
+    return {code: (f"{problem} ({code})", find_cure(code)) for code in codes}
 
 
 def ask(
@@ -154,7 +154,7 @@ def of_error(
         if said_code in MAY_NOT_ASK:
             problem = f"{subject} may not be looked at ({said_code})"
             return warn(code, setting, problem, "grant it (`stream-router setup --policy`), or be sure of the setting")
-        why = "is not known to this emulator" if said_code in NOT_SPOKEN else "could not be asked for"
+        why = "is not known to this emulator" if said_code in UNSUPPORTED_OPERATION else "could not be asked for"
         return unknown(code, setting, f"{subject} {why} ({said_code})", LATER)
     if isinstance(error, BotoCoreError):
         where, what_to_do = explain_no_answer(error)
@@ -193,7 +193,7 @@ def failure_of(error: ClientError | BotoCoreError) -> tuple[str, str]:
         where, what_to_do = explain_no_answer(error)
         return f"{where}", what_to_do
     code = code_of(error)
-    return f" ({code})", cure(code)
+    return f" ({code})", find_cure(code)
 
 
 def describe_call_error(error: Exception, policy: str) -> str:
@@ -211,7 +211,7 @@ def describe_call_error(error: Exception, policy: str) -> str:
 
 def stream(session: Session, name: str) -> Finding:
     """Check that the stream exists (SR101)."""
-    kinesis = endpoints.client(session, "kinesis", ONCE)
+    kinesis = endpoints.create_client(session, "kinesis", ONCE)
     region = session.get_config_variable("region")
     cure_ = f"check that AWS_REGION ({region}) is right, name another stream, or make it with `stream-router setup`"
     missing = ("there is no such stream in this region", cure_)
@@ -238,7 +238,7 @@ def stream_writable(session: Session, name: str) -> Finding:
 
     An emulator that ignores DryRun would store the record, so there the check is that of SR101.
     """
-    kinesis = endpoints.client(session, "kinesis", ONCE)
+    kinesis = endpoints.create_client(session, "kinesis", ONCE)
     if not endpoints.is_aws(kinesis.meta.endpoint_url):
         return stream(session, name)
 
@@ -278,7 +278,7 @@ def _queue(
     if endpoints.is_aws(url) and f".{region}." not in f".{host}":
         cure_ = "name one of this region; `stream-router setup` makes one"
         return wrong(code, setting, "the queue is in another region than AWS_REGION", cure_)
-    sqs = endpoints.client(session, "sqs", ONCE)
+    sqs = endpoints.create_client(session, "sqs", ONCE)
     no, answer = ask(
         *(code, setting, about), lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]), missing
     )
@@ -296,7 +296,7 @@ def offload_bucket(session: Session, name: str) -> Finding:
 
     boto3 follows S3 to another region, but the calls that store claim checks do not.
     """
-    s3 = endpoints.client(session, "s3", ONCE)
+    s3 = endpoints.create_client(session, "s3", ONCE)
     missing = ("there is no such bucket", "make it, name another, or unset it")
     no, answer = ask("SR104", BUCKET, "the bucket", lambda: s3.head_bucket(Bucket=name), missing)
     if no:
@@ -314,7 +314,7 @@ def lease_table(session: Session, application: str, stream_name: str) -> Finding
     stream: beyond the records, or amid them. AWS refuses an iterator at a number that another stream gave. Most
     emulators accept any number, so there the check finds nothing.
     """
-    dynamodb, kinesis = (endpoints.client(session, service, ONCE) for service in ("dynamodb", "kinesis"))
+    dynamodb, kinesis = (endpoints.create_client(session, service, ONCE) for service in ("dynamodb", "kinesis"))
     no, answer = ask(
         *("SR105", APPLICATION, "the lease table"),
         lambda: dynamodb.scan(TableName=application, Limit=LEASES_LOOKED_AT)["Items"],

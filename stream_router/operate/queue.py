@@ -17,8 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
 from stream_router.aws.clients import Clients
-from stream_router.aws_answers import served_s
-from stream_router.aws_error_codes import ABSENT, DENIED, code_of, cure
+from stream_router.aws_answers import answer_time_s
+from stream_router.aws_error_codes import ABSENT, DENIED, code_of, find_cure
 from stream_router.checks import failure_of
 from stream_router.operate import arns
 from stream_router.operate.console import Stop, count_of
@@ -106,7 +106,7 @@ class QueueReader:
         except (ClientError, BotoCoreError) as error:
             raise self._describe_refusal(error) from error
         self.visible, self.hidden = (int(answer.get("Attributes", {}).get(name, 0)) for name in names)
-        self._begun_ms = served_s(answer) * 1000  # by SQS's own clock
+        self._begun_ms = answer_time_s(answer) * 1000  # by SQS's own clock
         self._keeper.start()
         return self
 
@@ -311,7 +311,7 @@ def fetch_object(clients: Clients, url: str) -> bytes:
         return bytes(answer["Body"].read())
     except (ClientError, BotoCoreError, ValueError) as error:
         code = code_of(error)
-        advice = cure(code)
+        advice = find_cure(code)
         if code == "NoSuchKey":
             advice = "it was deleted"
         elif code in DENIED:  # without s3:ListBucket S3 answers AccessDenied for a missing object as well

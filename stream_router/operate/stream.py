@@ -282,7 +282,7 @@ def read(clients: Clients, stream: StreamDescription, span: Span, stop: Stop) ->
             stop.wait(min(reading.due_s for reading in open_) - time.monotonic())
             due = [reading for reading in open_ if reading.due_s <= time.monotonic()]
             for reading, answer in zip(
-                due, pool.map(_ShardReader.ask, due, [clients.kinesis_once] * len(due)), strict=True
+                due, pool.map(_ShardReader.ask, due, [clients.kinesis_without_retries] * len(due)), strict=True
             ):
                 if isinstance(answer, BotoCoreError | ClientError):
                     reading.plan_retry(answer)

@@ -18,7 +18,7 @@ from botocore.session import Session
 
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Done
+from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, OnAnswer
 from stream_router.checks import at_start, spill_queue, stream_writable
 from stream_router.errors import SettingsError
 from stream_router.log import LogLimiter, start_logging
@@ -144,7 +144,7 @@ class _Program:
         self._transport = LoopTransport(
             loop, self._credentials, settings.aws_region, stream.ca_bundle, max_answer_bytes=largest
         )
-        self._transport.credentials_refused = self._credentials.refused
+        self._transport.on_credentials_refused = self._credentials.mark_refused
         folder, send = settings.spill_dir, partial(self._transport.start, stream.target)
         ordered = settings.ordering == "conversation"
         self._batcher = Batcher(loop, send, settings.stream, settings.buckets, stats, ordered=ordered)
@@ -163,7 +163,7 @@ class _Program:
         """Return the spill in the SQS queue at `url`."""
         batcher, transport = self._batcher, self._transport
 
-        def call(operation: str, body: bytes, timeout_s: float, done: Done) -> None:
+        def call(operation: str, body: bytes, timeout_s: float, done: OnAnswer) -> None:
             transport.start(stream.queue[operation], body, timeout_s, done)
 
         return QueueBacklog(

@@ -93,7 +93,7 @@ def fetch_from_aws(where: str, variable: str, region: str) -> str:
         return _as_text(secret_store.fetch(where, region), variable)
     except secret_store.SecretUnreadableError as error:
         problem = f"it cannot be read from AWS ({error})"
-        if error.outage:
+        if error.is_outage:
             cure = "try again, and check the network to AWS if that does not help"
             raise NotNowError(variable, problem, cure) from None
         raise SettingsError(variable, problem, "check its name and the role's permissions") from None

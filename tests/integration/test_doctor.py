@@ -98,7 +98,7 @@ class Place:
 
     def answer(self, service: str, operation: str, answer: Callable[..., Any]) -> None:
         """What AWS says there that ministack cannot."""
-        client = endpoints.client
+        client = endpoints.create_client
 
         def with_answer(session: Any, asked: str, *more: Any, **further: Any) -> Any:
             made = client(session, asked, *more, **further)
@@ -106,7 +106,7 @@ class Place:
                 setattr(made, operation, answer)
             return made
 
-        self.monkeypatch.setattr(endpoints, "client", with_answer)
+        self.monkeypatch.setattr(endpoints, "create_client", with_answer)
 
     def look(self, *, java_too: bool = True) -> list[Finding]:
         """What `doctor` finds; Java, which takes seconds of a busy machine, only where a test is about it."""

@@ -107,7 +107,7 @@ def test_only_a_definite_no_is_one(
 ) -> None:
     """Throttled, failing, expired, silent, another server's answer: it may be there. What may not be asked is told."""
     aws = Aws(answers)
-    monkeypatch.setattr(endpoints, "client", lambda *_: aws)
+    monkeypatch.setattr(endpoints, "create_client", lambda *_: aws)
     look: dict[str, Callable[[], Finding]] = {
         "SR101": lambda: checks.stream(SESSION, "s"),
         "SR102": lambda: checks.stream_writable(SESSION, "s"),

@@ -66,7 +66,7 @@ def test_a_finding_is_one_line_that_drives_no_terminal(capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("raised", "verdict", "says"),
     [
-        (secret_store.SecretUnreadableError("ThrottlingException", outage=True), UNKNOWN, "ThrottlingException"),
+        (secret_store.SecretUnreadableError("ThrottlingException", is_outage=True), UNKNOWN, "ThrottlingException"),
         (secret_store.SecretUnreadableError("ParameterNotFound"), WRONG, "ParameterNotFound"),
         (credentials.CredentialsError("none found", "set some"), SKIPPED, "waits for SR010"),
     ],

@@ -86,8 +86,8 @@ HOST_CHECKS: tuple[Callable[[Consumer], object], ...] = (
 
 def _run(settings: Consumer, state: StateDir) -> int:
     rendered = _checked(settings, state)
-    session = endpoints.session(settings.aws_region)
-    credentials.patiently(lambda: credentials.find(session))
+    session = endpoints.create_session(settings.aws_region)
+    credentials.retry_until_found(lambda: credentials.find_in_chain(session))
     java.check_credentials(session, rendered)
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
     vitals, answers = Vitals(), Answers()
@@ -99,7 +99,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         happenings.put,
     )
     table = LeaseTablePreparation(
-        endpoints.client(session, "dynamodb", checks.ONCE),
+        endpoints.create_client(session, "dynamodb", checks.ONCE),
         settings.application,
         settings.lease_table_tags,
         protected=rendered.protects_lease_table,
@@ -203,7 +203,7 @@ def _folders(settings: Consumer, state: StateDir) -> dict[str, Path]:
 
 def _first_shards(session: Session, stream: str) -> Callable[[], list[Shard]]:
     """Return the function that lists the shards which a new application reads first, as the KCL asks for them."""
-    kinesis = endpoints.client(session, "kinesis", checks.ONCE)
+    kinesis = endpoints.create_client(session, "kinesis", checks.ONCE)
     return lambda: list(list_shards(kinesis, stream, ShardFilter={"Type": "AT_TRIM_HORIZON"}))
 
 
@@ -211,7 +211,7 @@ def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
     """Return the Java to run, once it, the jars and AWS are checked. Raise SettingsError if one of them fails."""
     jvm = java.find_java()
     java.prove(jvm, rendered.jvm_options)
-    session, bucket = endpoints.session(settings.aws_region), settings.offload_bucket
+    session, bucket = endpoints.create_session(settings.aws_region), settings.offload_bucket
     questions: list[Callable[[], Finding]] = [
         lambda: checks.stream(session, settings.stream),
         lambda: checks.dead_letter_queue(session, settings.sqs_dlq_url, settings.aws_region),
@@ -245,14 +245,14 @@ def _retention(settings: Consumer) -> str:
 
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     """Return the daemon's properties. First refuse settings that a child would refuse only after the JVM's start."""
-    config = credentials.patiently(lambda: transform_config(settings))  # a key stored in AWS needs credentials
+    config = credentials.retry_until_found(lambda: transform_config(settings))  # a key stored in AWS needs credentials
     Transform(config, time.time)
     if settings.audit_dir:
         audit.prepare(settings.audit_dir)
-    session = endpoints.session(settings.aws_region)
+    session = endpoints.create_session(settings.aws_region)
     addresses = properties.configured_endpoints(session)
     DestinationEndpoints(settings)
-    endpoints.ca_bundle(session)
+    endpoints.find_ca_bundle(session)
     try:
         return properties.render(settings, addresses, state.worker_id(settings.worker))
     except OSError as error:

@@ -12,8 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import SecretStr
 
 from stream_router.aws import credentials, endpoints
-from stream_router.aws_answers import served_s
-from stream_router.aws_error_codes import CREDENTIALS_OVER
+from stream_router.aws_answers import answer_time_s
+from stream_router.aws_error_codes import INVALID_CREDENTIALS
 from stream_router.checks import CheckVerdict, Finding, of_error, of_problem, ok, refused, skipped, warn, wrong
 from stream_router.consumer.supervisor import assembly, jars, java, properties
 from stream_router.consumer.transform_config import transform_config
@@ -88,7 +88,7 @@ def _load_receive(world: World) -> str:
     _read_secrets(world, settings, "admin_token")
     if not world.offline:
         sources.build_sources(settings)
-    endpoints.ca_bundle(endpoints.session(settings.aws_region))
+    endpoints.find_ca_bundle(endpoints.create_session(settings.aws_region))
     return f"scheme {settings.webhook_scheme or 'of each source'}, listens at {settings.listen}"
 
 
@@ -100,7 +100,7 @@ def _load_consume(world: World) -> str:
     settings = _read_secrets(world, load(Consumer, *assembly.HOST_CHECKS), "masking_key", "audit_key", "admin_token")
     Transform(transform_config(settings), time.time)
     _render_properties(settings)
-    endpoints.ca_bundle(endpoints.session(settings.aws_region))
+    endpoints.find_ca_bundle(endpoints.create_session(settings.aws_region))
     _check_writable("STREAM_ROUTER_STATE_DIR", settings.state_dir)
     if settings.audit_dir != TO_STDERR:
         _check_writable("STREAM_ROUTER_AUDIT_DIR", settings.audit_dir)
@@ -120,7 +120,7 @@ def _read_secrets(world: World, settings: Any, *names: str) -> Any:
 
 
 def _render_properties(settings: Consumer) -> properties.Rendered:
-    endpoint_urls = properties.configured_endpoints(endpoints.session(settings.aws_region))
+    endpoint_urls = properties.configured_endpoints(endpoints.create_session(settings.aws_region))
     return properties.render(settings, endpoint_urls, "doctor")
 
 
@@ -308,7 +308,7 @@ The KCL's leader assigns no lease to a worker whose clock is further behind than
 """
 
 _UNKNOWN = refused(
-    "AWS does not take these credentials", (*CREDENTIALS_OVER, "RequestExpired", "RegionDisabledException")
+    "AWS does not take these credentials", (*INVALID_CREDENTIALS, "RequestExpired", "RegionDisabledException")
 )
 
 
@@ -316,7 +316,7 @@ def _check_account(world: World) -> Iterator[Finding]:
     subject = ("SR010", "AWS credentials", "who we are")
     answer: Any = {}
     try:
-        provider = credentials.find(world.session)
+        provider = credentials.find_in_chain(world.session)
         answer = world.client("sts").get_caller_identity()
         elsewhere = [row.variable for row in reading.list_aws_settings() if "URL" in row.variable and row.value]
         where = world.settings.aws_region + (f"; not AWS itself: {', '.join(elsewhere)}" if elsewhere else "")
@@ -334,7 +334,7 @@ def _check_account(world: World) -> Iterator[Finding]:
         yield of_error(*subject, error)
         if isinstance(error, SettingsError):
             return
-    yield _check_clock(world, served_s(answer))
+    yield _check_clock(world, answer_time_s(answer))
 
 
 def _check_clock(world: World, theirs_s: float | None) -> Finding:

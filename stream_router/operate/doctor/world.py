@@ -80,7 +80,7 @@ class World:
 
     def client(self, service: str) -> Any:
         """Return a boto client whose calls are tried once."""
-        return endpoints.client(self.session, service, ONCE)
+        return endpoints.create_client(self.session, service, ONCE)
 
 
 class Subject(NamedTuple):
