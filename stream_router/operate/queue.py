@@ -19,7 +19,7 @@ from stream_router import limits
 from stream_router.aws.clients import Clients
 from stream_router.aws_answers import answer_time_s
 from stream_router.aws_error_codes import ABSENT, DENIED, code_of, find_cure
-from stream_router.checks import failure_of
+from stream_router.checks import describe_failure
 from stream_router.operate import arns
 from stream_router.operate.console import Stop, count_of
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
@@ -258,7 +258,7 @@ class QueueReader:
                 f"the queue {self.name} does not exist ({code}): correct SQS_DLQ_URL (for --undelivered "
                 "STREAM_ROUTER_TARGET_DLQ_ARN), or run `stream-router setup`"
             )
-        failure, what_to_do = failure_of(error)
+        failure, what_to_do = describe_failure(error)
         return QueueError(f"the queue {self.name} cannot be read{failure}: {what_to_do}")
 
 
@@ -295,7 +295,7 @@ def bus_undelivered_url(settings: DeadLetters, clients: Clients) -> str:
         arn = arns.parse(queue, "STREAM_ROUTER_EVENT_BUS")
         url = clients.sqs.get_queue_url(QueueName=arn.resource, QueueOwnerAWSAccountId=arn.account)["QueueUrl"]
     except (ClientError, BotoCoreError) as error:
-        failure, what_to_do = failure_of(error)
+        failure, what_to_do = describe_failure(error)
         raise QueueError(f"the bus's own dead-letter queue cannot be found{failure}: {what_to_do}") from error
     return str(url)
 

@@ -19,7 +19,7 @@ from botocore.session import Session
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.loop_transport import LoopTransport
 from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, OnAnswer
-from stream_router.checks import at_start, spill_queue, stream_writable
+from stream_router.checks import check_spill_queue, check_stream_writable, run_start_checks
 from stream_router.errors import SettingsError
 from stream_router.log import LogLimiter, start_logging
 from stream_router.process import end_at_early_stop, give_back_large_blocks, leave_no_core_file
@@ -74,10 +74,10 @@ def run(settings: Receiver) -> int:
     warn(settings)
     listener = bind_socket(settings)
     settings, stream, sources = check(settings)
-    starts = [lambda: stream_writable(stream.session, settings.stream)]
+    starts = [lambda: check_stream_writable(stream.session, settings.stream)]
     if url := settings.spill_queue:
-        starts.append(lambda: spill_queue(stream.session, url, settings.aws_region))
-    at_start(starts)
+        starts.append(lambda: check_spill_queue(stream.session, url, settings.aws_region))
+    run_start_checks(starts)
     log.info("The receiver starts.", extra={"event": "receiver-starts", **list_settings_in_force(settings, sources)})
     stats = Stats([source.name for source in sources.values()] + [""])
     disks = Disks({"STREAM_ROUTER_SPILL_DIR": settings.spill_dir} if settings.spill_dir else {})

@@ -16,7 +16,7 @@ from stream_router import checks, limits
 from stream_router.aws import credentials, endpoints
 from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import code_of
-from stream_router.checks import Finding, at_start
+from stream_router.checks import Finding, run_start_checks
 from stream_router.consumer import lease_table, state_dir
 from stream_router.consumer.destinations import DestinationEndpoints
 from stream_router.consumer.lease_table import LeaseTablePreparation
@@ -99,7 +99,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         happenings.put,
     )
     table = LeaseTablePreparation(
-        endpoints.create_client(session, "dynamodb", checks.ONCE),
+        endpoints.create_client(session, "dynamodb", checks.NO_RETRIES_CONFIG),
         settings.application,
         settings.lease_table_tags,
         protected=rendered.protects_lease_table,
@@ -203,7 +203,7 @@ def _folders(settings: Consumer, state: StateDir) -> dict[str, Path]:
 
 def _first_shards(session: Session, stream: str) -> Callable[[], list[Shard]]:
     """Return the function that lists the shards which a new application reads first, as the KCL asks for them."""
-    kinesis = endpoints.create_client(session, "kinesis", checks.ONCE)
+    kinesis = endpoints.create_client(session, "kinesis", checks.NO_RETRIES_CONFIG)
     return lambda: list(list_shards(kinesis, stream, ShardFilter={"Type": "AT_TRIM_HORIZON"}))
 
 
@@ -213,13 +213,13 @@ def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
     java.prove(jvm, rendered.jvm_options)
     session, bucket = endpoints.create_session(settings.aws_region), settings.offload_bucket
     questions: list[Callable[[], Finding]] = [
-        lambda: checks.stream(session, settings.stream),
-        lambda: checks.dead_letter_queue(session, settings.sqs_dlq_url, settings.aws_region),
+        lambda: checks.check_stream(session, settings.stream),
+        lambda: checks.check_dead_letter_queue(session, settings.sqs_dlq_url, settings.aws_region),
     ]
     if bucket:
-        questions.append(lambda: checks.offload_bucket(session, bucket))
-    questions.append(lambda: checks.lease_table(session, settings.application, settings.stream))
-    at_start(questions)  # the target check asks for the bus
+        questions.append(lambda: checks.check_bucket(session, bucket))
+    questions.append(lambda: checks.check_lease_table(session, settings.application, settings.stream))
+    run_start_checks(questions)  # the target check asks for the bus
     return jvm
 
 

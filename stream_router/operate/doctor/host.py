@@ -14,7 +14,17 @@ from pydantic import SecretStr
 from stream_router.aws import credentials, endpoints
 from stream_router.aws_answers import answer_time_s
 from stream_router.aws_error_codes import INVALID_CREDENTIALS
-from stream_router.checks import CheckVerdict, Finding, of_error, of_problem, ok, refused, skipped, warn, wrong
+from stream_router.checks import (
+    CheckVerdict,
+    Finding,
+    describe_codes,
+    ok,
+    report_error,
+    report_problem,
+    skipped,
+    warn,
+    wrong,
+)
 from stream_router.consumer.supervisor import assembly, jars, java, properties
 from stream_router.consumer.transform_config import transform_config
 from stream_router.errors import NotNowError, SettingProblem, SettingsError, unwritable
@@ -46,8 +56,8 @@ Both are small, so something else fills it.
 
 def _check_settings(world: World) -> Iterator[Finding]:
     unknown = list(reading.find_unknown())  # programs refuse to start with these, and only warn of the others
-    names = [of_problem("SR004", problem) for problem in unknown]
-    doubtful = [of_problem("SR004", problem) for problem in reading.find_warnings(world.receive)]
+    names = [report_problem("SR004", problem) for problem in unknown]
+    doubtful = [report_problem("SR004", problem) for problem in reading.find_warnings(world.receive)]
     names += [finding._replace(verdict=CheckVerdict.WARNING) for finding in doubtful]
     yield from names or [ok("SR004", "every name is known")]
     reported = set(unknown)
@@ -73,7 +83,7 @@ def _check_program_settings(code: str, reported: set[SettingProblem], start: Cal
     except SettingsError as error:
         problems = [problem for problem in error.problems if problem not in reported]
         reported.update(problems)
-        findings = [of_problem(code, problem) for problem in problems]
+        findings = [report_problem(code, problem) for problem in problems]
         findings = findings or [skipped(code, "waits for the findings above")]
         for finding in findings:
             if isinstance(error, NotNowError) and finding.verdict is CheckVerdict.WRONG:
@@ -222,13 +232,13 @@ def _check_java(_: World) -> Iterator[Finding]:
     try:
         java_path = java.find_java()
     except SettingsError as error:
-        yield of_problem("SR006", error.problems[0])
+        yield report_problem("SR006", error.problems[0])
         return
     yield ok("SR006", f"Java {java.java_version(java_path)} ({java_path})")
     try:
         yield ok("SR007", f"{jars.prove_whole()} jars")
     except SettingsError as error:
-        yield of_problem("SR007", error.problems[0])
+        yield report_problem("SR007", error.problems[0])
         yield skipped("SR106", "waits for SR007")
         return
     try:
@@ -240,7 +250,7 @@ def _check_java(_: World) -> Iterator[Finding]:
         java.prove(java_path, options)
         yield ok("SR106", "the KCL daemon loads")
     except SettingsError as error:
-        yield of_problem("SR106", error.problems[0])
+        yield report_problem("SR106", error.problems[0])
 
 
 JAVA = Subject(
@@ -307,7 +317,7 @@ The KCL's leader assigns no lease to a worker whose clock is further behind than
 `workerMetricsReporterFreqInMillis`.
 """
 
-_UNKNOWN = refused(
+_UNKNOWN = describe_codes(
     "AWS does not take these credentials", (*INVALID_CREDENTIALS, "RequestExpired", "RegionDisabledException")
 )
 
@@ -326,12 +336,12 @@ def _check_account(world: World) -> Iterator[Finding]:
             yield ok("SR010", f"account {answer['Account']}, {answer['Arn']}, {where}")
     except ClientError as error:
         answer = error.response
-        yield of_error(*subject, error, no=_UNKNOWN)
+        yield report_error(*subject, error, problems=_UNKNOWN)
     except (
         BotoCoreError,
         SettingsError,
     ) as error:  # for example an endpoint that is no URL, or an unreadable CA bundle
-        yield of_error(*subject, error)
+        yield report_error(*subject, error)
         if isinstance(error, SettingsError):
             return
     yield _check_clock(world, answer_time_s(answer))
