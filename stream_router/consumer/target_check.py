@@ -55,7 +55,7 @@ from stream_router.consumer.state_dir import TARGET_BROKEN, TARGET_CHECK_REQUEST
 from stream_router.errors import SettingsError
 from stream_router.log import LogLimiter
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
-from stream_router.process import failpoint, write_whole
+from stream_router.process import failpoint, write_atomically
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.silence import Answers
@@ -682,7 +682,7 @@ class TargetChecker:
     def _write(self) -> None:
         """Write the report for the children. A failure is logged, and changes nothing about the target's state."""
         try:
-            write_whole(self._report_file, self.target_state.report.text())
+            write_atomically(self._report_file, self.target_state.report.text())
             if self.target_state.must_settle:
                 self._broken_file.touch()
             elif self._broken_file.exists():

@@ -22,7 +22,7 @@ from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, OnAnswer
 from stream_router.checks import check_spill_queue, check_stream_writable, run_start_checks
 from stream_router.errors import SettingsError
 from stream_router.log import LogLimiter, start_logging
-from stream_router.process import end_at_early_stop, give_back_large_blocks, leave_no_core_file
+from stream_router.process import end_on_early_signal, leave_no_core_file, release_large_blocks
 from stream_router.receiver import status
 from stream_router.receiver.app import App
 from stream_router.receiver.batcher import Batcher
@@ -67,9 +67,9 @@ At 20,000 requests a second Python's default of 700 means dozens of runs a secon
 
 def run(settings: Receiver) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return the exit status. Raises SettingsError before anything starts."""
-    end_at_early_stop(through_hangups=True)
+    end_on_early_signal(ignore_hangup=True)
     leave_no_core_file()
-    give_back_large_blocks()
+    release_large_blocks()
     start_logging(settings.log_level, settings.log_format)
     warn(settings)
     listener = bind_socket(settings)

@@ -660,7 +660,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "a log that nobody reads is waited for": Mutant(
             "stream_router/log.py",
-            "                if not self._takes():\n                    return False\n",
+            "                if not self._is_writable():\n                    return False\n",
             "",
             ("tests/unit/test_logs.py::test_a_log_that_nobody_reads_holds_nobody_up",),
         ),

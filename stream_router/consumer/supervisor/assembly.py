@@ -42,12 +42,12 @@ from stream_router.consumer.target_check import (
     build_target_check,
 )
 from stream_router.consumer.transform_config import transform_config
-from stream_router.errors import unwritable
+from stream_router.errors import unwritable_folder_error
 from stream_router.leases import Shard, list_shards
 from stream_router.log import start_logging
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform, policy_of
-from stream_router.process import leave_no_core_file, share_one_heap
+from stream_router.process import leave_no_core_file, use_one_heap
 from stream_router.settings import files
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
@@ -67,7 +67,7 @@ def run(settings: Consumer) -> int:
 
     A second signal ends the process at once. The JVM and its children never outlive this process.
     """
-    share_one_heap()
+    use_one_heap()
     leave_no_core_file()
     start_logging(settings.log_level, settings.log_format)
     warn(settings)
@@ -256,7 +256,7 @@ def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     try:
         return properties.render(settings, addresses, state.worker_id(settings.worker))
     except OSError as error:
-        raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
+        raise unwritable_folder_error("STREAM_ROUTER_STATE_DIR", error) from None
 
 
 def _in_force(settings: Consumer, jvm: Path, rendered: properties.Rendered) -> dict[str, object]:

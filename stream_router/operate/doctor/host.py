@@ -27,7 +27,7 @@ from stream_router.checks import (
 )
 from stream_router.consumer.supervisor import assembly, jars, java, properties
 from stream_router.consumer.transform_config import transform_config
-from stream_router.errors import NotNowError, SettingProblem, SettingsError, unwritable
+from stream_router.errors import SettingProblem, SettingsError, TemporarySettingsError, unwritable_folder_error
 from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World
 from stream_router.pipeline.transform import Transform
 from stream_router.process import iso
@@ -86,7 +86,7 @@ def _check_program_settings(code: str, reported: set[SettingProblem], start: Cal
         findings = [report_problem(code, problem) for problem in problems]
         findings = findings or [skipped(code, "waits for the findings above")]
         for finding in findings:
-            if isinstance(error, NotNowError) and finding.verdict is CheckVerdict.WRONG:
+            if isinstance(error, TemporarySettingsError) and finding.verdict is CheckVerdict.WRONG:
                 yield finding._replace(verdict=CheckVerdict.UNKNOWN)  # an outage is no wrong setting
             else:
                 yield finding
@@ -145,7 +145,7 @@ def _check_writable(variable: str, folder: Path | None) -> None:
     try:
         TemporaryFile(dir=nearest(folder)).close()
     except OSError as error:
-        raise unwritable(variable, error) from None
+        raise unwritable_folder_error(variable, error) from None
 
 
 def _check_disks(world: World) -> Iterator[Finding]:
