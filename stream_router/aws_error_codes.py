@@ -1,7 +1,7 @@
-"""The one table of AWS's error codes: what is done (docs/contract.md, "What an error means"), and the operator's cure.
+"""Table of AWS's error codes: what this program does (docs/contract.md, "What an error means"), what an operator does.
 
-A code's row says whose trouble it is: the data's, the entry's own, or systemic (HOLD). `aws_answers.py` reads the codes
-out of answers.
+A code's row says what is at fault: the data, the entry alone, or the destination as a whole (HOLD). `aws_answers.py`
+reads the codes out of answers.
 """
 
 import enum
@@ -19,30 +19,30 @@ class Disposition(enum.Enum):
     HOLD = "hold"
     """The destination is down or misconfigured: retry without end, and dead-letter nothing."""
     BISECT = "bisect"
-    """The whole call was refused for its content: halve it until the culprit is alone."""
+    """The whole call was refused for its content: send halves of it, until each bad entry is alone in a call."""
 
 
 class Kind(enum.Enum):
     """Subject of a code, for callers that need more than the disposition."""
 
     THROTTLING = "throttling"
-    """A word on how much is sent: fewer calls at once are better."""
+    """Too much is sent: send fewer calls at once."""
     CREDENTIALS = "credentials"
-    """Perhaps over as soon as others stand where these credentials came from."""
+    """The credentials are invalid or expired. Other credentials from the same source may be accepted."""
     DENIED = "denied"
     """A permission is missing."""
     ABSENT = "absent"
     """The resource does not exist."""
     KEY = "key"
-    """The key of a stream, a queue or a bus cannot be used."""
-    NOT_SPOKEN = "not_spoken"
+    """The KMS key of a stream, a queue or a bus cannot be used."""
+    UNSUPPORTED_OPERATION = "unsupported_operation"
     """The endpoint has no such operation: an emulator may have fewer than AWS."""
 
 
 class Meaning(NamedTuple):
-    """Meaning of a code. `disposition` is None for a code that no entry bears: in one it would be an unknown code.
+    """Meaning of a code: what this program does with an entry (`disposition`), and what an operator does (`cure`).
 
-    `cure` is what an operator does where everything is refused with it: the end of a line in the log.
+    `disposition` is None for a code that AWS gives for whole calls only. `cure` ends a line in the log.
     """
 
     disposition: Disposition | None
@@ -53,71 +53,81 @@ class Meaning(NamedTuple):
 _BURY, _RETRY, _HOLD, _BISECT = Disposition.DEAD_LETTER, Disposition.RETRY, Disposition.HOLD, Disposition.BISECT
 _GRANT = "grant it (stream-router setup --policy)"
 _RENEW = "renew the credentials"
-_REGION = f"{_RENEW}; where AWS_REGION is one to opt in to, enable it for the account"
-_SIGN = "check this host's clock and the secret key"
-_LESS = "raise the quota, add shards, or send less (STREAM_ROUTER_MAX_SHARD_RATE)"
-_MAKE = "check its name, AWS_REGION and the account, or make it anew with stream-router setup"
-_QUEUE = "make it anew: unset SQS_DLQ_URL, then stream-router setup"
-_BUCKET = "name a bucket of AWS_REGION that exists"
-_KEY = "enable the key in KMS, or give another"
-_BY_ITSELF = "it mends itself, or AWS's health page says more"
-_BAD_EVENT = "the event is refused as it is: stream-router dlq show says more"
-_BAD_CALL = "the call is refused as it is: check the names and ARNs in the settings, and the endpoint"
+_ENABLE_REGION = f"{_RENEW}; if AWS_REGION is an opt-in region, enable it for the account"
+_CHECK_SIGNATURE = "check this host's clock and the secret key"
+_SEND_LESS = "raise the quota, add shards, or send less (STREAM_ROUTER_MAX_SHARD_RATE)"
+_CREATE = "check its name, AWS_REGION and the account, or create it with stream-router setup"
+_CREATE_QUEUE = "create it: unset SQS_DLQ_URL, then run stream-router setup"
+_NAME_BUCKET = "name a bucket of AWS_REGION that exists"
+_ENABLE_KEY = "enable the key in KMS, or give another"
+_WAIT = "wait until AWS has recovered; AWS's health page may say more"
+_BAD_EVENT = "AWS does not accept the event's content: stream-router dlq show says more"
+_BAD_CALL = "AWS does not accept the call's content: check the names and ARNs in the settings, and the endpoint"
 _NETWORK = "check the network, the endpoint (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>) and TLS"
-_OPERATION = "check the endpoint (AWS_ENDPOINT_URL): it has no such operation"
+_CHECK_ENDPOINT = "check the endpoint (AWS_ENDPOINT_URL): it has no such operation"
 
 # Sources: botocore's models `events`, `eventbridgev2`, `kinesis`, `sqs` (1.43/1.44), and what S3, STS and IAM document.
 _TABLE: tuple[tuple[Meaning, str], ...] = (
     (Meaning(_BURY, _BAD_EVENT), "MalformedDetail InvalidArgument RedactionFailure InvalidMessageContents"),
     (Meaning(_BURY, _GRANT), "NotAuthorizedForDetailType NotAuthorizedForDetailTypeException"),
-    (Meaning(_RETRY, _BY_ITSELF), "InternalFailure InternalError InternalException InternalServerException"),
-    (Meaning(_HOLD, _BY_ITSELF), "ServiceUnavailable ServiceUnavailableException"),
-    (Meaning(_HOLD, _BY_ITSELF), "ResourceInUseException InvalidStateException"),
-    (Meaning(_HOLD, _LESS, Kind.THROTTLING), "Throttling ThrottlingException ThrottledException OverLimit"),
-    (Meaning(_HOLD, _LESS, Kind.THROTTLING), "RequestThrottled RequestThrottledException TooManyRequestsException"),
-    (Meaning(_HOLD, _LESS, Kind.THROTTLING), "RequestLimitExceeded LimitExceededException"),
-    (Meaning(_HOLD, _LESS, Kind.THROTTLING), "ProvisionedThroughputExceededException"),
+    (Meaning(_RETRY, _WAIT), "InternalFailure InternalError InternalException InternalServerException"),
+    (Meaning(_HOLD, _WAIT), "ServiceUnavailable ServiceUnavailableException"),
+    (Meaning(_HOLD, _WAIT), "ResourceInUseException InvalidStateException"),
+    (Meaning(_HOLD, _SEND_LESS, Kind.THROTTLING), "Throttling ThrottlingException ThrottledException OverLimit"),
+    (
+        Meaning(_HOLD, _SEND_LESS, Kind.THROTTLING),
+        "RequestThrottled RequestThrottledException TooManyRequestsException",
+    ),
+    (Meaning(_HOLD, _SEND_LESS, Kind.THROTTLING), "RequestLimitExceeded LimitExceededException"),
+    (Meaning(_HOLD, _SEND_LESS, Kind.THROTTLING), "ProvisionedThroughputExceededException"),
     (Meaning(_HOLD, "raise the quota of KMS, or send less", Kind.THROTTLING), "KMSThrottlingException KmsThrottled"),
     (Meaning(_HOLD, _RENEW, Kind.CREDENTIALS), "ExpiredToken ExpiredTokenException"),
-    (Meaning(_HOLD, _REGION, Kind.CREDENTIALS), "UnrecognizedClientException InvalidClientTokenId"),
-    (Meaning(_HOLD, _SIGN, Kind.CREDENTIALS), "InvalidSignatureException SignatureDoesNotMatch"),
-    (Meaning(_HOLD, _SIGN), "IncompleteSignature RequestExpired RequestTimeTooSkewed"),
+    (Meaning(_HOLD, _ENABLE_REGION, Kind.CREDENTIALS), "UnrecognizedClientException InvalidClientTokenId"),
+    (Meaning(_HOLD, _CHECK_SIGNATURE, Kind.CREDENTIALS), "InvalidSignatureException SignatureDoesNotMatch"),
+    (Meaning(_HOLD, _CHECK_SIGNATURE), "IncompleteSignature RequestExpired RequestTimeTooSkewed"),
     (Meaning(_HOLD, _RENEW), "MissingAuthenticationToken MissingAuthenticationTokenException"),
     (Meaning(None, _RENEW), "InvalidAccessKeyId"),
-    (Meaning(None, _REGION), "RegionDisabledException"),
+    (Meaning(None, _ENABLE_REGION), "RegionDisabledException"),
     (Meaning(_HOLD, _GRANT, Kind.DENIED), "AccessDenied AccessDeniedException"),
     (Meaning(None, _GRANT, Kind.DENIED), "AuthorizationError UnauthorizedOperation"),
     (Meaning(_HOLD, _GRANT), "NotAuthorizedForSource NotAuthorizedForSourceException"),
-    (Meaning(_HOLD, _MAKE, Kind.ABSENT), "ResourceNotFoundException"),
-    (Meaning(None, _MAKE, Kind.ABSENT), "ResourceNotFound NotFoundException NoSuchEntity"),
-    (Meaning(_HOLD, _QUEUE, Kind.ABSENT), "QueueDoesNotExist AWS.SimpleQueueService.NonExistentQueue"),
-    (Meaning(None, _BUCKET, Kind.ABSENT), "NoSuchBucket"),
-    (Meaning(None, _BUCKET), "PermanentRedirect AuthorizationHeaderMalformed"),
+    (Meaning(_HOLD, _CREATE, Kind.ABSENT), "ResourceNotFoundException"),
+    (Meaning(None, _CREATE, Kind.ABSENT), "ResourceNotFound NotFoundException NoSuchEntity"),
+    (Meaning(_HOLD, _CREATE_QUEUE, Kind.ABSENT), "QueueDoesNotExist AWS.SimpleQueueService.NonExistentQueue"),
+    (Meaning(None, _NAME_BUCKET, Kind.ABSENT), "NoSuchBucket"),
+    (Meaning(None, _NAME_BUCKET), "PermanentRedirect AuthorizationHeaderMalformed"),
     (Meaning(_HOLD, "correct the ARN of STREAM_ROUTER_EVENT_BUS"), "InvalidAccountIdException"),
     (Meaning(_HOLD, "grant the use of the key (stream-router setup --policy)", Kind.KEY), "KMSAccessDeniedException"),
     (Meaning(_HOLD, "grant the use of the key (stream-router setup --policy)", Kind.KEY), "KmsAccessDenied"),
-    (Meaning(_HOLD, _KEY, Kind.KEY), "KMSDisabledException KmsDisabled KMSNotFoundException KmsNotFound"),
-    (Meaning(_HOLD, _KEY, Kind.KEY), "KMSInvalidStateException KmsInvalidState"),
-    (Meaning(_HOLD, _KEY, Kind.KEY), "KMSInvalidKeyUsageException KmsInvalidKeyUsage"),
+    (Meaning(_HOLD, _ENABLE_KEY, Kind.KEY), "KMSDisabledException KmsDisabled KMSNotFoundException KmsNotFound"),
+    (Meaning(_HOLD, _ENABLE_KEY, Kind.KEY), "KMSInvalidStateException KmsInvalidState"),
+    (Meaning(_HOLD, _ENABLE_KEY, Kind.KEY), "KMSInvalidKeyUsageException KmsInvalidKeyUsage"),
     (Meaning(_HOLD, "ask AWS to subscribe the account to KMS", Kind.KEY), "KMSOptInRequired KmsOptInRequired"),
     (Meaning(_BISECT, _BAD_CALL), "ValidationException ValidationError SerializationException"),
     (Meaning(_BISECT, _BAD_CALL), "BatchRequestTooLong InvalidInputException"),
-    (Meaning(None, _OPERATION, Kind.NOT_SPOKEN), "UnknownOperationException UnknownOperation InvalidAction"),
-    (Meaning(None, _OPERATION, Kind.NOT_SPOKEN), "NotImplemented NotImplementedException"),
-    # Bare statuses, of S3's HEAD or of a proxy, are of no kind: they are no word to end a program for.
+    (
+        Meaning(None, _CHECK_ENDPOINT, Kind.UNSUPPORTED_OPERATION),
+        "UnknownOperationException UnknownOperation InvalidAction",
+    ),
+    (Meaning(None, _CHECK_ENDPOINT, Kind.UNSUPPORTED_OPERATION), "NotImplemented NotImplementedException"),
+    # Bare statuses have no kind, so that no program ends because of one: S3's HEAD gives them, but so may a proxy.
     (Meaning(None, _GRANT), "Forbidden 403"),
-    (Meaning(None, _MAKE), "NotFound 404"),
-    # Of a whole call alone, and our own words where there was no answer, or none of AWS's.
-    (Meaning(None, _BY_ITSELF), "InternalFailureException"),
+    (Meaning(None, _CREATE), "NotFound 404"),
+    # Codes that AWS gives for whole calls only, then our own codes for a call that AWS did not answer.
+    (Meaning(None, _WAIT), "InternalFailureException"),
     (Meaning(None, _BAD_CALL), "InvalidArgumentException"),
     (Meaning(None, _NETWORK), "NoAnswer TimedOut RequestTimeout UnreadableAnswer"),
-    # botocore's exceptions for a call without an answer: `code_of` gives their names in place of a code.
+    # botocore's exceptions for a call without an answer: `code_of` returns their names in place of a code.
     (Meaning(None, _NETWORK), "ConnectionClosedError EndpointConnectionError ConnectTimeoutError ReadTimeoutError"),
     (Meaning(None, _NETWORK), "ProxyConnectionError SSLError ResponseStreamingError"),
 )
 
 CODES = {code: meaning for meaning, codes in _TABLE for code in codes.split()}
-"""By code, as `short_code` writes it. What is not here is unknown: on an entry RETRY (and exhausts), on a call HOLD."""
+"""Meanings by code, in the form that `short_code` returns.
+
+A code that is not here is unknown. An entry with an unknown code is retried within its budget and then dead-lettered. A
+call refused with an unknown code is repeated without end (HOLD).
+"""
 
 
 def codes_of(kind: Kind) -> frozenset[str]:
@@ -125,57 +135,60 @@ def codes_of(kind: Kind) -> frozenset[str]:
     return frozenset(code for code, meaning in CODES.items() if meaning.kind is kind)
 
 
-THROTTLING, CREDENTIALS_OVER = codes_of(Kind.THROTTLING), codes_of(Kind.CREDENTIALS)
+THROTTLING, INVALID_CREDENTIALS = codes_of(Kind.THROTTLING), codes_of(Kind.CREDENTIALS)
 DENIED, ABSENT = codes_of(Kind.DENIED), codes_of(Kind.ABSENT)
-UNUSABLE_KEY, NOT_SPOKEN = codes_of(Kind.KEY), codes_of(Kind.NOT_SPOKEN)
+UNUSABLE_KEY, UNSUPPORTED_OPERATION = codes_of(Kind.KEY), codes_of(Kind.UNSUPPORTED_OPERATION)
 
 
 def short_code(raw: str) -> str:
-    """Strip the namespace and the URL that AWS may put around an error code (`ns#Code:http://…` is `Code`).
+    """Return an error code without the namespace and the URL that AWS may add (`ns#Code:http://…` becomes `Code`).
 
-    The URL first, as botocore does it: a URL may hold a `#`. What is KMS's may have a dot, of S3 and of an entry of
-    SQS (`KMS.DisabledException`); Kinesis writes it without.
+    The URL is removed first, as botocore does, since a URL may contain a `#`. KMS's codes have a dot in answers of S3
+    and in SQS's results (`KMS.DisabledException`), and none in those of Kinesis; here they get none.
     """
     code = raw.split(":", 1)[0].rsplit("#", 1)[-1].strip()
     return f"KMS{code[4:]}" if code.startswith("KMS.") else code
 
 
-def known(code: str) -> Disposition | None:
-    """Return the table's disposition of an entry with this code; None if the code has no row, or no entry bears it."""
+def find_disposition(code: str) -> Disposition | None:
+    """Return what the table says to do with an entry that has this code.
+
+    Return None if the table has no such code, or if AWS gives the code for whole calls only.
+    """
     return CODES[code].disposition if code in CODES else None
 
 
 def entry_disposition(code: str) -> Disposition:
-    """Return what a per-entry error code means; a code not in the table is entry trouble."""
-    return known(code) or Disposition.RETRY
+    """Return what to do with an entry that failed with this code; RETRY if the code is unknown."""
+    return find_disposition(code) or Disposition.RETRY
 
 
 def call_disposition(code: str, status: int) -> Disposition:
-    """Return what a whole call's refusal means: only a refusal for its content is not systemic.
+    """Return what to do with a whole call that was refused: BISECT if its content is at fault, otherwise HOLD.
 
-    `status` is the HTTP status; 5xx is systemic whatever code comes with it. 413 has no code of AWS's.
+    `status` is the HTTP status. After a 5xx the service is at fault, whatever the code. A 413 comes without a code.
     """
-    is_content = status == 413 or (status < 500 and known(code) is Disposition.BISECT)
-    return Disposition.BISECT if is_content else Disposition.HOLD
+    is_content_at_fault = status == 413 or (status < 500 and find_disposition(code) is Disposition.BISECT)
+    return Disposition.BISECT if is_content_at_fault else Disposition.HOLD
 
 
-def cure(code: str) -> str:
+def find_cure(code: str) -> str:
     """Return what an operator does about a code of AWS's, or about a call that got no answer."""
     if code in CODES:
         return CODES[code].cure
-    return _BY_ITSELF if code.startswith("Http5") else "AWS's API reference says what this code means"
+    return _WAIT if code.startswith("Http5") else "AWS's API reference says what this code means"
 
 
 def code_of(error: BaseException) -> str:
-    """AWS's code for a refusal that boto3 raised; the exception's name where AWS gave no code, or no answer at all."""
+    """Return AWS's code in an error that boto3 raised; the exception's name if AWS gave no code, or no answer."""
     answer = getattr(error, "response", None)
     code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
     return str(code or type(error).__name__)
 
 
-UNNAMED = "a resource that AWS does not name"
+UNNAMED_RESOURCE = "a resource that AWS does not name"
 
-_REFUSED = re.compile(
+_NOT_AUTHORIZED = re.compile(
     r"is not authorized to perform:? ([a-z0-9-]+:[A-Za-z0-9]+)(?: on (?:resource:? )?\"?(arn:[^\s,;\"]+|\*))?"
 )
 """AWS's sentence for a missing permission. Not every service names the resource.
@@ -185,23 +198,23 @@ Source: docs/facts.md, "Permissions".
 
 
 class MissingPermission(NamedTuple):
-    """IAM's action, and the ARN of the resource or UNNAMED."""
+    """A permission that AWS says is missing: IAM's action, and the resource's ARN or UNNAMED_RESOURCE."""
 
     action: str
     resource: str
 
     def in_words(self) -> str:
-        """Return the refusal as a phrase."""
+        """Return the refusal as a phrase, for example `sqs:SendMessage on arn:… is refused`."""
         return f"{self.action} on {self.resource} is refused"
 
 
 def describe_error(error: BaseException) -> str:
-    """Return the code of an exception that boto3 raised; of a refusal also the action and the resource."""
+    """Return the code of an error that boto3 raised, and the missing permission if its message names one."""
     refusal = find_refusal(str(error))
     return f"{code_of(error)}: {refusal.in_words()}" if refusal else code_of(error)
 
 
 def find_refusal(message: str) -> MissingPermission | None:
-    """Return the refusal that a message quotes; None if it quotes none."""
-    match = _REFUSED.search(message)
-    return MissingPermission(match[1], match[2] or UNNAMED) if match else None
+    """Return the missing permission that a message names; None if it names none."""
+    match = _NOT_AUTHORIZED.search(message)
+    return MissingPermission(match[1], match[2] or UNNAMED_RESOURCE) if match else None

@@ -115,9 +115,9 @@ def receive() -> None:
     Takes events at POST /v1/events (STREAM_ROUTER_LISTEN), checks who sends them (STREAM_ROUTER_WEBHOOK_SCHEME), and
     answers 202 only once the Kinesis stream has them. Example: stream-router receive
     """
-    from stream_router.process import end_at_early_stop
+    from stream_router.process import end_on_early_signal
 
-    end_at_early_stop(through_hangups=True)
+    end_on_early_signal(ignore_hangup=True)
     from stream_router.receiver import __main__ as receiver
     from stream_router.receiver.preflight import HOST_CHECKS
     from stream_router.settings.receiver import Receiver
@@ -132,10 +132,10 @@ def consume() -> None:
     Publishes every event of the stream to EventBridge; what can never be delivered goes to the dead-letter queue
     (SQS_DLQ_URL). Start it on as many hosts as you like: they share the shards. Example: stream-router consume
     """
-    from stream_router.process import end_at_early_stop
+    from stream_router.process import end_on_early_signal
 
     # Before the slow imports, so that a SIGTERM during them ends the program at once.
-    end_at_early_stop()
+    end_on_early_signal()
     from stream_router.consumer.supervisor import assembly
     from stream_router.settings.consumer import Consumer
 

@@ -28,7 +28,7 @@ class WrongValueError(ValueError):
 
 @dataclass(frozen=True)
 class SettingProblem:
-    """A wrong setting: which one, what is wrong with it, and what to do."""
+    """A wrong setting: its name, what is wrong with it, and what to do."""
 
     setting: str
     """Name as the operator wrote it: a variable, an option, or a part of the installation (`Java`)."""
@@ -38,16 +38,16 @@ class SettingProblem:
     place: tuple[str, ...] = ()
     """Place inside the setting: the file that it names, and the key in that file."""
     related: tuple[str, ...] = ()
-    """Other settings that have a part in the problem.
+    """Other settings that the problem also depends on.
 
-    A check's problem is not reported if one of them is wrong by itself.
+    If one of them is wrong itself, that is reported and this problem is not.
     """
     code: str = ""
     """Code of the check that found the problem, for example SR101."""
 
     @property
     def located(self) -> str:
-        """The problem behind its place inside the setting."""
+        """Place inside the setting, then the problem, for example `FILE: shapes[0].when: is missing`."""
         return ": ".join((*self.place, self.problem))
 
     def line(self) -> str:
@@ -59,7 +59,7 @@ class SettingProblem:
 
 
 class SettingsError(Exception):
-    """Settings are missing or wrong. `problems` holds one entry or several; each becomes a line for the operator."""
+    """Settings are missing or wrong. `problems` has at least one entry; each becomes a line for the operator."""
 
     status = EX_CONFIG
     """Exit status of the program."""
@@ -79,9 +79,10 @@ class SettingsError(Exception):
 
     @classmethod
     def of(cls, problems: Iterable[SettingProblem]) -> Self:
-        """Return one error for all these problems, without repetitions. There is at least one."""
-        first, *_ = different = tuple(dict.fromkeys(problems))
-        return cls(first.setting, first.problem, first.cure).with_problems(different)
+        """Return one error for all these problems (at least one), without repetitions."""
+        unique = tuple(dict.fromkeys(problems))
+        first = unique[0]
+        return cls(first.setting, first.problem, first.cure).with_problems(unique)
 
     def with_problems(self, problems: Iterable[SettingProblem]) -> Self:
         """Return an error of the same class and status for other problems."""
@@ -90,12 +91,12 @@ class SettingsError(Exception):
         return error
 
     def to_json(self) -> str:
-        """Return the problems as JSON, for another process."""
+        """Return the problems as JSON, by which another process can restore the error (`from_json`)."""
         return json.dumps([asdict(problem) for problem in self.problems])
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Return the error of which `to_json` returned the problems. Place and related are lists in JSON."""
+        """Return an error with the problems that `to_json` wrote. JSON has lists in place of tuples."""
         return cls.of(
             SettingProblem(**{**fields, "place": tuple(fields["place"]), "related": tuple(fields["related"])})
             for fields in json.loads(text)
@@ -109,29 +110,35 @@ class SettingsError(Exception):
         return "\n".join(self.lines())
 
 
-class NotNowError(SettingsError):
-    """A service or file that a setting names did not answer. The status is 1, after which a program is restarted."""
+class TemporarySettingsError(SettingsError):
+    """A service or file that a setting names is not available for now.
+
+    The exit status is 1, after which systemd restarts the program.
+    """
 
     status = 1
 
 
-def first_error(error: "ValidationError") -> Any:
+def first_validation_error(error: "ValidationError") -> Any:
     """Return pydantic's first error (`type`, `loc`, `msg`), without the value, which may be a secret."""
     return error.errors(include_url=False, include_input=False, include_context=False)[0]
 
 
-def unwritable(variable: str, error: OSError) -> SettingsError:
-    """Return the error for an unwritable folder that a setting names. After a full disk a later start may succeed."""
+def unwritable_folder_error(variable: str, error: OSError) -> SettingsError:
+    """Return the error for an unwritable folder that the setting `variable` names.
+
+    For a full disk the error is a TemporarySettingsError, since a later start may succeed.
+    """
     problem = f"cannot be written ({error.strerror})"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NotNowError(variable, problem, "make room")
+        return TemporarySettingsError(variable, problem, "make room")
     return SettingsError(variable, problem, "name a writable folder")
 
 
 class UnforeseenError(Exception):
-    """Unforeseen error in a command whose exit status 1 is an answer. It is raised from the original error.
+    """Unforeseen error in a command whose exit status 1 already has a meaning. It is raised from the original error.
 
-    `status` is the exit status of the command without an answer.
+    `status` is the command's exit status for such an error.
     """
 
     def __init__(self, text: str, status: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from stream_router.aws_answers import Answer, Outcome, Refusal, of_put_events
+from stream_router.aws_answers import Answer, Outcome, Refusal, read_put_events
 from stream_router.model import DeadLetter, Dropped, Entry, Event, Record, Transformed
 from stream_router.pipeline.delivery.blame import RetryPolicy
 from stream_router.pipeline.route import Router
@@ -119,7 +119,7 @@ class FakeBus:
         self.world.after(self.latency_s(), arrive)
 
     def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
-        return of_put_events(answer, sent)
+        return read_put_events(answer, sent)
 
     def accept(self, entries: Sequence[Entry]) -> Answer:
         return self.answer(entries, [""] * len(entries))

@@ -74,7 +74,7 @@ class Shelf:
             raise refusal("AccessDenied")
 
         return SimpleNamespace(
-            kinesis=self, kinesis_once=self, cloudwatch=SimpleNamespace(get_metric_statistics=unknown)
+            kinesis=self, kinesis_without_retries=self, cloudwatch=SimpleNamespace(get_metric_statistics=unknown)
         )
 
     def get_shard_iterator(self, **asked: Any) -> dict[str, Any]:

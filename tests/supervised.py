@@ -78,12 +78,12 @@ def supervise(folder: Path) -> int:
     from stream_router.consumer.target_check import TargetChecker, TargetOk
     from stream_router.errors import SettingsError
     from stream_router.log import start_logging
-    from stream_router.process import FAILPOINTS_VARIABLE, arm_failpoints, tied_to_us
+    from stream_router.process import FAILPOINTS_VARIABLE, arm_failpoints, kill_with_parent
 
     start_logging("INFO")
     arm_failpoints(os.environ.get(FAILPOINTS_VARIABLE, ""))
     events: queue.SimpleQueue[supervisor.SupervisorEvent] = queue.SimpleQueue()
-    command = [str(folder / "python"), *tied_to_us([sys.executable, str(folder / "jvm.py")])[1:]]
+    command = [str(folder / "python"), *kill_with_parent([sys.executable, str(folder / "jvm.py")])[1:]]
     try:
         with StateDir(folder / "state") as state:
             return supervisor.DaemonSupervisor(

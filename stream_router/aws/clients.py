@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
 
-CONFIG = Config(
+RETRIES_CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 5},
     connect_timeout=5,
     read_timeout=20,
     user_agent_extra="stream-router",
 )
 
-ONCE = CONFIG.merge(Config(retries={"total_max_attempts": 1}, max_pool_connections=64))
+NO_RETRIES_CONFIG = RETRIES_CONFIG.merge(Config(retries={"total_max_attempts": 1}, max_pool_connections=64))
 """Configuration for callers that pace and retry calls themselves, so that botocore does not retry as well."""
 
 
 class Clients:
-    """Clients of the control plane in one region. Endpoints and credentials are read as boto3 reads them.
+    """Clients of the control plane in one region, each created on first use. They read the settings that boto3 reads.
 
     `endpoint_url` overrides every endpoint, as for the embedded stack; without it the `AWS_ENDPOINT_URL*` variables
     take effect. If a variable or a file is wrong, SettingsError is raised at construction or at a client's first use.
     """
 
     kinesis: "KinesisClient"
-    kinesis_once: "KinesisClient"
-    """Client for many threads that tries each call once."""
+    kinesis_without_retries: "KinesisClient"
+    """Client that tries each call once, for callers with many threads."""
     events: "EventBridgeClient"
     events_v2: Any
     """Client without type stubs: none exist for it yet."""
@@ -48,25 +48,29 @@ class Clients:
     sts: "STSClient"
 
     def __init__(
-        self, region: str, endpoint_url: str | None = None, session: Session | None = None, config: Config = CONFIG
+        self,
+        region: str,
+        endpoint_url: str | None = None,
+        session: Session | None = None,
+        config: Config = RETRIES_CONFIG,
     ) -> None:
         self.region = region
         self._config = config
         self._endpoint_url = endpoint_url
-        self._session = session or endpoints.session(region)
+        self._session = session or endpoints.create_session(region)
         self._boto3 = boto3.session.Session(botocore_session=self._session)
 
     def __getattr__(self, name: str) -> Any:
-        """Return the client of that name. It is created on first use."""
+        """Create the client of this name and return it. Python calls this only for a name that is not set yet."""
         if name not in Clients.__annotations__:
             raise AttributeError(name)
-        service = {"kinesis_once": "kinesis", "events_v2": "eventbridgev2"}
-        config = ONCE if name == "kinesis_once" else self._config
-        credentials.find(self._session)
-        service_name = service.get(name, name)
-        with endpoints.refusals(service_name):
-            make: Any = self._boto3.client  # its overloads accept literal names only
-            client = make(service_name, config=config, endpoint_url=self._endpoint_url)
+        services = {"kinesis_without_retries": "kinesis", "events_v2": "eventbridgev2"}
+        service = services.get(name, name)
+        config = NO_RETRIES_CONFIG if name == "kinesis_without_retries" else self._config
+        credentials.find_in_chain(self._session)  # raises CredentialsError now, instead of an error at the first call
+        with endpoints.translate_errors(service):
+            create: Any = self._boto3.client  # its overloads accept literal names only
+            client = create(service, config=config, endpoint_url=self._endpoint_url)
             endpoints.check_url(client.meta.endpoint_url)
         setattr(self, name, client)
         return client
@@ -74,5 +78,5 @@ class Clients:
     @property
     def partition(self) -> str:
         """Partition of the region, such as aws, aws-cn or aws-us-gov."""
-        with endpoints.refusals("sts"):
+        with endpoints.translate_errors("sts"):
             return str(self._session.get_partition_for_region(self.region))

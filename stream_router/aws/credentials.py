@@ -10,29 +10,32 @@ from botocore import exceptions
 from botocore.credentials import Credentials as BotoCredentials
 from botocore.session import Session
 
-from stream_router.aws_error_codes import CREDENTIALS_OVER
+from stream_router.aws_error_codes import INVALID_CREDENTIALS
 from stream_router.errors import EX_CONFIG, SettingsError
 
 log = logging.getLogger(__name__)
 
-REFRESH_EVERY_S = 20.0
-"""Seconds between two requests of the thread for botocore's current credentials.
+REFRESH_INTERVAL_S = 20.0
+"""Seconds between two reads of botocore's current credentials by the refreshing thread.
 
 botocore itself renews credentials that expire within 15 minutes, so they are replaced long before they expire.
 """
 
-LOOK_AGAIN_S = 10.0
+RELOAD_INTERVAL_S = 10.0
 """Minimum number of seconds between two attempts to load other credentials after AWS refused the present ones."""
 
-PATIENCE_S = 30.0
+STARTUP_TIMEOUT_S = 30.0
 """Seconds for which a starting program tries to get credentials: their provider may start later, or answer late."""
 
-AGAIN_S = 1.0
+STARTUP_RETRY_INTERVAL_S = 1.0
 
-EX_LATER = 1
-"""Exit status if the credentials' provider did not answer. After it, unlike after 78, the program is restarted."""
+EX_RESTART = 1
+"""Exit status if the credentials' provider did not answer.
 
-_UNANSWERED = (
+systemd restarts the program after this status, but not after EX_CONFIG (78).
+"""
+
+_NO_ANSWER_ERRORS = (
     exceptions.ConnectionError,
     exceptions.HTTPClientError,
     exceptions.CredentialRetrievalError,
@@ -43,7 +46,7 @@ T = TypeVar("T")
 
 
 class Credentials(NamedTuple):
-    """One signing identity. Its repr hides the secrets."""
+    """Keys that sign calls to AWS. The repr hides them."""
 
     access_key: str
     secret_key: str
@@ -58,16 +61,22 @@ SETTING = "AWS credentials"
 
 
 class CredentialsError(SettingsError):
-    """The chain gives no credentials. `may_pass` is true if a later attempt may succeed, as after an outage."""
+    """botocore's chain gives no credentials. `is_temporary` is true if a later attempt may succeed.
 
-    def __init__(self, problem: str, cure: str, *, may_pass: bool = False, status: int = EX_CONFIG) -> None:
+    `status` is the exit status of a program that gives up.
+    """
+
+    def __init__(self, problem: str, cure: str, *, is_temporary: bool = False, status: int = EX_CONFIG) -> None:
         super().__init__(SETTING, problem, cure)
-        self.may_pass = may_pass
+        self.is_temporary = is_temporary
         self.status = status
 
 
-def find(session: Session) -> BotoCredentials:
-    """Return the credentials that botocore's chain finds, read once. Raise CredentialsError for any failure in it."""
+def find_in_chain(session: Session) -> BotoCredentials:
+    """Return the credentials of the session's chain (environment, files, roles), after one successful read.
+
+    Raises CredentialsError for any failure in the chain.
+    """
     try:
         if credentials := session.get_credentials():
             credentials.get_frozen_credentials()
@@ -75,100 +84,107 @@ def find(session: Session) -> BotoCredentials:
     except Exception as error:  # noqa: BLE001 - a chain of files, programs and services may raise any exception
         if isinstance(error, RuntimeError) and "still expired" in str(error):
             problem, cure = "they have ended already, by this machine's clock", "set the clock, or renew them"
-            raise CredentialsError(problem, cure, may_pass=True, status=EX_LATER) from None
+            raise CredentialsError(problem, cure, is_temporary=True, status=EX_RESTART) from None
         problem, cure = f"they cannot be had ({type(error).__name__})", "check AWS_PROFILE or the role"
-        if isinstance(error, _UNANSWERED):
-            raise CredentialsError(problem, cure, may_pass=True, status=EX_LATER) from None
+        if isinstance(error, _NO_ANSWER_ERRORS):
+            raise CredentialsError(problem, cure, is_temporary=True, status=EX_RESTART) from None
         raise CredentialsError(problem, cure) from None
     # A host's metadata service that does not answer yet has the same result, so a later attempt may succeed.
-    raise CredentialsError("none found", "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role", may_pass=True)
+    raise CredentialsError("none found", "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role", is_temporary=True)
 
 
-def patiently(
-    ask: Callable[[], T],
+def retry_until_found(
+    action: Callable[[], T],
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = time.sleep,
 ) -> T:
-    """Return the result of `ask`, which needs credentials. Retry: a program may start with its host or container.
+    """Return the result of `action`, and call it again while the credentials that it needs are temporarily missing.
 
-    Raise CredentialsError: at once if waiting cannot help, otherwise after PATIENCE_S.
+    A program may start before the service that provides its credentials. Raises CredentialsError: at once if waiting
+    cannot help, otherwise after STARTUP_TIMEOUT_S.
     """
-    until, logged = clock() + PATIENCE_S, False
+    deadline_s, is_logged = clock() + STARTUP_TIMEOUT_S, False
     while True:
         try:
-            return ask()
+            return action()
         except CredentialsError as error:
-            if not error.may_pass or clock() >= until:
+            if not error.is_temporary or clock() >= deadline_s:
                 raise
-            if not logged:
+            if not is_logged:
                 log.warning(
-                    "no credentials yet, they are asked for during %d s: %s",
-                    *(PATIENCE_S, error),
+                    "No credentials yet; retrying for up to %d s: %s",
+                    *(STARTUP_TIMEOUT_S, error),
                     extra={"event": "no-credentials-yet"},
                 )
-            logged = True
-        wait(AGAIN_S)
+            is_logged = True
+        wait(STARTUP_RETRY_INTERVAL_S)
 
 
-class Renewed:
-    """Credentials of a chain for botocore's clients, loaded again from the same kind of source once AWS refuses them.
+class ReloadingCredentials:
+    """Credentials for botocore's clients that are loaded from their source again after AWS refused them.
 
     A botocore session reads a credentials file only once. With this class an operator can renew that file without a
-    restart. Another kind of source is ignored, since its credentials may belong to another account with a stream of the
-    same name.
+    restart. The new credentials must come from the same kind of source (`method`). Those of another kind are ignored,
+    since they may belong to another account that has a stream of the same name.
     """
 
-    def __init__(self, botocore_credentials: BotoCredentials, look: Callable[[], BotoCredentials]) -> None:
-        self._found = botocore_credentials
-        self._look = look
-        self._looked_s = float("-inf")
-        self._refused = False
+    def __init__(self, botocore_credentials: BotoCredentials, load: Callable[[], BotoCredentials]) -> None:
+        self._loaded = botocore_credentials
+        self._load = load
+        self._last_load_s = float("-inf")
+        self._is_refused = False
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._found, name)
+        return getattr(self._loaded, name)
 
-    def refused(self) -> None:
+    def mark_refused(self) -> None:
         """Record that AWS refused the credentials as invalid or expired."""
-        self._refused = True
+        self._is_refused = True
 
     def get_frozen_credentials(self) -> Any:
         """Return the credentials to sign with. Blocks while they are loaded. Raises what botocore's chain raises."""
         now_s = time.monotonic()
-        if self._refused and now_s - self._looked_s >= LOOK_AGAIN_S:
-            self._looked_s, self._refused = now_s, False
+        if self._is_refused and now_s - self._last_load_s >= RELOAD_INTERVAL_S:
+            self._last_load_s, self._is_refused = now_s, False
             try:
-                current = self._look()
-                if current.method == self._found.method:
-                    self._found = current
+                current = self._load()
+                if current.method == self._loaded.method:
+                    self._loaded = current
             except SettingsError:
-                self._refused = True  # none for now, so a later call tries again
-        return self._found.get_frozen_credentials()
+                self._is_refused = True  # no credentials for now, so a later call loads again
+        return self._loaded.get_frozen_credentials()
 
 
-class _Chain:
-    """Replacement of botocore's own chain in a session. `again` creates a session that still has botocore's chain."""
+class _ReloadingChain:
+    """Replacement of botocore's credential chain in a session.
 
-    def __init__(self, again: Callable[[], Session]) -> None:
-        self._again = again
-        self._found: Renewed | None = None
+    `create_session` creates a session that still has botocore's own chain.
+    """
 
-    def load_credentials(self) -> Renewed | None:
-        """Load credentials. botocore calls this until it gets some."""
-        if credentials := self._again().get_credentials():
-            self._found = Renewed(credentials, lambda: find(self._again()))
-        return self._found
+    def __init__(self, create_session: Callable[[], Session]) -> None:
+        self._create_session = create_session
+        self._loaded: ReloadingCredentials | None = None
 
-    def answered(self, **call: Any) -> None:
-        """Check an answer for refused credentials. botocore calls this after each call of a client."""
-        if self._found and call["parsed"].get("Error", {}).get("Code") in CREDENTIALS_OVER:
-            self._found.refused()
+    def load_credentials(self) -> ReloadingCredentials | None:
+        """Return the chain's credentials; None if it has none. botocore calls this until it gets credentials."""
+        if credentials := self._create_session().get_credentials():
+            self._loaded = ReloadingCredentials(credentials, lambda: find_in_chain(self._create_session()))
+        return self._loaded
+
+    def check_answer(self, **call: Any) -> None:
+        """Mark the credentials as refused if the answer says so. botocore calls this after each call of a client."""
+        if self._loaded and call["parsed"].get("Error", {}).get("Code") in INVALID_CREDENTIALS:
+            self._loaded.mark_refused()
 
 
-def renew(session: Session, again: Callable[[], Session]) -> None:
-    """Make all clients of the session sign with Renewed credentials. `again` creates a session like it."""
-    chain = _Chain(again)
+def enable_reload(session: Session, create_session: Callable[[], Session]) -> None:
+    """Make all clients of `session` sign with ReloadingCredentials.
+
+    `create_session` creates a session of the same region, which reads the environment and the files again.
+    """
+    chain = _ReloadingChain(create_session)
     session.register_component("credential_provider", chain)
-    session.register("after-call", chain.answered)
+    session.register("after-call", chain.check_answer)
 
 
 class CredentialSource:
@@ -178,7 +194,7 @@ class CredentialSource:
     """
 
     def __init__(self, session: Session) -> None:
-        self._found = find(session)
+        self._loaded = find_in_chain(session)
         self._current = self._read()
         self._stop = threading.Event()
         threading.Thread(target=self._refresh, name="aws-credentials", daemon=True).start()
@@ -186,26 +202,28 @@ class CredentialSource:
     def __call__(self) -> Credentials:
         return self._current
 
-    def refused(self) -> None:
+    def mark_refused(self) -> None:
         """Record that AWS refused the credentials as invalid or expired, so that the thread loads others."""
-        if isinstance(self._found, Renewed):
-            self._found.refused()
+        if isinstance(self._loaded, ReloadingCredentials):
+            self._loaded.mark_refused()
 
     def close(self) -> None:
         """Stop the refreshing thread."""
         self._stop.set()
 
     def _read(self) -> Credentials:
-        frozen = self._found.get_frozen_credentials()
+        """Return botocore's current credentials. Raises what botocore's chain raises."""
+        frozen = self._loaded.get_frozen_credentials()
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
 
     def _refresh(self) -> None:
-        while not self._stop.wait(REFRESH_EVERY_S):
+        """Read the credentials every REFRESH_INTERVAL_S until `close`. This is the thread's function."""
+        while not self._stop.wait(REFRESH_INTERVAL_S):
             try:
                 self._current = self._read()
             except Exception as error:  # noqa: BLE001 - as above; without this thread the credentials would expire
                 log.warning(
-                    "credentials not refreshed, the old ones stay: %s",
+                    "The credentials could not be refreshed (%s). Calls are signed with the old ones until they can.",
                     type(error).__name__,
                     extra={"event": "credentials-not-refreshed"},
                 )

@@ -20,7 +20,7 @@ from stream_router.errors import SettingsError
 
 
 class CallEndpoint(NamedTuple):
-    """URL and headers of one operation of one service. It is hashable, since connections are pooled by it."""
+    """URL, headers and method of one operation of one service. Handles with kept connections are pooled by it."""
 
     url: str
     service: str
@@ -28,23 +28,24 @@ class CallEndpoint(NamedTuple):
     method: str = "POST"
 
 
-def session(region: str) -> Session:
+def create_session(region: str) -> Session:
     """Return a botocore session in `region`. It reads profile, credentials and configuration files as boto3 does.
 
-    Its clients load other credentials once AWS refuses the present ones. Raise SettingsError if the profile or the
+    Its clients load other credentials once AWS refuses the present ones. Raises SettingsError if the profile or the
     files cannot be used.
     """
-    new_session = _session(region)
-    credentials.renew(new_session, lambda: _session(region))
-    return new_session
+    session = _create_plain_session(region)
+    credentials.enable_reload(session, lambda: _create_plain_session(region))
+    return session
 
 
-def _session(region: str) -> Session:
-    new_session = Session()
-    new_session.set_config_variable("region", region)
-    with refusals("kinesis"):
-        new_session.get_scoped_config()
-    return new_session
+def _create_plain_session(region: str) -> Session:
+    """Return a botocore session with botocore's own chain of credentials. Raises SettingsError as `create_session`."""
+    session = Session()
+    session.set_config_variable("region", region)
+    with translate_errors("kinesis"):
+        session.get_scoped_config()
+    return session
 
 
 _VARIABLES = {"events": "EVENTBRIDGE", "secretsmanager": "SECRETS_MANAGER"}
@@ -52,15 +53,18 @@ _VARIABLES = {"events": "EVENTBRIDGE", "secretsmanager": "SECRETS_MANAGER"}
 
 
 @contextlib.contextmanager
-def refusals(service: str) -> Iterator[None]:
-    """Replace botocore's errors for an unusable environment of `service` by a SettingsError of one line."""
+def translate_errors(service: str) -> Iterator[None]:
+    """Raise a SettingsError of one line in place of botocore's errors for wrong variables, profiles or files.
+
+    `service` is botocore's name of the service, from which the name of its endpoint variable follows.
+    """
     try:
         yield
     except (InvalidRegionError, UnknownRegionError):
         raise SettingsError("AWS_REGION", "is no region's name", "set AWS_REGION, for example us-east-1") from None
     except ProfileNotFound as error:
-        named = error.kwargs.get("profile")
-        raise SettingsError("AWS_PROFILE", f"there is no profile {named!r}", "name another, or unset it") from None
+        profile = error.kwargs.get("profile")
+        raise SettingsError("AWS_PROFILE", f"there is no profile {profile!r}", "name another, or unset it") from None
     except BotoCoreError as error:
         raise SettingsError(
             "AWS configuration", f"cannot be used ({type(error).__name__})", "check AWS_PROFILE and its file"
@@ -72,16 +76,16 @@ def refusals(service: str) -> Iterator[None]:
         ) from None
 
 
-def client(session: Session, service: str, config: Config | None = None, **more: Any) -> Any:
-    """Return a botocore client without sending anything. Raise SettingsError if the environment cannot be used."""
-    with refusals(service):
-        botocore_client: Any = session.create_client(service, config=config, **more)
-        check_url(botocore_client.meta.endpoint_url)
-        return botocore_client
+def create_client(session: Session, service: str, config: Config | None = None, **arguments: Any) -> Any:
+    """Return a botocore client without sending anything. Raises SettingsError if the environment cannot be used."""
+    with translate_errors(service):
+        client: Any = session.create_client(service, config=config, **arguments)
+        check_url(client.meta.endpoint_url)
+        return client
 
 
 def check_url(url: str) -> None:
-    """Raise ValueError for a URL at which botocore would fail only at the first call."""
+    """Raise ValueError for a URL that botocore accepts when it creates a client, and that would fail each call."""
     parts = urlsplit(url)
     _ = parts.port  # raises ValueError if the port is invalid
     if parts.scheme not in ("http", "https"):
@@ -89,45 +93,54 @@ def check_url(url: str) -> None:
 
 
 def is_aws(url: str) -> bool:
-    """Return whether an endpoint is AWS's own; False for a text that is no URL."""
+    """Return whether a URL's host belongs to AWS, not to an emulator; False for a text that is no URL."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return False
-    return host.endswith(_domains())
+    return host.endswith(_aws_domains())
 
 
 @functools.cache
-def _domains() -> tuple[str, ...]:
+def _aws_domains() -> tuple[str, ...]:
     """Return the host suffixes of all partitions: aws, aws-cn, aws-us-gov, the European and the secret partitions."""
     outputs = [partition["outputs"] for partition in Loader().load_data("partitions")["partitions"]]
     return tuple({f".{output[suffix]}" for output in outputs for suffix in ("dnsSuffix", "dualStackDnsSuffix")})
 
 
-def json_target(url: str, service: str, operation: str, json_version: str) -> CallEndpoint:
-    """Return an awsJson operation, for example `AWSEvents.PutEvents` in version 1.1, at the endpoint `url`."""
+def build_json_endpoint(url: str, service: str, operation: str, json_version: str) -> CallEndpoint:
+    """Return the endpoint of an awsJson operation at `url`, for example `AWSEvents.PutEvents` in version 1.1."""
     headers = (f"Content-Type: application/x-amz-json-{json_version}", f"X-Amz-Target: {operation}")
     return CallEndpoint(url.rstrip("/") + "/", service, headers)
 
 
-def target(session: Session, service: str, operation: str) -> CallEndpoint:
-    """Return an operation of an awsJson service. Raise SettingsError if the environment cannot be used."""
-    botocore_client = client(session, service, **_SENDS_NOTHING)
-    model = botocore_client.meta.service_model
+def find_endpoint(session: Session, service: str, operation: str) -> CallEndpoint:
+    """Return the endpoint to which botocore sends an operation of an awsJson service, such as Kinesis or SQS.
+
+    Raises SettingsError if the environment cannot be used.
+    """
+    client = create_client(session, service, **_SENDS_NOTHING)
+    model = client.meta.service_model
     name = f"{model.metadata['targetPrefix']}.{operation}"
-    return json_target(_url(botocore_client, operation), model.signing_name, name, model.metadata["jsonVersion"])
+    return build_json_endpoint(_find_url(client, operation), model.signing_name, name, model.metadata["jsonVersion"])
 
 
-def v2_target(session: Session, bus_arn: str, operation: str) -> CallEndpoint:
-    """Return an operation of a v2 bus, which uses rpc-v2-cbor; botocore derives host and path from the bus's ARN."""
-    url = _url(client(session, "eventbridgev2", **_SENDS_NOTHING), operation, EventBusArn=bus_arn)
+def find_v2_endpoint(session: Session, bus_arn: str, operation: str) -> CallEndpoint:
+    """Return the endpoint of a v2 bus's operation, whose protocol is rpc-v2-cbor. Raises as `find_endpoint`.
+
+    botocore derives host and path from the bus's ARN.
+    """
+    url = _find_url(create_client(session, "eventbridgev2", **_SENDS_NOTHING), operation, EventBusArn=bus_arn)
     headers = ("Content-Type: application/cbor", "Accept: application/cbor", "smithy-protocol: rpc-v2-cbor")
     return CallEndpoint(url, "events", headers)
 
 
-def put_object(session: Session, bucket: str) -> CallEndpoint:
-    """Return PutObject into an S3 bucket in path style. The object's key is the path of each call."""
-    url = _url(client(session, "s3", **_SENDS_NOTHING), "PutObject", Bucket=bucket, Key="k")
+def find_put_object_endpoint(session: Session, bucket: str) -> CallEndpoint:
+    """Return the endpoint of PutObject into an S3 bucket, in path style. Raises as `find_endpoint`.
+
+    Its URL ends before the object's key, which is the `path` of each call.
+    """
+    url = _find_url(create_client(session, "s3", **_SENDS_NOTHING), "PutObject", Bucket=bucket, Key="k")
     return CallEndpoint(url.removesuffix("k"), "s3", ("Content-Type: application/octet-stream",), "PUT")
 
 
@@ -136,32 +149,36 @@ _SENDS_NOTHING: dict[str, Any] = {
     "aws_access_key_id": "none",
     "aws_secret_access_key": "none",
 }
-"""Arguments of a client that only reports where it would send a call, which needs no credentials."""
+"""Arguments of a client that is asked for a call's URL alone, so that it needs no real credentials."""
 
 
-class _WouldSendError(Exception):
-    """Signal that ends botocore's call once its request is known, so that nothing is sent."""
+class _RequestReadyError(Exception):
+    """Signal that ends botocore's call once its request is built, so that nothing is sent. Its text is the URL."""
 
 
-def _would_send(request: AWSPreparedRequest, **_: object) -> None:
-    raise _WouldSendError(request.url)
+def _end_before_send(request: AWSPreparedRequest, **_: object) -> None:
+    raise _RequestReadyError(request.url)
 
 
-def _url(botocore_client: Any, operation: str, **arguments: Any) -> str:
-    """Return the URL of an operation's request. A client's `endpoint_url` may differ: it comes from an older table."""
-    botocore_client.meta.events.register("before-send", _would_send, unique_id="would-send")
-    with refusals(botocore_client.meta.service_model.service_name):
+def _find_url(client: Any, operation: str, **arguments: Any) -> str:
+    """Return the URL to which botocore would send this call.
+
+    The client's `endpoint_url` may be another: botocore takes that from an older table than a call's URL.
+    """
+    client.meta.events.register("before-send", _end_before_send, unique_id="end-before-send")
+    with translate_errors(client.meta.service_model.service_name):
         try:
-            getattr(botocore_client, xform_name(operation))(**arguments)
-        except _WouldSendError as found:
-            return str(found)
-    raise AssertionError("botocore sends without saying so")
+            getattr(client, xform_name(operation))(**arguments)
+        except _RequestReadyError as ready:
+            return str(ready)
+    raise AssertionError("botocore sent a request without its before-send event")
 
 
-def ca_bundle(session: Session) -> str:
-    """Return the CA bundle that botocore would verify with: that of `AWS_CA_BUNDLE`, of the profile, or its own.
+def find_ca_bundle(session: Session) -> str:
+    """Return the path of the CA bundle with which botocore verifies servers.
 
-    Raise SettingsError if it is no readable file of certificates.
+    The bundle is that of `AWS_CA_BUNDLE`, else that of the profile, else botocore's own. Raises SettingsError if it is
+    no readable file of certificates.
     """
     configured = session.get_config_variable("ca_bundle")
     path = str(get_cert_path(configured or True))

@@ -1,4 +1,4 @@
-"""Transport on an asyncio event loop, which watches libcurl's sockets and timers, so that no owner has to pump."""
+"""Transport on an asyncio event loop, which watches libcurl's sockets and timers, so that no owner calls `pump`."""
 
 import asyncio
 import contextlib
@@ -11,17 +11,18 @@ import pycurl
 
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import CallEndpoint
-from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Done, Easy, SignedCalls
+from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, OnAnswer, SignedCalls
 from stream_router.aws_answers import Answer
 from stream_router.log import LogLimiter
 
 log = logging.getLogger(__name__)
 
-CLOSED_WITHIN_S = 0.2
+CLOSE_TIMEOUT_S = 0.2
+"""Seconds for which the loop waits until libcurl has closed a handle. After them a thread goes on closing it."""
 
 
 class LoopTransport(SignedCalls):
-    """Signed calls on an asyncio event loop, which watches their sockets, so that no owner has to pump."""
+    """Signed calls on an asyncio event loop, which watches their sockets and lets them progress."""
 
     def __init__(
         self,
@@ -36,8 +37,8 @@ class LoopTransport(SignedCalls):
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[int, int] = {}
         """Poll events that libcurl waits for, by file descriptor."""
-        self._broken = self._is_closed = False
-        self._failure_to_be_said = LogLimiter(loop.time)
+        self._is_renewal_due = self._is_closed = False
+        self._failure_log_limiter = LogLimiter(loop.time)
         super().__init__(credentials, region, ca_bundle, max_connections, max_answer_bytes)
 
     def _new_multi(self) -> pycurl.CurlMulti:
@@ -46,28 +47,28 @@ class LoopTransport(SignedCalls):
         multi.setopt(pycurl.M_TIMERFUNCTION, self._schedule)
         return multi
 
-    async def call(self, target: CallEndpoint, body: bytes, timeout_s: float) -> Answer:
+    async def call(self, endpoint: CallEndpoint, body: bytes, timeout_s: float) -> Answer:
         """Send one call and await its answer. If the wait is cancelled, the call ends by itself and is not read."""
         future: asyncio.Future[Answer] = self._loop.create_future()
 
-        def done(answer: Answer) -> None:
+        def set_result(answer: Answer) -> None:
             if not future.done():
                 future.set_result(answer)
 
-        self.start(target, body, timeout_s, done)
+        self.start(endpoint, body, timeout_s, set_result)
         return await future
 
     def close(self) -> None:
         """Close every connection and remove every watch from the loop. A call that is started later never ends."""
         self._is_closed = True
-        self._stand_still()
+        self._detach_from_loop()
         super().close()
 
-    def _begin(self, target: CallEndpoint, body: bytes, timeout_s: float, done: Done, path: str) -> None:
+    def _begin(self, endpoint: CallEndpoint, body: bytes, timeout_s: float, on_answer: OnAnswer, path: str) -> None:
         if self._is_closed:  # the loop still runs the timers that were due when the program ended
             return
         try:
-            super()._begin(target, body, timeout_s, done, path)
+            super()._begin(endpoint, body, timeout_s, on_answer, path)
         except pycurl.error as error:
             self._recover(error)
             raise
@@ -76,6 +77,7 @@ class LoopTransport(SignedCalls):
             raise
 
     def _watch(self, poll_event: int, fd: int, _multi: Any, _data: Any) -> None:
+        """Watch a socket for the events that libcurl asks for. libcurl calls this when they change."""
         try:
             self._unwatch(fd)
             if poll_event == pycurl.POLL_REMOVE:
@@ -90,11 +92,12 @@ class LoopTransport(SignedCalls):
 
     def _unwatch(self, fd: int) -> None:
         if self._watched.pop(fd, None) is not None:
-            for stop in (self._loop.remove_reader, self._loop.remove_writer):
+            for remove_watch in (self._loop.remove_reader, self._loop.remove_writer):
                 with contextlib.suppress(OSError, RuntimeError):
-                    stop(fd)
+                    remove_watch(fd)
 
     def _schedule(self, timeout_ms: int) -> None:
+        """Replace libcurl's timer. libcurl calls this; a negative time means that it needs no timer."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -105,6 +108,7 @@ class LoopTransport(SignedCalls):
                 self._recover(error)
 
     def _act(self, fd: int, events: int) -> None:
+        """Let libcurl handle a socket's events, or its timer, and deliver the answers that are complete."""
         try:
             self._multi.socket_action(fd, events)
         except pycurl.error as error:
@@ -114,46 +118,43 @@ class LoopTransport(SignedCalls):
     def _recover(self, error: Exception) -> None:
         """Log a failure in libcurl or in its callbacks, and continue with a new handle in the loop's next iteration.
 
-        An exception must not reach libcurl: it would then accept no further call and never end the calls in flight.
+        No exception may reach libcurl: after one, libcurl accepts no further call and never ends the calls in flight.
         """
-        if self._failure_to_be_said():
+        if self._failure_log_limiter():
             log.error(
                 "A call to AWS failed unexpectedly (%s). Calls in flight end without an answer, and a new handle of "
                 "libcurl takes the next ones. Report this error.",
                 repr(error),
                 extra={"event": "transport-renewed"},
             )
-        if not self._broken:
-            self._broken = True
-            self._loop.call_soon(self._renew)
+        if not self._is_renewal_due:
+            self._is_renewal_due = True
+            self._loop.call_soon(self._renew_multi)
 
-    def _renew(self) -> None:
-        self._broken = False
-        self._stand_still()
-        lost, old = list(self._busy.values()), self._multi
+    def _renew_multi(self) -> None:
+        """Replace the multi handle. Calls in flight end without an answer: their result at the service is unknown."""
+        self._is_renewal_due = False
+        self._detach_from_loop()
+        lost, old_multi = list(self._busy.values()), self._multi
         self._busy.clear()
-        for easy in lost:
-            self._drop(old, easy)
+        for handle in lost:
+            with contextlib.suppress(pycurl.error):
+                old_multi.remove_handle(handle.curl)
+            handle.curl.close()
+            if handle.on_answer is not None:
+                self._failed.append((handle.on_answer, "libcurl's handle broke"))
         self._multi = self._new_multi()
-        self._close(old)
+        self._close_multi(old_multi)
         self._deliver()
 
-    def _close(self, multi: pycurl.CurlMulti) -> None:
+    def _close_multi(self, multi: pycurl.CurlMulti) -> None:
         """Close the handle in a thread, since libcurl waits without limit for name servers that it has asked."""
         closing = threading.Thread(target=multi.close, name="libcurl", daemon=True)
         closing.start()
-        closing.join(CLOSED_WITHIN_S)
+        closing.join(CLOSE_TIMEOUT_S)
 
-    def _drop(self, old: pycurl.CurlMulti, easy: Easy) -> None:
-        """End a call of the old handle without an answer. Its result at the service is unknown."""
-        with contextlib.suppress(pycurl.error):
-            old.remove_handle(easy.curl)
-        easy.curl.close()
-        if easy.done is not None:
-            self._unanswered.append((easy.done, "libcurl's handle broke"))
-
-    def _stand_still(self) -> None:
-        """Remove the timer and all watches of the present handle."""
+    def _detach_from_loop(self) -> None:
+        """Remove the timer and all watches of the present handle from the loop."""
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, None)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, None)
         if self._timer:

@@ -15,23 +15,23 @@ CONFIG = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout
 class SecretUnreadableError(Exception):
     """A secret cannot be read. The text gives the reason and quotes no secret.
 
-    `outage` is true if AWS did not definitely refuse, so that the same call may succeed later.
+    `is_outage` is true if AWS did not answer or was overloaded, so that the same call may succeed later.
     """
 
-    def __init__(self, why: str, *, outage: bool = False) -> None:
-        super().__init__(why)
-        self.outage = outage
+    def __init__(self, reason: str, *, is_outage: bool = False) -> None:
+        super().__init__(reason)
+        self.is_outage = is_outage
 
 
 def fetch(reference: str, region: str) -> str:
-    """Return the present text of the secret. Blocks.
+    """Return the present text of the secret that `secretsmanager:ARN` or `ssm:NAME` names. Blocks.
 
-    Raises SecretUnreadableError, SettingsError for a wrong endpoint, and CredentialsError, which may pass.
+    Raises SecretUnreadableError; SettingsError for a wrong endpoint; CredentialsError for missing credentials.
     """
     store, _, name = reference.partition(":")
-    session = endpoints.session(region)
-    credentials.find(session)
-    client: Any = endpoints.client(session, store, CONFIG)
+    session = endpoints.create_session(region)
+    credentials.find_in_chain(session)
+    client: Any = endpoints.create_client(session, store, CONFIG)
     try:
         if store == "ssm":
             text = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
@@ -39,9 +39,9 @@ def fetch(reference: str, region: str) -> str:
             text = client.get_secret_value(SecretId=name).get("SecretString") or ""
     except ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        outage = status >= 500 or code_of(error) in THROTTLING
-        raise SecretUnreadableError(code_of(error), outage=outage) from None
+        is_outage = status >= 500 or code_of(error) in THROTTLING
+        raise SecretUnreadableError(code_of(error), is_outage=is_outage) from None
     except (BotoCoreError, KeyError) as error:
-        outage = isinstance(error, HTTPClientError | exceptions.ConnectionError)
-        raise SecretUnreadableError(code_of(error), outage=outage) from None
+        is_outage = isinstance(error, HTTPClientError | exceptions.ConnectionError)
+        raise SecretUnreadableError(code_of(error), is_outage=is_outage) from None
     return str(text)

@@ -1,8 +1,8 @@
 """Signed AWS calls over libcurl: one multi handle with kept connections and many calls in flight, without a thread.
 
-`SignedCalls` is the core. A `Transport` is pumped by its owner: the child, between the stages of its pipeline. A
-`LoopTransport` (`loop_transport.py`) runs on an asyncio loop, that of the receiver. Neither this module nor libcurl
-retries: the caller makes every attempt. A call ends in exactly one `Answer`.
+`SignedCalls` is the core, and two subclasses drive it. The owner of a `Transport` calls its `pump`: the child does so
+between the stages of its pipeline. A `LoopTransport` (`loop_transport.py`) runs on the receiver's asyncio loop. Neither
+this module nor libcurl retries a call: each retry is a new call of the owner. A call ends in exactly one `Answer`.
 """
 
 import select
@@ -14,91 +14,95 @@ import pycurl
 
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import CallEndpoint
-from stream_router.aws_answers import Answer, parse_http_date, refusal
-from stream_router.aws_error_codes import CREDENTIALS_OVER
+from stream_router.aws_answers import Answer, parse_http_date, read_refusal
+from stream_router.aws_error_codes import INVALID_CREDENTIALS
 
 CONNECT_TIMEOUT_MS = 3_000
-SKEW_NOTICED_S = 30.0
-"""Clock error in seconds above which the clock is corrected. AWS refuses a signature that is 5 minutes off, SQS 15."""
+MAX_UNCORRECTED_SKEW_S = 30.0
+"""Clock error in seconds above which calls are signed by AWS's clock instead of the local one.
+
+AWS refuses a signature whose time is 5 minutes off, SQS one that is 15 minutes off.
+"""
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """Maximum size of an answer, so that an endpoint that sends endlessly cannot fill the memory.
 
-Of the answers that are read here, only that of ReceiveMessage may be larger.
+Only an answer to ReceiveMessage may be larger, and its caller sets a higher limit.
 """
 
-NAMES_ASKED_EVERY_S = 1.0
-"""Minimum number of seconds between two occasions on which a host that was not found is resolved again."""
+RESOLVE_INTERVAL_S = 1.0
+"""Minimum number of seconds between two attempts to resolve a host name that was not found."""
 
-SENT_ONCE = "the kept connection broke; sent once, unanswered"
-"""Error of a call that libcurl would have sent again."""
+RESEND_PREVENTED = "the kept connection broke; sent once, unanswered"
+"""Error of a call that libcurl would have sent a second time."""
 
 LINGER_S = 0.0005
 """Seconds for which `pump` waits for further answers after the first.
 
-Each wake-up checks every call in flight, so answers that are taken singly cost twice the CPU (benchmarks/child.py).
+Each wake-up checks every call in flight, so answers that are handled singly cost twice the CPU (benchmarks/child.py).
 """
 
-Done = Callable[[Answer], None]
+OnAnswer = Callable[[Answer], None]
 
 
-class Easy:
-    """A pooled easy handle, and the answer of its current call as far as it has arrived."""
+class PooledHandle:
+    """A pooled easy handle of libcurl, and the answer of its current call as far as it has arrived."""
 
     __slots__ = (
         "body",
         "credentials",
         "curl",
-        "done",
+        "endpoint",
         "header_lines",
+        "is_sent",
+        "is_skew_corrected",
         "max_answer_bytes",
+        "on_answer",
         "path",
-        "sent",
         "size_bytes",
-        "skewed",
-        "target",
         "timeout_ms",
     )
 
-    def __init__(self, curl: pycurl.Curl, target: CallEndpoint, max_answer_bytes: int) -> None:
+    def __init__(self, curl: pycurl.Curl, endpoint: CallEndpoint, max_answer_bytes: int) -> None:
         self.curl = curl
         self.max_answer_bytes = max_answer_bytes
-        self.target = target
+        self.endpoint = endpoint
         self.path = ""
         self.credentials: Credentials | None = None
-        self.skewed = False
+        self.is_skew_corrected = False
         self.body: list[bytes] = []
         self.header_lines: list[bytes] = []
-        self.done: Done | None = None
+        self.on_answer: OnAnswer | None = None
         self.timeout_ms = 0
-        self.sent = False
-        curl.setopt(pycurl.PREREQFUNCTION, self.may_send)
+        self.is_sent = False
         self.size_bytes = 0
-        curl.setopt(pycurl.WRITEFUNCTION, self._take)
+        curl.setopt(pycurl.PREREQFUNCTION, self.allow_one_send)
+        curl.setopt(pycurl.WRITEFUNCTION, self._store_chunk)
         curl.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
 
-    def forget_name(self) -> None:
-        """Make the handle's next call resolve the host again.
+    def forget_address(self) -> None:
+        """Make the handle's next call resolve the host name again.
 
-        libcurl caches "there is no such host" for half a minute. A name server that answers so while it is being
-        replaced is back after a second.
+        libcurl remembers for half a minute that a host was not found. A name server that is being replaced gives that
+        answer for about a second only.
         """
-        url = urlsplit(self.target.url)
+        url = urlsplit(self.endpoint.url)
         port = url.port or (443 if url.scheme == "https" else 80)
         self.curl.setopt(pycurl.RESOLVE, [f"-{url.hostname}:{port}"])
 
-    def may_send(self, *_: object) -> int:
-        """Return whether libcurl may send the request: only once a call. libcurl calls this before it sends.
+    def allow_one_send(self, *_: object) -> int:
+        """Allow libcurl to send the request once, and abort the call if it sends a second time.
 
-        If a kept connection is reset before the first byte of the answer, libcurl would send the request again, up to
-        five times. The service may have acted on each of those requests, so the call ends unanswered instead.
+        libcurl calls this before it sends. If a kept connection is reset before the first byte of the answer, libcurl
+        would send the request again, up to five times. The service may have acted on each of those requests, so the
+        call ends unanswered instead.
         """
-        if self.sent:
+        if self.is_sent:
             return pycurl.PREREQFUNC_ABORT
-        self.sent = True
+        self.is_sent = True
         return pycurl.PREREQFUNC_OK
 
-    def _take(self, chunk: bytes) -> int | None:
-        """Store a piece of the answer. Return 0, which ends the call, if the answer exceeds its limit."""
+    def _store_chunk(self, chunk: bytes) -> int | None:
+        """Store a piece of the answer's body. Return 0, which ends the call, if the answer exceeds its limit."""
         self.size_bytes += len(chunk)
         if self.size_bytes > self.max_answer_bytes:
             return 0
@@ -107,7 +111,7 @@ class Easy:
 
 
 class SignedCalls:
-    """Signed calls that are sent without blocking. Not thread-safe. A subclass drives them."""
+    """Signed calls that are sent without blocking. Not thread-safe. A subclass lets them progress."""
 
     def __init__(
         self,
@@ -119,17 +123,17 @@ class SignedCalls:
     ) -> None:
         self._max_answer_bytes = max_answer_bytes
         self._credentials = credentials
-        self.credentials_refused: Callable[[], None] = lambda: None
-        """Callback for an answer with which AWS refuses the credentials as no longer valid."""
+        self.on_credentials_refused: Callable[[], None] = lambda: None
+        """Callback that is called if AWS refuses the credentials as invalid or expired."""
         self._region = region
         self._ca_bundle = ca_bundle
-        self._idle: dict[CallEndpoint, list[Easy]] = {}
-        self._busy: dict[pycurl.Curl, Easy] = {}
-        self._unanswered: list[tuple[Done, str]] = []
+        self._idle: dict[CallEndpoint, list[PooledHandle]] = {}
+        self._busy: dict[pycurl.Curl, PooledHandle] = {}
+        self._failed: list[tuple[OnAnswer, str]] = []
         """Calls that could not begin, or broke with their handle, and the reasons; delivered with the next answers."""
         self.skew_s = 0.0
         """Seconds added to the local clock when signing, learned from an answer's Date."""
-        self._asked_s = float("-inf")
+        self._last_resolve_s = float("-inf")
         self._max_connections = max_connections
         self._multi = self._new_multi()
 
@@ -142,150 +146,163 @@ class SignedCalls:
     @property
     def in_flight(self) -> int:
         """Number of calls that were started and are not answered yet."""
-        return len(self._busy) + len(self._unanswered)
+        return len(self._busy) + len(self._failed)
 
-    def start(self, target: CallEndpoint, body: bytes, timeout_s: float, done: Done, path: str = "") -> None:
-        """Begin one call. `done` is called with its answer later, at most `timeout_s` from now.
+    def start(self, endpoint: CallEndpoint, body: bytes, timeout_s: float, on_answer: OnAnswer, path: str = "") -> None:
+        """Begin one call. `on_answer` is called with its answer later, at most `timeout_s` from now.
 
-        `path`, for example an object's key, is appended to the target's URL. Raises nothing: without an answer the call
-        would occupy its place at the caller for ever.
+        `path`, for example an object's key, is appended to the endpoint's URL. Raises nothing: a call that cannot be
+        sent gets an answer too, since its caller waits for one.
         """
         try:
-            self._begin(target, body, timeout_s, done, path)
+            self._begin(endpoint, body, timeout_s, on_answer, path)
         except (pycurl.error, MemoryError, ValueError) as error:
-            self._unanswered.append((done, f"not sent: {type(error).__name__}"))
+            self._failed.append((on_answer, f"not sent: {type(error).__name__}"))
 
-    def _begin(self, target: CallEndpoint, body: bytes, timeout_s: float, done: Done, path: str) -> None:
-        pool = self._idle.get(target)
-        easy = pool.pop() if pool else self._new(target)
-        curl = easy.curl
-        self._sign(easy)
-        if path != easy.path:
-            easy.path = path
-            curl.setopt(pycurl.URL, target.url + path)
+    def _begin(self, endpoint: CallEndpoint, body: bytes, timeout_s: float, on_answer: OnAnswer, path: str) -> None:
+        """Sign the call and hand it to libcurl. Raises pycurl.error, MemoryError or ValueError if that fails."""
+        pool = self._idle.get(endpoint)
+        handle = pool.pop() if pool else self._new_handle(endpoint)
+        curl = handle.curl
+        self._sign(handle)
+        if path != handle.path:
+            handle.path = path
+            curl.setopt(pycurl.URL, endpoint.url + path)
         curl.setopt(pycurl.POSTFIELDS, body)
         timeout_ms = max(1, int(timeout_s * 1000))
-        if timeout_ms != easy.timeout_ms:
-            easy.timeout_ms = timeout_ms
+        if timeout_ms != handle.timeout_ms:
+            handle.timeout_ms = timeout_ms
             curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
-        easy.body.clear()
-        easy.size_bytes = 0
-        easy.header_lines.clear()
-        easy.done, easy.sent = done, False
+        handle.body.clear()
+        handle.size_bytes = 0
+        handle.header_lines.clear()
+        handle.on_answer, handle.is_sent = on_answer, False
         self._multi.add_handle(curl)
-        self._busy[curl] = easy
+        self._busy[curl] = handle
 
     def close(self) -> None:
-        """Close every connection. Calls in flight are abandoned: their `done` is never called."""
+        """Close every connection. Calls in flight are abandoned: their `on_answer` is never called."""
         for curl in list(self._busy):
             self._multi.remove_handle(curl)
             curl.close()
         for pool in self._idle.values():
-            for easy in pool:
-                easy.curl.close()
+            for handle in pool:
+                handle.curl.close()
         self._busy.clear()
-        self._unanswered.clear()
+        self._failed.clear()
         self._idle.clear()
-        self._close(self._multi)
+        self._close_multi(self._multi)
 
-    def _close(self, multi: pycurl.CurlMulti) -> None:
+    def _close_multi(self, multi: pycurl.CurlMulti) -> None:
         multi.close()
 
-    def _new(self, target: CallEndpoint) -> Easy:
+    def _new_handle(self, endpoint: CallEndpoint) -> PooledHandle:
         curl = pycurl.Curl()
-        curl.setopt(pycurl.URL, target.url)
+        curl.setopt(pycurl.URL, endpoint.url)
         curl.setopt(pycurl.POST, 1)
-        curl.setopt(pycurl.CUSTOMREQUEST, target.method)
+        curl.setopt(pycurl.CUSTOMREQUEST, endpoint.method)
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS)
         curl.setopt(pycurl.TCP_KEEPALIVE, 1)
         curl.setopt(pycurl.CAINFO, self._ca_bundle)
-        curl.setopt(pycurl.AWS_SIGV4, f"aws:amz:{self._region}:{target.service}")
-        return Easy(curl, target, self._max_answer_bytes)
+        curl.setopt(pycurl.AWS_SIGV4, f"aws:amz:{self._region}:{endpoint.service}")
+        return PooledHandle(curl, endpoint, self._max_answer_bytes)
 
-    def _sign(self, easy: Easy) -> None:
-        """Set the inputs of the signature if any of them has changed since the handle's last call."""
+    def _sign(self, handle: PooledHandle) -> None:
+        """Set the inputs of the signature if any of them has changed since the handle's last call.
+
+        libcurl signs with the local time. If that is wrong, an X-Amz-Date header with AWS's time replaces it.
+        """
         credentials = self._credentials()
-        skewed = self.skew_s != 0.0
-        if credentials is easy.credentials and not skewed and not easy.skewed:
+        is_skewed = self.skew_s != 0.0
+        if credentials is handle.credentials and not is_skewed and not handle.is_skew_corrected:
             return
-        easy.credentials, easy.skewed = credentials, skewed
-        easy.curl.setopt(pycurl.USERNAME, credentials.access_key)
-        easy.curl.setopt(pycurl.PASSWORD, credentials.secret_key)
-        headers = [*easy.target.headers, "Expect:"]
+        handle.credentials, handle.is_skew_corrected = credentials, is_skewed
+        handle.curl.setopt(pycurl.USERNAME, credentials.access_key)
+        handle.curl.setopt(pycurl.PASSWORD, credentials.secret_key)
+        headers = [*handle.endpoint.headers, "Expect:"]
         if credentials.token:
             headers.append(f"X-Amz-Security-Token: {credentials.token}")
-        if skewed:
-            now = time.gmtime(time.time() + self.skew_s)
-            headers.append(f"X-Amz-Date: {time.strftime('%Y%m%dT%H%M%SZ', now)}")
-        easy.curl.setopt(pycurl.HTTPHEADER, headers)
+        if is_skewed:
+            aws_time = time.gmtime(time.time() + self.skew_s)
+            headers.append(f"X-Amz-Date: {time.strftime('%Y%m%dT%H%M%SZ', aws_time)}")
+        handle.curl.setopt(pycurl.HTTPHEADER, headers)
 
     def _deliver(self) -> int:
-        """Deliver the answers that are complete, and return their number. A callback that raises delays no other."""
-        ended, self._unanswered = [(done, Answer(0, b"", {}, why)) for done, why in self._unanswered], []
-        queued = 1
-        while queued:
-            queued, finished, failed = self._multi.info_read()
-            ended += [self._end(curl, "") for curl in finished]
+        """Call `on_answer` of every call that has ended, and return their number.
+
+        The first exception of a callback is raised once all answers are delivered.
+        """
+        ended = [(on_answer, Answer(0, b"", {}, reason)) for on_answer, reason in self._failed]
+        self._failed = []
+        queued_count = 1
+        while queued_count:
+            queued_count, finished, failed = self._multi.info_read()
+            ended += [self._finish(curl, "") for curl in finished]
             for curl, code, text in failed:
-                again = code == pycurl.E_ABORTED_BY_CALLBACK
                 if code == pycurl.E_COULDNT_RESOLVE_HOST:
-                    self._not_found(self._busy[curl])
-                timed_out = code == pycurl.E_OPERATION_TIMEDOUT and self._busy[curl].sent
-                error = SENT_ONCE if again else f"curl {code}: {text or 'failed'}"
-                ended.append(self._end(curl, error, timed_out=timed_out))
-        troubles: list[Exception] = []
-        for done, answer in ended:
+                    self._resolve_again(self._busy[curl])
+                timed_out = code == pycurl.E_OPERATION_TIMEDOUT and self._busy[curl].is_sent
+                is_resend = code == pycurl.E_ABORTED_BY_CALLBACK
+                error = RESEND_PREVENTED if is_resend else f"curl {code}: {text or 'failed'}"
+                ended.append(self._finish(curl, error, timed_out=timed_out))
+        callback_errors: list[Exception] = []
+        for on_answer, answer in ended:
             try:
-                done(answer)
+                on_answer(answer)
             except Exception as error:  # noqa: BLE001 - raised below, once all answers are delivered
-                troubles.append(error)
-        if troubles:
-            raise troubles[0]
+                callback_errors.append(error)
+        if callback_errors:
+            raise callback_errors[0]
         return len(ended)
 
-    def _not_found(self, easy: Easy) -> None:
+    def _resolve_again(self, handle: PooledHandle) -> None:
+        """Make the handle's next call resolve its host name again, at most once per RESOLVE_INTERVAL_S."""
         now_s = time.monotonic()
-        if now_s - self._asked_s >= NAMES_ASKED_EVERY_S:
-            self._asked_s = now_s
-            easy.forget_name()
+        if now_s - self._last_resolve_s >= RESOLVE_INTERVAL_S:
+            self._last_resolve_s = now_s
+            handle.forget_address()
 
-    def _end(self, curl: pycurl.Curl, error: str, *, timed_out: bool = False) -> tuple[Done, Answer]:
+    def _finish(self, curl: pycurl.Curl, error: str, *, timed_out: bool = False) -> tuple[OnAnswer, Answer]:
+        """Return the callback and the answer of a call that has ended, and put its handle back into the pool."""
         self._multi.remove_handle(curl)
-        easy = self._busy.pop(curl)
-        done, easy.done = easy.done, None
-        assert done is not None
-        answer = self._answer(easy, error)
+        handle = self._busy.pop(curl)
+        on_answer, handle.on_answer = handle.on_answer, None
+        assert on_answer is not None
+        answer = self._read_answer(handle, error)
         if timed_out:
             answer = answer._replace(timed_out=True)
         curl.setopt(pycurl.POSTFIELDS, b"")  # otherwise the handle keeps this body until its next call
-        self._idle.setdefault(easy.target, []).append(easy)
-        return done, answer
+        self._idle.setdefault(handle.endpoint, []).append(handle)
+        return on_answer, answer
 
-    def _answer(self, easy: Easy, error: str) -> Answer:
+    def _read_answer(self, handle: PooledHandle, error: str) -> Answer:
+        """Return the answer that a handle has received; one with status 0 if `error` is not empty."""
         status, headers = 0, dict[str, str]()
         try:
-            status = 0 if error else int(easy.curl.getinfo(pycurl.RESPONSE_CODE))
+            status = 0 if error else int(handle.curl.getinfo(pycurl.RESPONSE_CODE))
             # A successful answer needs its body alone, except that of a stored object, which needs its headers.
-            headers = _headers(easy.header_lines) if status != 200 or easy.target.method == "PUT" else {}
+            if status != 200 or handle.endpoint.method == "PUT":
+                headers = _parse_headers(handle.header_lines)
             if status in (400, 403):
-                self._learn(Answer(status, b"".join(easy.body), headers, ""))
+                self._learn_from_refusal(Answer(status, b"".join(handle.body), headers, ""))
         except Exception as broken:  # noqa: BLE001 - whatever foreign headers contain, the call ends in one answer
             status, headers, error = 0, {}, f"unreadable headers: {type(broken).__name__}"
-        return Answer(status, b"".join(easy.body), headers, error)
+        return Answer(status, b"".join(handle.body), headers, error)
 
-    def _learn(self, answer: Answer) -> None:
-        """Report credentials that AWS refused, and sign by the service's clock if the local clock is wrong."""
-        if refusal(answer).code in CREDENTIALS_OVER:
-            self.credentials_refused()
-        if served := parse_http_date(answer.headers.get("date", "")):
-            skew = served - time.time()
-            self.skew_s = skew if abs(skew) > SKEW_NOTICED_S else 0.0
+    def _learn_from_refusal(self, answer: Answer) -> None:
+        """Report credentials that AWS refused, and sign by AWS's clock from now on if the local clock is wrong."""
+        if read_refusal(answer).code in INVALID_CREDENTIALS:
+            self.on_credentials_refused()
+        if aws_time_s := parse_http_date(answer.headers.get("date", "")):
+            skew_s = aws_time_s - time.time()
+            self.skew_s = skew_s if abs(skew_s) > MAX_UNCORRECTED_SKEW_S else 0.0
 
 
-def _headers(lines: list[bytes]) -> dict[str, str]:
+def _parse_headers(lines: list[bytes]) -> dict[str, str]:
+    """Return the headers by lower-case name. The status line and the blank line have no colon and are skipped."""
     pairs = (line.decode("latin-1").partition(":") for line in lines)
     return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
 
@@ -299,7 +316,7 @@ class Transport(SignedCalls):
         `others` are file descriptors. If no call is answered yet, wait up to `wait_s` for an answer or for one of
         `others`, then LINGER_S for further answers.
         """
-        if self._busy or self._unanswered:
+        if self._busy or self._failed:
             self._multi.perform()
             if self._deliver():
                 wait_s = 0.0
@@ -308,16 +325,18 @@ class Transport(SignedCalls):
         return self._wait(wait_s, others)
 
     def _wait(self, wait_s: float, others: Sequence[int]) -> Sequence[int]:
+        """Wait for an answer or for one of `others`, deliver answers, and return the readable ones of `others`."""
         if not self._busy:
             return select.select(others, (), (), wait_s)[0]
         reading, writing, failing = self._multi.fdset()
-        soonest_ms = self._multi.timeout()
-        if soonest_ms >= 0:
-            wait_s = min(wait_s, soonest_ms / 1000)
+        next_timer_ms = self._multi.timeout()
+        if next_timer_ms >= 0:
+            wait_s = min(wait_s, next_timer_ms / 1000)
         readable, writable, failed = select.select([*reading, *others], writing, failing, wait_s)
-        answered = len(readable) + len(writable) + len(failed)
-        ready = [fd for fd in others if fd in readable] if answered else []
-        if answered > len(ready) and len(self._busy) > 1:
+        ready_count = len(readable) + len(writable) + len(failed)
+        ready = [fd for fd in others if fd in readable] if ready_count else []
+        has_answers = ready_count > len(ready)
+        if has_answers and len(self._busy) > 1:
             time.sleep(LINGER_S)
         self._multi.perform()
         self._deliver()

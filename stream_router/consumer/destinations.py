@@ -14,10 +14,10 @@ import orjson
 
 from stream_router import limits
 from stream_router.aws import endpoints
-from stream_router.aws.credentials import CredentialSource, patiently
+from stream_router.aws.credentials import CredentialSource, retry_until_found
 from stream_router.aws.endpoints import CallEndpoint
 from stream_router.aws.signed_calls import Transport
-from stream_router.aws_answers import Answer, of_put_events, of_put_events_v2
+from stream_router.aws_answers import Answer, read_put_events, read_put_events_v2
 from stream_router.model import Entry, Event
 from stream_router.pipeline.delivery.blame import RetryPolicy
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
@@ -59,13 +59,15 @@ class DestinationEndpoints:
     """
 
     def __init__(self, settings: Consumer) -> None:
-        session = endpoints.session(settings.aws_region)
+        session = endpoints.create_session(settings.aws_region)
         if limits.is_v2_bus(settings.event_bus):
-            self.bus = endpoints.v2_target(session, settings.event_bus, "PutEvents")
+            self.bus = endpoints.find_v2_endpoint(session, settings.event_bus, "PutEvents")
         else:
-            self.bus = endpoints.target(session, "events", "PutEvents")
-        self.dead_letter_queue = endpoints.target(session, "sqs", "SendMessageBatch")
-        self.bucket = endpoints.put_object(session, settings.offload_bucket) if settings.offload_bucket else None
+            self.bus = endpoints.find_endpoint(session, "events", "PutEvents")
+        self.dead_letter_queue = endpoints.find_endpoint(session, "sqs", "SendMessageBatch")
+        self.bucket = (
+            endpoints.find_put_object_endpoint(session, settings.offload_bucket) if settings.offload_bucket else None
+        )
 
 
 class Destinations:
@@ -76,16 +78,16 @@ class Destinations:
 
     def __init__(self, settings: Consumer, max_answer_bytes: int, resolved: DestinationEndpoints) -> None:
         self.settings = settings
-        self.session = endpoints.session(settings.aws_region)
-        credentials = patiently(lambda: CredentialSource(self.session))
+        self.session = endpoints.create_session(settings.aws_region)
+        credentials = retry_until_found(lambda: CredentialSource(self.session))
         self.transport = Transport(
             credentials,
             settings.aws_region,
-            endpoints.ca_bundle(self.session),
+            endpoints.find_ca_bundle(self.session),
             MAX_IN_FLIGHT + OTHER_CONNECTIONS,
             max_answer_bytes,
         )
-        self.transport.credentials_refused = credentials.refused
+        self.transport.on_credentials_refused = credentials.mark_refused
         self.endpoints = resolved
         self._read_endpoints: dict[str, CallEndpoint] = {}
 
@@ -93,7 +95,7 @@ class Destinations:
         """Start one call that reads the stream (Kinesis), or a row of the lease table (GetItem)."""
         if operation not in self._read_endpoints:  # only when needed, since most children never read by themselves
             service = "dynamodb" if operation == "GetItem" else "kinesis"
-            self._read_endpoints[operation] = endpoints.target(self.session, service, operation)
+            self._read_endpoints[operation] = endpoints.find_endpoint(self.session, service, operation)
         self.transport.start(self._read_endpoints[operation], orjson.dumps(parameters), CALL_TIMEOUT_S, on_answer)
 
     def pump(self, wait_s: float, other_fds: Sequence[int]) -> Sequence[int]:
@@ -111,10 +113,10 @@ class Destinations:
         settings, bus = self.settings, self.settings.event_bus
         ordered = settings.ordering == "conversation"
         encode: Callable[[Sequence[Entry]], bytes] = functools.partial(wire_format.put_events, bus)
-        parse_answer = of_put_events
+        parse_answer = read_put_events
         if limits.is_v2_bus(bus):
             encode = wire_format.V2Encoder(bus, deduplication_id_of, grouped=ordered).put_events
-            parse_answer = of_put_events_v2
+            parse_answer = read_put_events_v2
 
         def send(entries: Sequence[Entry], on_answer: OnAnswer) -> None:
             self.transport.start(self.endpoints.bus, encode(entries), CALL_TIMEOUT_S, on_answer)

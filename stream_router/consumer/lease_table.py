@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of, cure
+from stream_router.aws_error_codes import ABSENT, DENIED, UNSUPPORTED_OPERATION, code_of, find_cure
 from stream_router.errors import SettingsError
 from stream_router.leases import Shard
 from stream_router.log import LogLimiter
@@ -229,7 +229,7 @@ class LeaseTablePreparation:
             raise SettingsError(
                 "STREAM_ROUTER_APPLICATION", problem, "grant what `stream-router setup --policy consume` prints"
             ) from None
-        if code in NOT_SPOKEN:  # an emulator without this operation: leave the table to the KCL
+        if code in UNSUPPORTED_OPERATION:  # an emulator without this operation: leave the table to the KCL
             return self._mark_ready()
         self.wait_reason = f"the lease table cannot be made ready ({action}: {code})"
         if self._progress_is_due():
@@ -238,7 +238,7 @@ class LeaseTablePreparation:
                 action,
                 self._name,
                 code,
-                cure(code),
+                find_cure(code),
                 extra={"event": "lease-table-waits", "table": self._name, "code": code},
             )
         return self.wait_reason

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Self
 
-from stream_router.errors import SettingsError, unwritable
-from stream_router.process import forget_halves, write_whole
+from stream_router.errors import SettingsError, unwritable_folder_error
+from stream_router.process import remove_temporary_files, write_atomically
 from stream_router.settings import files
 from stream_router.telemetry.merged import SNAPSHOTS
 
@@ -76,7 +76,7 @@ class StateDir:
                 self.path = configured.resolve()
             self._lock_file = (self.path / LOCK).open("w")
         except OSError as error:
-            raise unwritable(SETTING, error) from None
+            raise unwritable_folder_error(SETTING, error) from None
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -95,7 +95,7 @@ class StateDir:
         for folder in (SNAPSHOTS, HEARTBEATS):
             shutil.rmtree(self.path / folder, ignore_errors=True)
         for folder in (".", CRASH_MARKERS):
-            forget_halves(self.path / folder)
+            remove_temporary_files(self.path / folder)
         with contextlib.suppress(OSError):  # old markers that cannot be deleted do no harm
             for path in (self.path / CRASH_MARKERS).glob("*.json"):
                 if path.stat().st_mtime < time.time() - MARKER_RETENTION_DAYS * 86_400:
@@ -116,7 +116,7 @@ class StateDir:
     def write(self, name: str, text: str) -> Path:
         """Replace a file's text and return its path. A reader sees either the whole old text or the whole new text."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return write_whole(self.path / name, text)
+        return write_atomically(self.path / name, text)
 
     def read(self, name: str) -> str:
         """Return a file's text; "" if it does not exist or cannot be read."""

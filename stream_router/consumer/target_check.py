@@ -50,12 +50,12 @@ from botocore.exceptions import ClientError
 
 from stream_router import limits
 from stream_router.aws import credentials, endpoints
-from stream_router.aws_error_codes import ABSENT, DENIED, NOT_SPOKEN, code_of, cure, find_refusal
+from stream_router.aws_error_codes import ABSENT, DENIED, UNSUPPORTED_OPERATION, code_of, find_cure, find_refusal
 from stream_router.consumer.state_dir import TARGET_BROKEN, TARGET_CHECK_REQUESTED, TARGET_REPORT
 from stream_router.errors import SettingsError
 from stream_router.log import LogLimiter
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
-from stream_router.process import failpoint, write_whole
+from stream_router.process import failpoint, write_atomically
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.silence import Answers
@@ -163,11 +163,11 @@ class AwsTargetCheck:
 
     def __init__(self, settings: Common, answers: Answers | None = None) -> None:
         self._bus, self._rule, self._region = settings.event_bus, settings.rule, settings.aws_region
-        session = endpoints.session(settings.aws_region)
-        credentials.find(session)
+        session = endpoints.create_session(settings.aws_region)
+        credentials.find_in_chain(session)
         config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
         self._is_v2 = limits.is_v2_bus(self._bus)
-        self._events = endpoints.client(session, "eventbridgev2" if self._is_v2 else "events", config)
+        self._events = endpoints.create_client(session, "eventbridgev2" if self._is_v2 else "events", config)
         if answers:
             answers.follow(self._events, "EventBridge")
         self._samples = sample_entries(settings.aws_region, settings.event_type_list, int(time.time() * 1000))
@@ -207,7 +207,7 @@ class AwsTargetCheck:
             if code in ABSENT:
                 is_bus = operation == "DescribeEventBus"
                 raise (self._bus_absent() if is_bus else self._rule_absent()) from None
-            if code not in NOT_SPOKEN:
+            if code not in UNSUPPORTED_OPERATION:
                 raise
             self._skipped_operations.add(operation)
             return {}
@@ -670,7 +670,7 @@ class TargetChecker:
             result.operation or "no answer",
             f"{result.code}: {result.refusal}" if result.refusal else result.code,
             consequence,
-            cure(result.code),
+            find_cure(result.code),
             extra={"event": "target-not-asked", "forS": round(self._unanswered_for_s(began_s), 1)},
         )
 
@@ -682,7 +682,7 @@ class TargetChecker:
     def _write(self) -> None:
         """Write the report for the children. A failure is logged, and changes nothing about the target's state."""
         try:
-            write_whole(self._report_file, self.target_state.report.text())
+            write_atomically(self._report_file, self.target_state.report.text())
             if self.target_state.must_settle:
                 self._broken_file.touch()
             elif self._broken_file.exists():
@@ -707,7 +707,7 @@ class TargetChecker:
             return None
         if result.code in ("ValidationException", "InvalidInputException") and result.operation == "DescribeEventBus":
             return SettingsError(BUS, "is not a bus name or ARN", "name one that exists")
-        if result.code in DENIED and self._unanswered_for_s(began_s) >= credentials.PATIENCE_S:
+        if result.code in DENIED and self._unanswered_for_s(began_s) >= credentials.STARTUP_TIMEOUT_S:
             return SettingsError(
                 BUS if result.operation == "DescribeEventBus" else "STREAM_ROUTER_RULE",
                 f"no permission to read it ({result.refusal or result.code})",

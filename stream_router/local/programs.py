@@ -16,7 +16,7 @@ from typing import Self
 
 import httpx
 
-from stream_router.process import tied_to_us
+from stream_router.process import kill_with_parent
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -120,7 +120,7 @@ class Program:
         with self.log.open("ab") as log:
             # A session of its own, so that Ctrl-C reaches the demo alone, which then ends the programs in order.
             self.process = subprocess.Popen(
-                tied_to_us(self._command),
+                kill_with_parent(self._command),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from stream_router.errors import SettingsError
 from stream_router.log import plain
-from stream_router.process import heard_by, iso, of_a_stop
+from stream_router.process import handle_signals, iso, stop_signals
 
 # --- lines
 
@@ -60,7 +60,7 @@ def readable(data: bytes) -> str:
 
     The event is not parsed: a parser would round numbers and drop one of two equal keys.
     """
-    return plain(data.decode("utf-8", "replace"), keeps="\n\t")
+    return plain(data.decode("utf-8", "replace"), keep="\n\t")
 
 
 def print_line(text: str) -> None:
@@ -141,5 +141,5 @@ class Stop:
 def stopping() -> Iterator[Stop]:
     """Yield a Stop that Ctrl-C, SIGTERM and a closed terminal request while the block runs."""
     stop = Stop()
-    with heard_by(stop.ask, *of_a_stop()):
+    with handle_signals(stop.ask, *stop_signals()):
         yield stop

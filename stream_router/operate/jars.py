@@ -17,7 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from stream_router.consumer.supervisor import jars
 from stream_router.consumer.supervisor.jars import Jar
 from stream_router.errors import SettingsError
-from stream_router.process import write_whole
+from stream_router.process import write_atomically
 from stream_router.settings.types import is_url
 
 AT_ONCE = 4
@@ -68,7 +68,7 @@ def run(source: str | None) -> int:
 def _complete(jar: Jar, folder: Path, cache: Path, get: Callable[[Jar], bytes]) -> str:
     """Put a jar into its folder. Return its origin in words."""
     if _is_whole(kept := cache / jar.name, jar):
-        write_whole(folder / jar.name, kept.read_bytes())
+        write_atomically(folder / jar.name, kept.read_bytes())
         return "from the cache"
     content = get(jar)
     if not jar.is_content(content):
@@ -78,8 +78,8 @@ def _complete(jar: Jar, folder: Path, cache: Path, get: Callable[[Jar], bytes]) 
         )
     with suppress(OSError):  # without a writable home the next installation fetches the jars again
         cache.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, content)
-    write_whole(folder / jar.name, content)
+        write_atomically(kept, content)
+    write_atomically(folder / jar.name, content)
     return "fetched"
 
 

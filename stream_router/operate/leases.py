@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws_error_codes import ABSENT, code_of
-from stream_router.checks import failure_of
+from stream_router.checks import describe_failure
 from stream_router.leases import SHARD_END, TRIM_HORIZON, Lease, Position, Shard, scan_leases
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
             why = "no consumer of this name has run, or it was deleted"
             problem = f"there is no lease table {application}: {why}"
             raise LeasesError(problem, "see STREAM_ROUTER_APPLICATION", code) from None
-        failure, what_to_do = failure_of(error)
+        failure, what_to_do = describe_failure(error)
         raise LeasesError(f"the lease table {application} cannot be read{failure}", what_to_do, code) from None
 
 

@@ -160,7 +160,7 @@ def _load_consumer(kind: type[C], home: Home) -> C:
 
 def _consume_arns(home: Home) -> Values:
     settings = _load_consumer(Consumer, home)
-    endpoint_urls = properties.configured_endpoints(endpoints.session(settings.aws_region))
+    endpoint_urls = properties.configured_endpoints(endpoints.create_session(settings.aws_region))
     rendered = properties.render(settings, endpoint_urls, "any").properties
     fan_out = [home.stream(settings.stream)] if rendered.get("retrievalMode", "").upper() == "FANOUT" else []
     has_subscriber = limits.is_v2_bus(settings.event_bus) and settings.rule != NO_RULE and settings.bus_proof != "trust"

@@ -118,7 +118,7 @@ class ResubmitRun:
         self._transform = build_transform(settings)
         self._settings, self._stop = settings, stop
         self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
-        self._writer = StreamWriter(clients.kinesis_once, settings.stream, settings.buckets, rate_s, stop)
+        self._writer = StreamWriter(clients.kinesis_without_retries, settings.stream, settings.buckets, rate_s, stop)
 
     def announce(self, go_on: str) -> None:
         """Print the run's id and the command that continues it: a killed command can print nothing later."""

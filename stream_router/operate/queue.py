@@ -17,9 +17,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
 from stream_router.aws.clients import Clients
-from stream_router.aws_answers import served_s
-from stream_router.aws_error_codes import ABSENT, DENIED, code_of, cure
-from stream_router.checks import failure_of
+from stream_router.aws_answers import answer_time_s
+from stream_router.aws_error_codes import ABSENT, DENIED, code_of, find_cure
+from stream_router.checks import describe_failure
 from stream_router.operate import arns
 from stream_router.operate.console import Stop, count_of
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
@@ -106,7 +106,7 @@ class QueueReader:
         except (ClientError, BotoCoreError) as error:
             raise self._describe_refusal(error) from error
         self.visible, self.hidden = (int(answer.get("Attributes", {}).get(name, 0)) for name in names)
-        self._begun_ms = served_s(answer) * 1000  # by SQS's own clock
+        self._begun_ms = answer_time_s(answer) * 1000  # by SQS's own clock
         self._keeper.start()
         return self
 
@@ -258,7 +258,7 @@ class QueueReader:
                 f"the queue {self.name} does not exist ({code}): correct SQS_DLQ_URL (for --undelivered "
                 "STREAM_ROUTER_TARGET_DLQ_ARN), or run `stream-router setup`"
             )
-        failure, what_to_do = failure_of(error)
+        failure, what_to_do = describe_failure(error)
         return QueueError(f"the queue {self.name} cannot be read{failure}: {what_to_do}")
 
 
@@ -295,7 +295,7 @@ def bus_undelivered_url(settings: DeadLetters, clients: Clients) -> str:
         arn = arns.parse(queue, "STREAM_ROUTER_EVENT_BUS")
         url = clients.sqs.get_queue_url(QueueName=arn.resource, QueueOwnerAWSAccountId=arn.account)["QueueUrl"]
     except (ClientError, BotoCoreError) as error:
-        failure, what_to_do = failure_of(error)
+        failure, what_to_do = describe_failure(error)
         raise QueueError(f"the bus's own dead-letter queue cannot be found{failure}: {what_to_do}") from error
     return str(url)
 
@@ -311,7 +311,7 @@ def fetch_object(clients: Clients, url: str) -> bytes:
         return bytes(answer["Body"].read())
     except (ClientError, BotoCoreError, ValueError) as error:
         code = code_of(error)
-        advice = cure(code)
+        advice = find_cure(code)
         if code == "NoSuchKey":
             advice = "it was deleted"
         elif code in DENIED:  # without s3:ListBucket S3 answers AccessDenied for a missing object as well

@@ -19,7 +19,7 @@ from botocore.validate import ParamValidator
 
 from stream_router import limits
 from stream_router.aws.clients import Clients
-from stream_router.aws_error_codes import ABSENT, NOT_SPOKEN, code_of
+from stream_router.aws_error_codes import ABSENT, UNSUPPORTED_OPERATION, code_of
 from stream_router.checks import describe_call_error
 from stream_router.errors import SettingsError
 from stream_router.operate import arns, subscriber
@@ -222,7 +222,7 @@ class Deployment:
             try:
                 answer: Any = self._clients.events.test_event_pattern(EventPattern=text, Event=event)
             except ClientError as error:
-                if code_of(error) not in NOT_SPOKEN:
+                if code_of(error) not in UNSUPPORTED_OPERATION:
                     raise
                 answer = {}
             if "Result" not in answer:  # an emulator may answer 200 to an operation that it does not know

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of
-from stream_router.checks import failure_of
+from stream_router.checks import describe_failure
 from stream_router.consumer import kpl
 from stream_router.leases import AT_TIMESTAMP, LATEST, Position, Shard, list_shards
 from stream_router.operate.console import Stop, count_of, duration, warn
@@ -90,7 +90,7 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
 def _why_unreadable(name: str, error: ClientError | BotoCoreError) -> str:
     if code_of(error) in ABSENT:
         return f"there is no stream {name} in this region and account; see STREAM_ROUTER_STREAM and AWS_REGION"
-    failure, what_to_do = failure_of(error)
+    failure, what_to_do = describe_failure(error)
     return f"stream {name} cannot be read{failure}: {what_to_do}"
 
 
@@ -282,7 +282,7 @@ def read(clients: Clients, stream: StreamDescription, span: Span, stop: Stop) ->
             stop.wait(min(reading.due_s for reading in open_) - time.monotonic())
             due = [reading for reading in open_ if reading.due_s <= time.monotonic()]
             for reading, answer in zip(
-                due, pool.map(_ShardReader.ask, due, [clients.kinesis_once] * len(due)), strict=True
+                due, pool.map(_ShardReader.ask, due, [clients.kinesis_without_retries] * len(due)), strict=True
             ):
                 if isinstance(answer, BotoCoreError | ClientError):
                     reading.plan_retry(answer)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router import limits
-from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of, cure
+from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of, find_cure
 from stream_router.envelope import conversation_hash, group_of, group_place
 from stream_router.operate.console import Stop
 from stream_router.operate.stream import is_transient
@@ -189,7 +189,7 @@ class StreamWriter:
     def _describe_refusal(self, code: str) -> str:
         if code in ABSENT:
             return f"there is no stream {self._stream}; see STREAM_ROUTER_STREAM and AWS_REGION"
-        advice = "wait, then give a lower --rate" if code in THROTTLING else cure(code)
+        advice = "wait, then give a lower --rate" if code in THROTTLING else find_cure(code)
         return f"stream {self._stream} accepts no records ({code}): {advice}"
 
 

@@ -18,11 +18,11 @@ from botocore.session import Session
 
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, Done
-from stream_router.checks import at_start, spill_queue, stream_writable
+from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, OnAnswer
+from stream_router.checks import check_spill_queue, check_stream_writable, run_start_checks
 from stream_router.errors import SettingsError
 from stream_router.log import LogLimiter, start_logging
-from stream_router.process import end_at_early_stop, give_back_large_blocks, leave_no_core_file
+from stream_router.process import end_on_early_signal, leave_no_core_file, release_large_blocks
 from stream_router.receiver import status
 from stream_router.receiver.app import App
 from stream_router.receiver.batcher import Batcher
@@ -67,17 +67,17 @@ At 20,000 requests a second Python's default of 700 means dozens of runs a secon
 
 def run(settings: Receiver) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return the exit status. Raises SettingsError before anything starts."""
-    end_at_early_stop(through_hangups=True)
+    end_on_early_signal(ignore_hangup=True)
     leave_no_core_file()
-    give_back_large_blocks()
+    release_large_blocks()
     start_logging(settings.log_level, settings.log_format)
     warn(settings)
     listener = bind_socket(settings)
     settings, stream, sources = check(settings)
-    starts = [lambda: stream_writable(stream.session, settings.stream)]
+    starts = [lambda: check_stream_writable(stream.session, settings.stream)]
     if url := settings.spill_queue:
-        starts.append(lambda: spill_queue(stream.session, url, settings.aws_region))
-    at_start(starts)
+        starts.append(lambda: check_spill_queue(stream.session, url, settings.aws_region))
+    run_start_checks(starts)
     log.info("The receiver starts.", extra={"event": "receiver-starts", **list_settings_in_force(settings, sources)})
     stats = Stats([source.name for source in sources.values()] + [""])
     disks = Disks({"STREAM_ROUTER_SPILL_DIR": settings.spill_dir} if settings.spill_dir else {})
@@ -144,7 +144,7 @@ class _Program:
         self._transport = LoopTransport(
             loop, self._credentials, settings.aws_region, stream.ca_bundle, max_answer_bytes=largest
         )
-        self._transport.credentials_refused = self._credentials.refused
+        self._transport.on_credentials_refused = self._credentials.mark_refused
         folder, send = settings.spill_dir, partial(self._transport.start, stream.target)
         ordered = settings.ordering == "conversation"
         self._batcher = Batcher(loop, send, settings.stream, settings.buckets, stats, ordered=ordered)
@@ -163,7 +163,7 @@ class _Program:
         """Return the spill in the SQS queue at `url`."""
         batcher, transport = self._batcher, self._transport
 
-        def call(operation: str, body: bytes, timeout_s: float, done: Done) -> None:
+        def call(operation: str, body: bytes, timeout_s: float, done: OnAnswer) -> None:
             transport.start(stream.queue[operation], body, timeout_s, done)
 
         return QueueBacklog(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from botocore.session import Session
 
 from stream_router.aws import credentials
-from stream_router.aws.endpoints import CallEndpoint, ca_bundle, session, target
+from stream_router.aws.endpoints import CallEndpoint, create_session, find_ca_bundle, find_endpoint
 from stream_router.errors import SettingsError
 from stream_router.receiver import sources, tls
 from stream_router.receiver.sources import Source
@@ -50,16 +50,25 @@ def check(settings: Receiver) -> tuple[Receiver, Stream, dict[str, Source]]:
 
     The number of connections is reduced to what the limit of open files allows. Raises SettingsError.
     """
-    sources_by_path = credentials.patiently(
+    sources_by_path = credentials.retry_until_found(
         lambda: sources.build_sources(settings)
     )  # credentials are needed for a secret kept in AWS
     settings = settings.model_copy(update={"max_connections": _allow_connections(settings.max_connections)})
-    botocore_session = session(settings.aws_region)
-    credentials.patiently(lambda: credentials.find(botocore_session))
-    queue = {name: target(botocore_session, "sqs", name) for name in QUEUE_OPERATIONS} if settings.spill_queue else {}
+    botocore_session = create_session(settings.aws_region)
+    credentials.retry_until_found(lambda: credentials.find_in_chain(botocore_session))
+    queue = (
+        {name: find_endpoint(botocore_session, "sqs", name) for name in QUEUE_OPERATIONS}
+        if settings.spill_queue
+        else {}
+    )
     return (
         settings,
-        Stream(target(botocore_session, "kinesis", "PutRecords"), ca_bundle(botocore_session), queue, botocore_session),
+        Stream(
+            find_endpoint(botocore_session, "kinesis", "PutRecords"),
+            find_ca_bundle(botocore_session),
+            queue,
+            botocore_session,
+        ),
         sources_by_path,
     )
 

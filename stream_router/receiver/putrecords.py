@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from stream_router import limits
-from stream_router.aws_answers import Answer, Refusal, of_put_records
+from stream_router.aws_answers import Answer, Refusal, read_put_records
 from stream_router.aws_error_codes import Disposition
 from stream_router.process import failpoint
 from stream_router.receiver.events import PartitionGroup
@@ -179,7 +179,7 @@ class Calls:
                 self.allowed = min(MOST_CALLS, self.allowed + 1)
             elif now_s - self._halved_s >= LATE_AFTER_S:
                 self.allowed, self._halved_s = max(FEWEST_CALLS, self.allowed // 2), now_s
-            outcomes = of_put_records(answer, len(records))
+            outcomes = read_put_records(answer, len(records))
             failpoint("after_put_before_ack")
             if answer.timed_out:
                 self._record_time_out(started_s, sum(data.count(b"\n") + 1 for _, data in records))

@@ -5,7 +5,7 @@ from functools import partial
 
 import orjson
 
-from stream_router.aws_answers import Answer, Refusal, of_send_message_batch
+from stream_router.aws_answers import Answer, Refusal, read_send_message_batch
 from stream_router.dead_letter_reasons import Reason
 from stream_router.model import DeadLetter, Event, Record
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
@@ -40,7 +40,7 @@ class RefusedLetters:
         are_stored: list[bool] = []
 
         def answered(md5: str, answer: Answer) -> None:
-            outcomes = of_send_message_batch(answer, [md5])
+            outcomes = read_send_message_batch(answer, [md5])
             are_stored.append(not isinstance(outcomes, Refusal) and outcomes[0].disposition is None)
             if len(are_stored) == len(messages):
                 done(all(are_stored))

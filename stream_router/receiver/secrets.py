@@ -73,7 +73,7 @@ class Secrets:
                     extra={"event": "secrets-unusable"},
                 )
             return False
-        self._log_limiter.over()
+        self._log_limiter.reset()
         return changed
 
     def _apply(self, text: str) -> bool:

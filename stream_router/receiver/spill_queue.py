@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from stream_router import limits
-from stream_router.aws_answers import Answer, Refusal, of_read, of_send_message_batch
-from stream_router.aws_error_codes import cure
+from stream_router.aws_answers import Answer, Refusal, read_body, read_send_message_batch
+from stream_router.aws_error_codes import find_cure
 from stream_router.envelope import CONVERSATION_BITS, group_of
 from stream_router.receiver.events import QUEUED, SPILLED, PartitionGroup, PendingEvent
 from stream_router.receiver.spill_store import Stored
@@ -225,7 +225,7 @@ class QueueBacklog:
     @property
     def cure(self) -> str:
         """Advice to an operator about `error`."""
-        return cure(self.error)
+        return find_cure(self.error)
 
     def snapshot(self) -> dict[str, float]:
         """Return the spill's metrics by name (docs/metrics.md)."""
@@ -276,7 +276,7 @@ class QueueBacklog:
         def answered(answer: Answer) -> None:
             del self._asked_s[first]
             self._writing -= len(events)
-            outcomes = of_send_message_batch(answer, [md5])
+            outcomes = read_send_message_batch(answer, [md5])
             code = outcomes.code if isinstance(outcomes, Refusal) else outcomes[0].code
             is_stored = not isinstance(outcomes, Refusal) and outcomes[0].disposition is None
             self._send_error = "" if is_stored else code or "Unknown"
@@ -326,7 +326,7 @@ class QueueBacklog:
 
     def _received(self, answer: Answer) -> None:
         """Keep the events of received messages, send them on, and receive more."""
-        response = of_read(answer, "")
+        response = read_body(answer, "")
         if isinstance(response, Refusal):
             self._receive_error = response.code
             self._loop.call_later(BROKEN_FOR_S, self._poll_again)
@@ -436,7 +436,7 @@ class QueueBacklog:
             self._changes -= 1
             if self._all_changed is not None and not self._changes:
                 self._all_changed.set()
-            response = of_read(answer, "")
+            response = read_body(answer, "")
             if isinstance(response, Refusal) or response.get("Failed"):
                 log.warning(
                     "Messages of the spill queue were not deleted or not kept hidden. Their events may come again, "

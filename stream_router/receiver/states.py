@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from stream_router.aws_answers import TIMED_OUT
-from stream_router.aws_error_codes import DENIED, cure
+from stream_router.aws_error_codes import DENIED, find_cure
 from stream_router.receiver.events import ACCEPTED, NOT_STORED, TO_SPILL, TO_STREAM, PartitionGroup
 from stream_router.receiver.putrecords import CALL_TIMEOUT_S
 from stream_router.receiver.stats import DEFAULT_SOURCE, Stats
@@ -237,7 +237,7 @@ class States:
         """Return the cure of a refusal by the stream; for a missing permission with action and resource."""
         if code in DENIED:
             return f"grant kinesis:PutRecords on the stream {self._stream} (stream-router setup --policy receive)"
-        return cure(code)
+        return find_cure(code)
 
     def _log_problem(self, event: str, code: str, text: str, resource: str, advice: str) -> None:
         """Log a WARNING when a problem begins, and another when it is over.

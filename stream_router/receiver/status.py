@@ -205,7 +205,7 @@ def _describe_untried(app: App, batcher: Batcher, at_s: float) -> str:
 
 def _format_cure(code: str) -> str:
     """Return the cure for AWS's code as a sentence."""
-    text = aws_error_codes.cure(code)
+    text = aws_error_codes.find_cure(code)
     return f"{text[0].upper()}{text[1:]}."
 
 

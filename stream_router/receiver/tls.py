@@ -136,7 +136,7 @@ class Tls:
                 )
             return
         self.ends_s = _read_end_s(self.context, cert)
-        self._log_limiter.over()
+        self._log_limiter.reset()
         self._stamps = stamps
         log.info(
             "The TLS files changed. The new files are in force for new connections.", extra={"event": "tls-changed"}

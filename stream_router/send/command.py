@@ -14,7 +14,7 @@ from typing import NamedTuple
 import orjson
 
 from stream_router.log import plain
-from stream_router.process import heard_by
+from stream_router.process import handle_signals
 from stream_router.send.poster import CONNECTIONS, Answered, Poster, Webhook
 from stream_router.send.samples import bodies
 from stream_router.send.signing import check_url, own_url, signer
@@ -54,7 +54,7 @@ def run(settings: Receiver, options: SendOptions) -> int:
     poster = Poster(url, signer(settings), tally.take, GIVE_UP_S)
     begun_s = time.monotonic()
     webhooks = (Webhook(str(uuid.uuid4()), body) for body in itertools.takewhile(lambda _: not stops, drawn))
-    with heard_by(lambda number, _: stops.append(number), signal.SIGINT, signal.SIGTERM):
+    with handle_signals(lambda number, _: stops.append(number), signal.SIGINT, signal.SIGTERM):
         poster.run(webhooks, options.rate, lambda: not stops or (len(stops) < 2 and poster.answered < poster.sent))
     took_s, open_ones = time.monotonic() - begun_s, poster.sent - poster.answered
     several = f" in {took_s:.3g} s, {poster.sent / took_s:.3g} a second" if poster.sent > 1 else ""

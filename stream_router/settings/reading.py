@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import SecretStr, ValidationError
 
-from stream_router.errors import NotNowError, SettingProblem, SettingsError
-from stream_router.process import FAILPOINTS_VARIABLE, arm_failpoints, failpoints_in_force
+from stream_router.errors import SettingProblem, SettingsError, TemporarySettingsError
+from stream_router.process import FAILPOINTS_VARIABLE, arm_failpoints, describe_failpoints
 from stream_router.settings import files, sources
 from stream_router.settings.common import PREFIX, Settings, is_secret, takes, variable
 from stream_router.settings.consumer import Consumer
@@ -84,18 +84,18 @@ def _read(
         if detail["type"] != "missing" or variable(kind, name) not in mistyped:
             problems.append(_describe_value(kind, name, detail))
     wrong_names = {variable(kind, name) for name in wrong}
-    # NotNowError (exit 1) asks for another start. That helps only if an outage is the one problem.
+    # TemporarySettingsError (exit 1) asks for another start. That helps only if an outage is the one problem.
     not_now = not problems
     for check in checks:
         try:
             check(settings)
         except SettingsError as error:
-            not_now = not_now and isinstance(error, NotNowError)
+            not_now = not_now and isinstance(error, TemporarySettingsError)
             problems += [
                 problem for problem in error.problems if wrong_names.isdisjoint((problem.setting, *problem.related))
             ]
     if problems:
-        error_class = NotNowError if not_now else SettingsError
+        error_class = TemporarySettingsError if not_now else SettingsError
         raise error_class.of(problems)
     return settings
 
@@ -226,7 +226,7 @@ def warn_of_failpoints() -> None:
 
     A child calls this alone, since its supervisor logs the other warnings.
     """
-    if armed := failpoints_in_force():
+    if armed := describe_failpoints():
         log.warning(
             "failpoints are armed: this process will be killed or stalled on purpose, by a test: %s",
             armed,

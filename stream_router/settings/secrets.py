@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from stream_router.errors import NotNowError, SettingsError, WrongValueError
+from stream_router.errors import SettingsError, TemporarySettingsError, WrongValueError
 from stream_router.settings import files, types
 
 IN_FILE, IN_AWS = "file:", ("secretsmanager:", "ssm:")
@@ -85,7 +85,7 @@ def read_file(where: str, variable: str) -> str:
 def fetch_from_aws(where: str, variable: str, region: str) -> str:
     """Return the text in Secrets Manager or SSM.
 
-    Blocks. Raises SettingsError; NotNowError if AWS is silent.
+    Blocks. Raises SettingsError; TemporarySettingsError if AWS is silent.
     """
     from stream_router.aws import secret_store  # imports AWS clients, which most programs need not
 
@@ -93,9 +93,9 @@ def fetch_from_aws(where: str, variable: str, region: str) -> str:
         return _as_text(secret_store.fetch(where, region), variable)
     except secret_store.SecretUnreadableError as error:
         problem = f"it cannot be read from AWS ({error})"
-        if error.outage:
+        if error.is_outage:
             cure = "try again, and check the network to AWS if that does not help"
-            raise NotNowError(variable, problem, cure) from None
+            raise TemporarySettingsError(variable, problem, cure) from None
         raise SettingsError(variable, problem, "check its name and the role's permissions") from None
 
 

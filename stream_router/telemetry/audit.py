@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.errors import unwritable
-from stream_router.log import LogLimiter, to_stderr
+from stream_router.errors import unwritable_folder_error
+from stream_router.log import LogLimiter, write_to_stderr
 from stream_router.model import PIPELINE_ID, Batch
 from stream_router.process import failpoint, iso
 from stream_router.settings import files
@@ -89,7 +89,7 @@ def prepare(folder: Path) -> None:
         files.make_folder(folder, VARIABLE)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise unwritable(VARIABLE, error) from None
+        raise unwritable_folder_error(VARIABLE, error) from None
 
 
 def digest(data: bytes, key: bytes | None) -> str:
@@ -152,7 +152,7 @@ class AuditLog:
         """Write the waiting records to standard error. Return False if it takes no line."""
         while self._waiting:
             line = self._sealed({**self._waiting[0], "to": "stderr"}, self._previous)
-            if not to_stderr(line.decode()):
+            if not write_to_stderr(line.decode()):
                 return False  # standard error is blocked; `log-left-out` reports that
             failpoint("audit_record_written")
             self._previous = digest(line, self._key)

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from stream_router.aws import endpoints
-from stream_router.aws_error_codes import code_of, cure, describe_error
+from stream_router.aws_error_codes import code_of, describe_error, find_cure
 from stream_router.limits import METRIC_VALUES_MAX
 from stream_router.log import LogLimiter
 from stream_router.telemetry.histogram import Histogram
@@ -66,7 +66,7 @@ class MetricDimensions(NamedTuple):
 def client(session: Session) -> Any:
     """Return a botocore client that tries each call once, for at most 8 s. Raises SettingsError."""
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
-    return endpoints.client(session, "cloudwatch", config)
+    return endpoints.create_client(session, "cloudwatch", config)
 
 
 class Sender:
@@ -109,7 +109,7 @@ class Sender:
                     log.warning(
                         "CloudWatch does not take the metrics: %s. They are kept and sent again. To do: %s.",
                         describe_error(error),
-                        cure(code_of(error)),
+                        find_cure(code_of(error)),
                         extra={"event": "metrics-not-taken"},
                     )
 

@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
 from stream_router.aws.credentials import Credentials
-from stream_router.aws.endpoints import CallEndpoint, json_target
+from stream_router.aws.endpoints import CallEndpoint, build_json_endpoint
 from stream_router.aws.signed_calls import Transport
 from stream_router.aws_answers import Answer
 from tests.raw_server import RawServer, Seen, answer
@@ -26,9 +26,9 @@ AUTHORIZATION = re.compile(
     r"SignedHeaders=(?P<names>[^,]+), ?Signature=(?P<signature>[0-9a-f]+)"
 )
 TARGETS = {
-    "events": lambda url: json_target(url, "events", "AWSEvents.PutEvents", "1.1"),
-    "kinesis": lambda url: json_target(url, "kinesis", "Kinesis_20131202.PutRecords", "1.1"),
-    "sqs": lambda url: json_target(url, "sqs", "AmazonSQS.SendMessageBatch", "1.0"),
+    "events": lambda url: build_json_endpoint(url, "events", "AWSEvents.PutEvents", "1.1"),
+    "kinesis": lambda url: build_json_endpoint(url, "kinesis", "Kinesis_20131202.PutRecords", "1.1"),
+    "sqs": lambda url: build_json_endpoint(url, "sqs", "AmazonSQS.SendMessageBatch", "1.0"),
     "events-v2": lambda url: CallEndpoint(
         f"{url}/service/AWSEventsV2/operation/PutEvents",
         "events",

@@ -87,7 +87,7 @@ def test_what_is_put_back_is_in_the_stream_in_order_whatever_a_call_refuses(
     refused = {"fault": "entry_error", "operation": "PutRecords", "code": "ProvisionedThroughputExceededException"}
     call = {"fault": "call_error", "operation": "PutRecords", "code": "ThrottlingException", "next": 2}
     kept.plan({"keep_records": True, "shards": 2, "rules": [call, {**refused, "rate": 0.3}]})
-    writer = StreamWriter(clients.kinesis_once, "s", 8, 4_000, Stop())
+    writer = StreamWriter(clients.kinesis_without_retries, "s", 8, 4_000, Stop())
     lines = [OutgoingLine(b"%d of %d" % (n, n % 20), str(n % 20), n) for n in range(2_000)]
     assert sorted(one.token for one in writer.put(lines)) == list(range(2_000))  # type: ignore[type-var]
     order: dict[bytes, list[int]] = {}

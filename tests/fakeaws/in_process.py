@@ -15,7 +15,7 @@ from botocore.loaders import Loader
 from botocore.session import Session
 
 from stream_router.aws import endpoints
-from stream_router.aws.clients import ONCE, Clients
+from stream_router.aws.clients import NO_RETRIES_CONFIG, Clients
 from tests.fakeaws import wire
 from tests.fakeaws.http import Reply, Request
 from tests.fakeaws.ledger import Ledger
@@ -56,7 +56,7 @@ class InProcess:
 
     def client(self, service: str) -> Any:
         """Return a client of a service."""
-        return endpoints.client(self.session, service, ONCE)
+        return endpoints.create_client(self.session, service, NO_RETRIES_CONFIG)
 
     def script(self, operation: str, answer: Callable[[dict[str, Any]], Answer | None]) -> None:
         """Answer the operation's calls ("*": any) by their documents; None leaves a call to the fake AWS."""

@@ -177,13 +177,13 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "Every per-entry failure": {
         "what failed inside an answer is passed over": Mutant(
             "stream_router/aws_answers.py",
-            'ACCEPTED if result.get(first) and not result.get("ErrorCode") else _one(result, proofs) for result in results',
-            "ACCEPTED if first else _one(result, proofs) for result in results",
+            '        if result.get(first_field) and not result.get("ErrorCode")\n',
+            "        if first_field\n",
             ("tests/unit/test_aws_answers.py",),
         ),
         "an answer of another length is believed": Mutant(
             "stream_router/aws_answers.py",
-            "    if len(results) != sent:\n        raise _UnreadableError\n",
+            "    if len(results) != entry_count:\n        raise _UnreadableError\n",
             "",
             ("tests/fault/test_fault_matrix.py",),
         ),
@@ -262,7 +262,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "SQS's MD5 is not looked at": Mutant(
             "stream_router/aws_answers.py",
-            ' and result.get("MD5OfMessageBody") == body_md5s[at]',
+            ' and result.get("MD5OfMessageBody") == body_md5s[index]',
             "",
             ("tests/unit/test_dead_letters.py::test_a_wrong_md5_settles_nothing",),
         ),
@@ -314,7 +314,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "Nothing is sent twice": {
         "the HTTP library sends again by itself": Mutant(
             "stream_router/aws/signed_calls.py",
-            "        if self.sent:\n            return pycurl.PREREQFUNC_ABORT\n",
+            "        if self.is_sent:\n            return pycurl.PREREQFUNC_ABORT\n",
             "",
             (
                 "tests/integration/test_transport.py::test_a_kept_connection_that_is_reset_costs_its_call_and_sends_nothing_again",
@@ -660,7 +660,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "a log that nobody reads is waited for": Mutant(
             "stream_router/log.py",
-            "                if not self._takes():\n                    return False\n",
+            "                if not self._is_writable():\n                    return False\n",
             "",
             ("tests/unit/test_logs.py::test_a_log_that_nobody_reads_holds_nobody_up",),
         ),

@@ -38,8 +38,8 @@ class Hour:
         monkeypatch.setenv("AWS_ENDPOINT_URL", fake_aws.url)
         monkeypatch.setenv("STREAM_ROUTER_EVENT_TYPES", "interaction.created")
         settings = load(Consumer)
-        session = endpoints.session(settings.aws_region)
-        kinesis, self._dynamodb = (endpoints.client(session, name, None) for name in ("kinesis", "dynamodb"))
+        session = endpoints.create_session(settings.aws_region)
+        kinesis, self._dynamodb = (endpoints.create_client(session, name, None) for name in ("kinesis", "dynamodb"))
         self.now_s = 1000.0
         self._table = settings.application
         self._renewals = 0

@@ -24,7 +24,7 @@ from tests.environment import given
 from tests.ports import free_port
 from tests.raw_server import RawServer, Seen, answer
 
-SAYS_SO = "no credentials yet"
+SAYS_SO = "No credentials yet"
 
 
 class Given(BaseHTTPRequestHandler):
@@ -137,9 +137,9 @@ class Host:
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(self._file))
         given(monkeypatch, {"AWS_ENDPOINT_URL": url, "AWS_EC2_METADATA_DISABLED": "true"})
         self.write("OLD")
-        monkeypatch.setattr(credentials, "LOOK_AGAIN_S", 0.0)
-        self.session = endpoints.session("us-east-1")
-        self._client = endpoints.client(self.session, "events", CONFIG)
+        monkeypatch.setattr(credentials, "RELOAD_INTERVAL_S", 0.0)
+        self.session = endpoints.create_session("us-east-1")
+        self._client = endpoints.create_client(self.session, "events", CONFIG)
 
     def write(self, key: str) -> None:
         self._file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = s\n" if key else "")
@@ -173,13 +173,13 @@ def test_credentials_that_were_renewed_in_their_file_are_taken_once_the_old_ones
 @pytest.mark.usefixtures("empty_environment")
 def test_the_data_plane_takes_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its thread looks once AWS has refused those that it has, and not before."""
-    monkeypatch.setattr(credentials, "REFRESH_EVERY_S", 0.001)
+    monkeypatch.setattr(credentials, "REFRESH_INTERVAL_S", 0.001)
     host = Host("http://127.0.0.1:1", tmp_path, monkeypatch)
     source = CredentialSource(host.session)
     host.write("NEW")
     time.sleep(0.1)
     assert source().access_key == "OLD"
-    source.refused()
+    source.mark_refused()
     deadline_s = time.monotonic() + 10
     while source().access_key != "NEW":
         assert time.monotonic() < deadline_s

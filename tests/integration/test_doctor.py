@@ -98,7 +98,7 @@ class Place:
 
     def answer(self, service: str, operation: str, answer: Callable[..., Any]) -> None:
         """What AWS says there that ministack cannot."""
-        client = endpoints.client
+        client = endpoints.create_client
 
         def with_answer(session: Any, asked: str, *more: Any, **further: Any) -> Any:
             made = client(session, asked, *more, **further)
@@ -106,7 +106,7 @@ class Place:
                 setattr(made, operation, answer)
             return made
 
-        self.monkeypatch.setattr(endpoints, "client", with_answer)
+        self.monkeypatch.setattr(endpoints, "create_client", with_answer)
 
     def look(self, *, java_too: bool = True) -> list[Finding]:
         """What `doctor` finds; Java, which takes seconds of a busy machine, only where a test is about it."""
@@ -121,7 +121,7 @@ def place(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pla
 
 def bad(found: list[Finding]) -> list[Finding]:
     """What is neither well nor passed over."""
-    return [one for one in found if one.verdict not in (CheckVerdict.WELL, CheckVerdict.SKIPPED)]
+    return [one for one in found if one.verdict not in (CheckVerdict.OK, CheckVerdict.SKIPPED)]
 
 
 def test_a_right_world_says_nothing_else(place: Place) -> None:
@@ -474,7 +474,7 @@ def test_a_broken_world_is_named_with_its_cure(place: Place, names: list[str]) -
     for broken in all_broken:
         (own, *_) = [one for one in trouble if one.code == broken.code]
         assert own.verdict is broken.verdict, own
-        line = f"{own.setting}: {own.says}; {own.cure}"
+        line = f"{own.setting}: {own.observation}; {own.cure}"
         assert not [word for word in broken.words if word not in line], line
         assert own.cure
     assert {one.code for one in trouble} == {code for one in all_broken for code in (one.code, *one.too)}, trouble
@@ -523,7 +523,7 @@ def test_whatever_breaks_on_the_probes_way_is_a_finding(
     found = probe.run(World(), f"http://127.0.0.1:{free_port()}/")
     assert [one.code for one in found] == [*probe.CHECKS]
     assert " ".join(one.verdict.value for one in found) == verdicts
-    assert any(says in one.says for one in found)
+    assert any(says in one.observation for one in found)
 
 
 def test_offline_asks_no_network(place: Place) -> None:
@@ -539,6 +539,6 @@ def test_no_rule_of_ours_is_no_trouble(place: Place) -> None:
     place.set(STREAM_ROUTER_RULE="none")
     found = place.look()
     assert not bad(found)
-    skipped = {one.code: one.says for one in found if one.verdict is CheckVerdict.SKIPPED}
+    skipped = {one.code: one.observation for one in found if one.verdict is CheckVerdict.SKIPPED}
     assert skipped.keys() >= {"SR003", *bus.BUS_AND_RULE.checks} - {"SR120", "SR121"}
     assert skipped["SR143"] == skipped["SR130"]

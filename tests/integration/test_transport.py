@@ -22,7 +22,7 @@ import trustme
 
 from stream_router.aws import endpoints
 from stream_router.aws.credentials import Credentials
-from stream_router.aws.endpoints import CallEndpoint, json_target
+from stream_router.aws.endpoints import CallEndpoint, build_json_endpoint
 from stream_router.aws.loop_transport import LoopTransport
 from stream_router.aws.signed_calls import SignedCalls, Transport
 from stream_router.aws_answers import Answer
@@ -45,7 +45,7 @@ OPERATIONS = {
 
 
 def target(url: str, operation: str = "PutEvents") -> CallEndpoint:
-    return json_target(url, *OPERATIONS[operation])
+    return build_json_endpoint(url, *OPERATIONS[operation])
 
 
 class Calls:
@@ -462,7 +462,7 @@ def test_that_credentials_are_refused_is_told(make: Make, status: int, code: str
     refused: list[bool] = []
     with RawServer(lambda _: answer(status, b'{"__type":"%b"}' % code.encode())) as server:
         calls = make()
-        calls.transport.credentials_refused = lambda: refused.append(True)
+        calls.transport.on_credentials_refused = lambda: refused.append(True)
         assert calls(target(server.url))[0].status == status
     assert len(refused) == told
 
@@ -489,13 +489,13 @@ def test_tls_is_verified_with_the_bundle_of_the_environment(
     make: Make, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With AWS_CA_BUNDLE naming the CA calls are served, over one connection; without it botocore's counts."""
-    session = endpoints.session("us-east-1")
+    session = endpoints.create_session("us-east-1")
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    assert Path(endpoints.ca_bundle(session)).is_file()
+    assert Path(endpoints.find_ca_bundle(session)).is_file()
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
     with RawServer(lambda _: answer(200), authority.context) as server:
-        calls = make(ca_bundle=endpoints.ca_bundle(endpoints.session("us-east-1")))
+        calls = make(ca_bundle=endpoints.find_ca_bundle(endpoints.create_session("us-east-1")))
         assert [calls(target(server.url))[0].status for _ in range(2)] == [200, 200]
         assert server.connections == 1
 
@@ -538,14 +538,14 @@ import sys, time
 from pathlib import Path
 import certifi
 from stream_router.aws.credentials import Credentials
-from stream_router.aws.endpoints import json_target
+from stream_router.aws.endpoints import build_json_endpoint
 from stream_router.aws.signed_calls import Transport
 
 transport = Transport(lambda: Credentials("A", "secret", None), "us-east-1", certifi.where())
 began_s, told = time.monotonic(), []
 while not told or told[-1].status != 200:
     assert time.monotonic() - began_s < 20, told[-1]
-    transport.start(json_target(sys.argv[1], "kinesis", "x", "1.1"), b"{}", 5.0, told.append)
+    transport.start(build_json_endpoint(sys.argv[1], "kinesis", "x", "1.1"), b"{}", 5.0, told.append)
     while transport.in_flight:
         transport.pump(0.05)
     Path(sys.argv[2]).touch()
@@ -556,12 +556,12 @@ CALL_AND_STOP = """
 import asyncio, sys
 import certifi
 from stream_router.aws.credentials import Credentials
-from stream_router.aws.endpoints import json_target
+from stream_router.aws.endpoints import build_json_endpoint
 from stream_router.aws.loop_transport import LoopTransport
 
 async def run():
     transport = LoopTransport(asyncio.get_running_loop(), lambda: Credentials("A", "s", None), "x", certifi.where())
-    print((await transport.call(json_target(sys.argv[1], "kinesis", "x", "1.1"), b"{}", 0.5)).error)
+    print((await transport.call(build_json_endpoint(sys.argv[1], "kinesis", "x", "1.1"), b"{}", 0.5)).error)
     transport.close()
 
 asyncio.run(run())

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stream_router.aws_answers import Answer, Outcome, Refusal, of_put_events
+from stream_router.aws_answers import Answer, Outcome, Refusal, read_put_events
 from stream_router.consumer import target_check
 from stream_router.consumer.target_check import (
     RECHECK_AFTER_S,
@@ -145,7 +145,7 @@ class Bus:
         self._world.after(latency_s, lambda: done(answer))
 
     def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
-        return of_put_events(answer, sent)
+        return read_put_events(answer, sent)
 
     def _judge(self, entries: Sequence[Entry], now: float) -> Answer:
         if fault := self._outside.fault(now, *_WHOLE):

@@ -53,15 +53,15 @@ def good(identity: int, **changes: str) -> dict[str, str]:
 
 def messages(**body: Any) -> list[Outcome] | Refusal:
     """What is read of SQS's answer to as many messages as it names."""
-    return aws_answers.of_send_message_batch(answer(body), MD5S[: sum(map(len, body.values()))])
+    return aws_answers.read_send_message_batch(answer(body), MD5S[: sum(map(len, body.values()))])
 
 
 Read = Callable[[Answer, int], list[Outcome] | Refusal]
 READERS: dict[str, tuple[Read, str, str, Callable[[object], bytes]]] = {
-    "PutEvents": (aws_answers.of_put_events, "Entries", "EventId", orjson.dumps),
-    "PutEvents v2": (aws_answers.of_put_events_v2, "Entries", "EventId", cbor2.dumps),
-    "PutEvents v2, deduplicated": (aws_answers.of_put_events_v2, "Entries", "SuccessCode", cbor2.dumps),
-    "PutRecords": (aws_answers.of_put_records, "Records", "SequenceNumber", orjson.dumps),
+    "PutEvents": (aws_answers.read_put_events, "Entries", "EventId", orjson.dumps),
+    "PutEvents v2": (aws_answers.read_put_events_v2, "Entries", "EventId", cbor2.dumps),
+    "PutEvents v2, deduplicated": (aws_answers.read_put_events_v2, "Entries", "SuccessCode", cbor2.dumps),
+    "PutRecords": (aws_answers.read_put_records, "Records", "SequenceNumber", orjson.dumps),
 }
 
 
@@ -136,9 +136,9 @@ UNREADABLE: list[Any] = [
 def test_a_200_that_does_not_fit_its_request_is_indeterminate(body: object) -> None:
     """Another length, shape, ids that do not match, no JSON: the call proves nothing, whatever single entries say."""
     nothing = Refusal(HOLD, "UnreadableAnswer", retry_after_s=0.0)
-    for read in (aws_answers.of_put_events, aws_answers.of_put_events_v2, aws_answers.of_put_records):
+    for read in (aws_answers.read_put_events, aws_answers.read_put_events_v2, aws_answers.read_put_records):
         assert read(answer(body), 2) == nothing
-    assert aws_answers.of_send_message_batch(answer(body), MD5S[:2]) == nothing
+    assert aws_answers.read_send_message_batch(answer(body), MD5S[:2]) == nothing
 
 
 OF_CBOR = answer(cbor2.dumps({"__type": "x#InvalidInputException"}), 400, content_type="application/cbor")
@@ -163,7 +163,7 @@ S3_SAYS_NO = b"<Error>\n<Code>AccessDenied</Code><Message>not authorized</Messag
 )
 def test_a_refusal_is_read_in_every_form(got: Answer, code: str, disposition: Disposition) -> None:
     """Header or body, JSON, CBOR or S3's XML, namespaced or bare, or no answer at all, which is never settled."""
-    found = aws_answers.refusal(got)
+    found = aws_answers.read_refusal(got)
     assert (found.code, found.disposition) == (code, disposition)
 
 
@@ -174,7 +174,7 @@ WAITS = dict.fromkeys(NONSENSE, 0.0) | {"59": 59.0, "61": 60.0, "9" * 400: 60.0,
 @pytest.mark.parametrize(("value", "seconds"), WAITS.items())
 def test_a_retry_after_is_read_and_silences_us_for_a_minute_at_most(value: str, seconds: float) -> None:
     """Nonsense and dates in the past ask for no wait; nothing raises."""
-    assert aws_answers.refusal(answer(b"", 503, retry_after=value)).retry_after_s == seconds
+    assert aws_answers.read_refusal(answer(b"", 503, retry_after=value)).retry_after_s == seconds
 
 
 def test_every_limit_is_aws_own() -> None:

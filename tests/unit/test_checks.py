@@ -11,13 +11,13 @@ from botocore.session import Session
 
 from stream_router import checks
 from stream_router.aws import endpoints
-from stream_router.checks import CheckVerdict, Finding, at_start
+from stream_router.checks import CheckVerdict, Finding, run_start_checks
 from stream_router.errors import SettingsError
 
 REGION = "eu-west-1"
 QUEUE = f"https://sqs.{REGION}.amazonaws.com/123456789012/dead"
 SESSION = Session()
-WELL, WARNING, UNKNOWN, WRONG = CheckVerdict.WELL, CheckVerdict.WARNING, CheckVerdict.UNKNOWN, CheckVerdict.WRONG
+WELL, WARNING, UNKNOWN, WRONG = CheckVerdict.OK, CheckVerdict.WARNING, CheckVerdict.UNKNOWN, CheckVerdict.WRONG
 
 Answer = dict[str, Any] | Exception
 
@@ -107,16 +107,16 @@ def test_only_a_definite_no_is_one(
 ) -> None:
     """Throttled, failing, expired, silent, another server's answer: it may be there. What may not be asked is told."""
     aws = Aws(answers)
-    monkeypatch.setattr(endpoints, "client", lambda *_: aws)
+    monkeypatch.setattr(endpoints, "create_client", lambda *_: aws)
     look: dict[str, Callable[[], Finding]] = {
-        "SR101": lambda: checks.stream(SESSION, "s"),
-        "SR102": lambda: checks.stream_writable(SESSION, "s"),
-        "SR103": lambda: checks.dead_letter_queue(SESSION, QUEUE, REGION),
-        "SR103 of us-east-1": lambda: checks.dead_letter_queue(SESSION, QUEUE, "us-east-1"),
-        "SR107": lambda: checks.spill_queue(SESSION, QUEUE, REGION),
-        "SR107 of us-east-1": lambda: checks.spill_queue(SESSION, QUEUE, "us-east-1"),
-        "SR104": lambda: checks.offload_bucket(SESSION, "bucket"),
-        "SR105": lambda: checks.lease_table(SESSION, "app", "s"),
+        "SR101": lambda: checks.check_stream(SESSION, "s"),
+        "SR102": lambda: checks.check_stream_writable(SESSION, "s"),
+        "SR103": lambda: checks.check_dead_letter_queue(SESSION, QUEUE, REGION),
+        "SR103 of us-east-1": lambda: checks.check_dead_letter_queue(SESSION, QUEUE, "us-east-1"),
+        "SR107": lambda: checks.check_spill_queue(SESSION, QUEUE, REGION),
+        "SR107 of us-east-1": lambda: checks.check_spill_queue(SESSION, QUEUE, "us-east-1"),
+        "SR104": lambda: checks.check_bucket(SESSION, "bucket"),
+        "SR105": lambda: checks.check_lease_table(SESSION, "app", "s"),
     }
     found = look[code]()
     assert (found.code, found.verdict) == (code[:5], verdict), found
@@ -127,5 +127,5 @@ def test_a_no_ends_the_program_and_everything_else_is_told(caplog: pytest.LogCap
     """One line with the code, as for every setting; a warning as such; what had no answer at INFO."""
     ends = [Finding("SR199", "SETTING", one, "problem", "cure") for one in (WARNING, UNKNOWN, WELL, WRONG)]
     with caplog.at_level(logging.INFO), pytest.raises(SettingsError, match=r"^SETTING: problem; cure \(SR199\)$"):
-        at_start([lambda one=one: one for one in ends])  # type: ignore[misc]
+        run_start_checks([lambda one=one: one for one in ends])  # type: ignore[misc]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

@@ -61,7 +61,7 @@ def test_whatever_a_refresh_raises_the_next_one_is_made_and_one_that_hangs_holds
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The thread that keeps credentials fresh outlives every trouble; each is one line with its type, no text."""
-    monkeypatch.setattr(credentials, "REFRESH_EVERY_S", 0.001)
+    monkeypatch.setattr(credentials, "REFRESH_INTERVAL_S", 0.001)
     chain: Any = Chain()
     source = CredentialSource(chain)
     chain.troubles = [*TROUBLE, SILENT, ENDED]
@@ -71,7 +71,7 @@ def test_whatever_a_refresh_raises_the_next_one_is_made_and_one_that_hangs_holds
     chain.until_read(after + 2)  # whoever reads again has done with what was read before
     assert int(source().access_key.removeprefix("AK")) > after
     for trouble in (*TROUBLE, SILENT, ENDED):
-        assert f"the old ones stay: {type(trouble).__name__}" in caplog.text
+        assert f"could not be refreshed ({type(trouble).__name__})" in caplog.text
     assert "still expired" not in caplog.text
     chain.hangs.clear()
     chain.until_read(chain.reads + 1)
@@ -81,7 +81,7 @@ def test_whatever_a_refresh_raises_the_next_one_is_made_and_one_that_hangs_holds
 
 
 @pytest.mark.parametrize(
-    ("chain", "may_pass", "status", "says"),
+    ("chain", "is_temporary", "status", "says"),
     [
         (Chain(misses=10_000), True, 78, "none found; set AWS_PROFILE"),
         (Chain(SILENT), True, 1, r"they cannot be had \(MetadataRetrievalError\); check "),
@@ -91,11 +91,11 @@ def test_whatever_a_refresh_raises_the_next_one_is_made_and_one_that_hangs_holds
     ],
     ids=lambda one: one.replace("\\", "") if isinstance(one, str) else "",
 )
-def test_whatever_goes_wrong_in_the_chain_is_one_line(chain: Any, may_pass: bool, status: int, says: str) -> None:
+def test_whatever_goes_wrong_in_the_chain_is_one_line(chain: Any, is_temporary: bool, status: int, says: str) -> None:
     """It names the type of what went wrong, and the cure; 78 is final under systemd, so only what time cannot mend."""
     with pytest.raises(CredentialsError, match=rf"^AWS credentials: {says}") as found:
-        credentials.find(chain)
-    assert (found.value.may_pass, found.value.status) == (may_pass, status)
+        credentials.find_in_chain(chain)
+    assert (found.value.is_temporary, found.value.status) == (is_temporary, status)
     assert "\n" not in str(found.value)
 
 
@@ -111,5 +111,5 @@ def test_a_start_waits_half_a_minute_for_what_time_can_cure(chain: Any, asked: i
     """Then it gives up: a child ends with 75, and the daemon starts again."""
     waited_s: list[float] = []
     with contextlib.nullcontext() if asked == 4 else pytest.raises(CredentialsError):
-        credentials.patiently(lambda: credentials.find(chain), lambda: sum(waited_s), waited_s.append)
+        credentials.retry_until_found(lambda: credentials.find_in_chain(chain), lambda: sum(waited_s), waited_s.append)
     assert (chain.asked, sum(waited_s)) == (asked, ends_s)

@@ -5,7 +5,7 @@ import logging
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from stream_router.aws_error_codes import UNNAMED, MissingPermission, describe_error, find_refusal
+from stream_router.aws_error_codes import UNNAMED_RESOURCE, MissingPermission, describe_error, find_refusal
 from stream_router.consumer.supervisor.daemon_refusals import LASTS_S, DaemonRefusals
 
 STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/cxone-events"
@@ -24,7 +24,7 @@ GET_RECORDS = MissingPermission("kinesis:GetRecords", STREAM)
     ("message", "expected"),
     [
         (RECORDED, GET_RECORDS),
-        (f"{USER}: dynamodb:Query with an explicit deny", MissingPermission("dynamodb:Query", UNNAMED)),
+        (f"{USER}: dynamodb:Query with an explicit deny", MissingPermission("dynamodb:Query", UNNAMED_RESOURCE)),
         (
             f'{USER}: s3:PutObject on resource: "arn:aws:s3:::b/k" because',
             MissingPermission("s3:PutObject", "arn:aws:s3:::b/k"),

@@ -20,7 +20,7 @@ from tests.leases import lease_row
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
-WELL, WARNING, UNKNOWN = CheckVerdict.WELL, CheckVerdict.WARNING, CheckVerdict.UNKNOWN
+WELL, WARNING, UNKNOWN = CheckVerdict.OK, CheckVerdict.WARNING, CheckVerdict.UNKNOWN
 WRONG, SKIPPED = CheckVerdict.WRONG, CheckVerdict.SKIPPED
 RECEIVE = {"AWS_REGION": "us-east-1", "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac"}
 KEYS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
@@ -55,7 +55,12 @@ def test_what_a_look_raises_is_the_trouble_of_one_check(
     before, at, after = command.run_checks(World(), [Subject(asked, look, aws=False)])
     assert [before.verdict, at.verdict, after.verdict] == [WELL, verdict, SKIPPED]
     assert command.status([before, at, after]) == {WRONG: 1, UNKNOWN: 2}.get(verdict, 0)
-    assert (at.code, says in at.says, bool(at.cure), after.says) == ("SR105", True, True, "waits for SR105")
+    assert (at.code, says in at.observation, bool(at.cure), after.observation) == (
+        "SR105",
+        True,
+        True,
+        "waits for SR105",
+    )
 
 
 def test_a_finding_is_one_line_that_drives_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +73,7 @@ def test_a_finding_is_one_line_that_drives_no_terminal(capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("raised", "verdict", "says"),
     [
-        (secret_store.SecretUnreadableError("ThrottlingException", outage=True), UNKNOWN, "ThrottlingException"),
+        (secret_store.SecretUnreadableError("ThrottlingException", is_outage=True), UNKNOWN, "ThrottlingException"),
         (secret_store.SecretUnreadableError("ParameterNotFound"), WRONG, "ParameterNotFound"),
         (credentials.CredentialsError("none found", "set some"), SKIPPED, "waits for SR010"),
     ],
@@ -90,7 +95,7 @@ def test_a_secret_of_aws_that_cannot_be_asked_for_is_no_wrong_setting(
         found = {one.code: one for one in host.SETTINGS.check(World(offline=offline))}
         assert (found["SR001"].verdict, found["SR002"].verdict) == (wanted, wanted)
         assert bool(asked) is not offline
-    assert says in found["SR001"].says
+    assert says in found["SR001"].observation
 
 
 def test_a_folder_that_can_be_written_is_well_and_nothing_is_left_there(
@@ -161,7 +166,7 @@ def test_owners_are_known_by_several_looks_and_the_lag_is_that_of_the_worst_shar
     aws.script("Scan", scan)
     aws.script("GetRecords", get_records)
     monkeypatch.setattr(World, "client", lambda _, service: aws.client(service))
-    monkeypatch.setattr(checks, "lease_table", lambda *_: ok("SR105", ""))
+    monkeypatch.setattr(checks, "check_lease_table", lambda *_: ok("SR105", ""))
     found = {one.code: one for one in stream.LEASES.check(World(wait=lambda _: None))}[code]
-    assert (found.verdict, says in found.says) == (verdict, True), found
+    assert (found.verdict, says in found.observation) == (verdict, True), found
     assert found.verdict is WELL or found.cure

@@ -20,7 +20,7 @@ OPERATIONS = {
 
 
 def _url(region: str, service: str) -> str:
-    return endpoints.target(endpoints.session(region), service, OPERATIONS[service][0]).url
+    return endpoints.find_endpoint(endpoints.create_session(region), service, OPERATIONS[service][0]).url
 
 
 @pytest.mark.parametrize("service", OPERATIONS)
@@ -28,7 +28,7 @@ def test_a_call_goes_to_its_service_in_the_region(service: str) -> None:
     """Under the name and in the version of AWS's own model."""
     operation, name, version = OPERATIONS[service]
     host = {"cloudwatch": "monitoring"}.get(service, service)
-    assert endpoints.target(endpoints.session("eu-central-1"), service, operation) == CallEndpoint(
+    assert endpoints.find_endpoint(endpoints.create_session("eu-central-1"), service, operation) == CallEndpoint(
         f"https://{host}.eu-central-1.amazonaws.com/",
         host,
         (f"Content-Type: application/x-amz-json-{version}", f"X-Amz-Target: {name}"),
@@ -49,21 +49,21 @@ def test_with_fips_a_call_goes_to_the_host_that_boto3_sends_to(
     """A client's own endpoint is by an older table, which names hosts that there are not."""
     given(monkeypatch, {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": dual_stack})
     assert _url(region, service) == f"https://{host}/"
-    assert "s3-fips.aws-global" not in endpoints.put_object(endpoints.session(REGION), "b").url
+    assert "s3-fips.aws-global" not in endpoints.find_put_object_endpoint(endpoints.create_session(REGION), "b").url
 
 
 def test_a_v2_bus_and_an_endpoint_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host of the bus's account; what is set is taken with its path, of a service's own variable first."""
     path = "service/AWSEventsV2/operation/PutEvents"
-    found = endpoints.v2_target(endpoints.session(REGION), V2_BUS, "PutEvents")
+    found = endpoints.find_v2_endpoint(endpoints.create_session(REGION), V2_BUS, "PutEvents")
     assert (found.url, found.service) == (f"https://123456789012.eventsv2.us-east-1.amazonaws.com/{path}", "events")
     for base in ("http://127.0.0.1:4566", "http://127.0.0.1:4566/base/"):
         given(monkeypatch, {"AWS_ENDPOINT_URL": base, "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:1"})
         base = base.removesuffix("/")  # noqa: PLW2901
         assert {_url(REGION, service) for service in ("kinesis", "events")} == {f"{base}/"}
         assert _url(REGION, "sqs") == "http://127.0.0.1:1/"
-        assert endpoints.put_object(endpoints.session(REGION), "b").url == f"{base}/b/"
-        assert endpoints.v2_target(endpoints.session(REGION), V2_BUS, "PutEvents").url == f"{base}/{path}"
+        assert endpoints.find_put_object_endpoint(endpoints.create_session(REGION), "b").url == f"{base}/b/"
+        assert endpoints.find_v2_endpoint(endpoints.create_session(REGION), V2_BUS, "PutEvents").url == f"{base}/{path}"
 
 
 @pytest.mark.parametrize("region", [REGION, GOV, "cn-north-1", "eusc-de-east-1", "us-iso-east-1"])

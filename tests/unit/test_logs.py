@@ -129,7 +129,7 @@ def test_a_full_disk_holds_nobody_up_and_what_is_left_out_is_counted() -> None:
     with Path("/dev/full").open("w") as full_disk:
         sink = log.LogSink(full_disk)
         assert not sink.write("m")
-        assert (sink.left_out(), sink.left_out()) == (1, 0)
+        assert (sink.take_dropped_count(), sink.take_dropped_count()) == (1, 0)
 
 
 def test_what_lasts_is_said_once_a_minute_and_what_others_chose_once() -> None:
@@ -139,7 +139,7 @@ def test_what_lasts_is_said_once_a_minute_and_what_others_chose_once() -> None:
     assert (seldom(), seldom()) == (True, False)
     now_s = 60.0
     assert (seldom(), seldom()) == (True, False)
-    seldom.over()
+    seldom.reset()
     assert seldom()
     to_be_said = log.NameLogLimiter()
     assert (to_be_said("order.created"), to_be_said("order.created")) == ("order.created", "")

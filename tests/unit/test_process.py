@@ -26,8 +26,8 @@ def test_a_wait_doubles_up_to_its_bound_and_chance_takes_a_share(failures: int, 
 
 ARMED = """
 import os, signal
-from stream_router.process import end_at_early_stop
-end_at_early_stop()
+from stream_router.process import end_on_early_signal
+end_on_early_signal()
 def stop():
     print("a line")
     os.kill(os.getpid(), signal.{name})
@@ -57,7 +57,7 @@ def test_a_stop_during_the_start_ends_it_wherever_it_comes(place: str, name: str
 
 @pytest.mark.parametrize(
     ("command", "module", "name"),
-    [("consume", "consumer.supervisor.java", "find_java"), ("receive", "checks", "stream_writable")],
+    [("consume", "consumer.supervisor.java", "find_java"), ("receive", "checks", "check_stream_writable")],
 )
 def test_both_programs_hear_a_stop_while_they_start_and_leave_no_core_file(
     command: str, module: str, name: str

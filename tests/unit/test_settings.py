@@ -44,7 +44,7 @@ Refused = Callable[[str, dict[str, str]], list[str]]
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
     """What a command says as it refuses an environment, before it begins: exit 78, no traceback."""
-    monkeypatch.setattr(process, "end_at_early_stop", lambda **_: None)  # this process has signals of its own
+    monkeypatch.setattr(process, "end_on_early_signal", lambda **_: None)  # this process has signals of its own
 
     def run(command: str, settings: dict[str, str]) -> list[str]:
         given(monkeypatch, settings)
@@ -174,7 +174,7 @@ def test_a_wrong_setting_is_a_line_that_names_it(
     monkeypatch: pytest.MonkeyPatch, refused: Refused, tmp_path: Path, row: dict[str, Any]
 ) -> None:
     """Each wrong setting of the data ends its command with the line beside it; nothing of a file is quoted."""
-    for once in ("share_one_heap", "leave_no_core_file", "start_logging"):
+    for once in ("use_one_heap", "leave_no_core_file", "start_logging"):
         monkeypatch.setattr(assembly, once, lambda *_: None)
     assert refused(row["command"], environment_of(row, tmp_path)) == [line_of(row, tmp_path)]
     name = row["line"].partition(": ")[0]
@@ -245,7 +245,7 @@ def test_what_consume_cannot_work_with_is_said_before_java_is_looked_for(
     monkeypatch: pytest.MonkeyPatch, refused: Refused, tmp_path: Path, name: str, value: str
 ) -> None:
     """Whatever reads the variable, its line is no crash."""
-    for once in ("share_one_heap", "leave_no_core_file", "start_logging"):
+    for once in ("use_one_heap", "leave_no_core_file", "start_logging"):
         monkeypatch.setattr(assembly, once, lambda *_: None)
     monkeypatch.setattr(assembly, "admin_port", lambda *_: None)
     monkeypatch.setattr(java, "find_java", lambda: pytest.fail("Java was looked for"))

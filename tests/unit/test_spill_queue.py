@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_router.aws_answers import Answer
-from stream_router.aws_error_codes import cure
+from stream_router.aws_error_codes import find_cure
 from stream_router.receiver import spill_queue
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import NOT_STORED, TO_SPILL, TO_STREAM, PendingEvent
@@ -397,5 +397,5 @@ def test_a_queue_that_refuses_is_logged_with_the_cure_of_its_code(
     states.log_changes()
     (line,) = [record for record in caplog.records if vars(record)["event"] == "spill-down"]
     assert (vars(line)["code"], vars(line)["resource"]) == ("AccessDeniedException", URL)
-    assert cure("AccessDeniedException") in line.getMessage()
+    assert find_cure("AccessDeniedException") in line.getMessage()
     assert "disk" not in caplog.text

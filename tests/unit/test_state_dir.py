@@ -26,7 +26,7 @@ HALF_WRITTEN = """
 import pathlib, sys
 from stream_router import process
 process.arm_failpoints("state_file_written_before_rename=kill")
-process.write_whole(pathlib.Path(sys.argv[1]), "y")
+process.write_atomically(pathlib.Path(sys.argv[1]), "y")
 """
 
 

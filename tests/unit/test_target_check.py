@@ -412,7 +412,7 @@ def test_a_start_is_refused_where_waiting_cannot_help(tmp_path: Path) -> None:
     refusal = "events:TestEventPattern on arn:aws:events:us-east-1:1:rule/* is refused"
     answer = TargetUnknown("AccessDeniedException", "TestEventPattern", refusal)
     denied.prove(answer)
-    denied.now += credentials.PATIENCE_S
+    denied.now += credentials.STARTUP_TIMEOUT_S
     assert denied.reports == []
     denied.prove(answer)
     (problem,) = refused_with(denied)

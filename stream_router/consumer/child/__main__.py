@@ -17,7 +17,7 @@ from stream_router.consumer.child import daemon_lines
 from stream_router.consumer.state_dir import FATAL
 from stream_router.errors import EX_CONFIG, SettingsError
 from stream_router.log import start_logging
-from stream_router.process import give_back_now, keep_large_blocks, write_whole
+from stream_router.process import keep_large_blocks, release_free_memory, write_atomically
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load, warn_of_failpoints
 
@@ -104,7 +104,7 @@ def _tune_memory_management() -> None:
     that only the start needed is returned first.
     """
     gc.collect()
-    give_back_now()
+    release_free_memory()
     keep_large_blocks()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
@@ -114,7 +114,7 @@ def _report_wrong_settings(error: SettingsError) -> int:
     """Write the error to stderr, and to a file for the supervisor, which then stops instead of retrying."""
     sys.stderr.write(f"{error}\n")
     if state_dir := os.environ.get("STREAM_ROUTER_STATE_DIR"):
-        write_whole(Path(state_dir, FATAL), error.to_json())
+        write_atomically(Path(state_dir, FATAL), error.to_json())
     return EX_CONFIG
 
 

@@ -27,7 +27,7 @@ from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.transform import Transform
-from stream_router.process import deadly_text, give_back_now, now_ms
+from stream_router.process import killing_text, now_ms, release_free_memory
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class Heartbeat:
                 self._file.touch()
         if now - self._trimmed_at > MEMORY_TRIM_INTERVAL_S:
             self._trimmed_at = now
-            give_back_now()
+            release_free_memory()
 
 
 def kill_on_armed_event(
@@ -163,7 +163,7 @@ def kill_on_armed_event(
 
     Tests use the failpoint to make an event that crashes its child.
     """
-    deadly = deadly_text()
+    deadly = killing_text()
     if not deadly:
         return transform
 

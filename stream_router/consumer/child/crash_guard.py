@@ -30,7 +30,7 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.log import LogLimiter
 from stream_router.model import DeadLetter, Event, EventPlace, Record
 from stream_router.pipeline.route import SLICE_EVENTS, Router
-from stream_router.process import Rewritten, now_ms
+from stream_router.process import RewrittenFile, now_ms
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class CrashGuard:
         wall_clock_ms: Callable[[], float] = now_ms,
     ) -> None:
         path = folder / f"{shard_id}.json"
-        self._file = Rewritten(path)
+        self._file = RewrittenFile(path)
         self._warning_is_due = LogLimiter(clock)
         self._wall_clock_ms = wall_clock_ms
         self._suspended: EventPlace | None = None

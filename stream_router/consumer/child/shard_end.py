@@ -12,7 +12,7 @@ from typing import Any
 
 import pybase64
 
-from stream_router.aws_answers import Answer, Refusal, of_read
+from stream_router.aws_answers import Answer, Refusal, read_body
 from stream_router.aws_error_codes import ABSENT
 from stream_router.consumer import kpl
 from stream_router.log import LogLimiter
@@ -108,7 +108,7 @@ class ShardEndCheck:
 
     def _handle_answer(self, operation: str, answer: Answer) -> None:
         self._is_call_in_flight = False
-        result = of_read(answer, _REQUIRED_FIELDS[operation])
+        result = read_body(answer, _REQUIRED_FIELDS[operation])
         if isinstance(result, Refusal):
             self._handle_refusal(operation, result)
         elif operation == GET_RECORDS:

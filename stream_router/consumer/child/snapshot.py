@@ -10,7 +10,7 @@ import orjson
 
 from stream_router.consumer.child.ledger import ShardLedger
 from stream_router.log import LogLimiter
-from stream_router.process import write_whole
+from stream_router.process import write_atomically
 from stream_router.telemetry.merged import snapshot_file
 from stream_router.telemetry.snapshot import Snapshot
 
@@ -74,7 +74,7 @@ class ShardTelemetry:
         try:
             file = snapshot_file(self._folder, self._shard_id, os.getpid())
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, orjson.dumps(snapshot.to_dict()))
+            write_atomically(file, orjson.dumps(snapshot.to_dict()))
         except OSError as error:
             if self._warning_is_due():
                 log.warning(

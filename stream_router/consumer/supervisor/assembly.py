@@ -16,7 +16,7 @@ from stream_router import checks, limits
 from stream_router.aws import credentials, endpoints
 from stream_router.aws.clients import Clients
 from stream_router.aws_error_codes import code_of
-from stream_router.checks import Finding, at_start
+from stream_router.checks import Finding, run_start_checks
 from stream_router.consumer import lease_table, state_dir
 from stream_router.consumer.destinations import DestinationEndpoints
 from stream_router.consumer.lease_table import LeaseTablePreparation
@@ -42,12 +42,12 @@ from stream_router.consumer.target_check import (
     build_target_check,
 )
 from stream_router.consumer.transform_config import transform_config
-from stream_router.errors import unwritable
+from stream_router.errors import unwritable_folder_error
 from stream_router.leases import Shard, list_shards
 from stream_router.log import start_logging
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform, load_masking_policy
-from stream_router.process import leave_no_core_file, share_one_heap
+from stream_router.process import leave_no_core_file, use_one_heap
 from stream_router.settings import files
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
@@ -67,7 +67,7 @@ def run(settings: Consumer) -> int:
 
     A second signal ends the process at once. The JVM and its children never outlive this process.
     """
-    share_one_heap()
+    use_one_heap()
     leave_no_core_file()
     start_logging(settings.log_level, settings.log_format)
     warn(settings)
@@ -86,8 +86,8 @@ HOST_CHECKS: tuple[Callable[[Consumer], object], ...] = (
 
 def _run(settings: Consumer, state: StateDir) -> int:
     rendered = _checked(settings, state)
-    session = endpoints.session(settings.aws_region)
-    credentials.patiently(lambda: credentials.find(session))
+    session = endpoints.create_session(settings.aws_region)
+    credentials.retry_until_found(lambda: credentials.find_in_chain(session))
     java.check_credentials(session, rendered)
     events: queue.SimpleQueue[SupervisorEvent] = queue.SimpleQueue()
     vitals, answers = Vitals(), Answers()
@@ -99,7 +99,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         events.put,
     )
     table = LeaseTablePreparation(
-        endpoints.client(session, "dynamodb", checks.ONCE),
+        endpoints.create_client(session, "dynamodb", checks.NO_RETRIES_CONFIG),
         settings.application,
         settings.lease_table_tags,
         protected=rendered.protects_lease_table,
@@ -203,7 +203,7 @@ def _folders(settings: Consumer, state: StateDir) -> dict[str, Path]:
 
 def _first_shards(session: Session, stream: str) -> Callable[[], list[Shard]]:
     """Return the function that lists the shards which a new application reads first, as the KCL asks for them."""
-    kinesis = endpoints.client(session, "kinesis", checks.ONCE)
+    kinesis = endpoints.create_client(session, "kinesis", checks.NO_RETRIES_CONFIG)
     return lambda: list(list_shards(kinesis, stream, ShardFilter={"Type": "AT_TRIM_HORIZON"}))
 
 
@@ -211,15 +211,15 @@ def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
     """Return the Java to run, once it, the jars and AWS are checked. Raise SettingsError if one of them fails."""
     jvm = java.find_java()
     java.prove(jvm, rendered.jvm_options)
-    session, bucket = endpoints.session(settings.aws_region), settings.offload_bucket
+    session, bucket = endpoints.create_session(settings.aws_region), settings.offload_bucket
     questions: list[Callable[[], Finding]] = [
-        lambda: checks.stream(session, settings.stream),
-        lambda: checks.dead_letter_queue(session, settings.sqs_dlq_url, settings.aws_region),
+        lambda: checks.check_stream(session, settings.stream),
+        lambda: checks.check_dead_letter_queue(session, settings.sqs_dlq_url, settings.aws_region),
     ]
     if bucket:
-        questions.append(lambda: checks.offload_bucket(session, bucket))
-    questions.append(lambda: checks.lease_table(session, settings.application, settings.stream))
-    at_start(questions)  # the target check asks for the bus
+        questions.append(lambda: checks.check_bucket(session, bucket))
+    questions.append(lambda: checks.check_lease_table(session, settings.application, settings.stream))
+    run_start_checks(questions)  # the target check asks for the bus
     return jvm
 
 
@@ -245,18 +245,18 @@ def _retention(settings: Consumer) -> str:
 
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     """Return the daemon's properties. First refuse settings that a child would refuse only after the JVM's start."""
-    config = credentials.patiently(lambda: transform_config(settings))  # a key stored in AWS needs credentials
+    config = credentials.retry_until_found(lambda: transform_config(settings))  # a key stored in AWS needs credentials
     Transform(config, time.time)
     if settings.audit_dir:
         audit.prepare(settings.audit_dir)
-    session = endpoints.session(settings.aws_region)
+    session = endpoints.create_session(settings.aws_region)
     addresses = properties.configured_endpoints(session)
     DestinationEndpoints(settings)
-    endpoints.ca_bundle(session)
+    endpoints.find_ca_bundle(session)
     try:
         return properties.render(settings, addresses, state.worker_id(settings.worker))
     except OSError as error:
-        raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
+        raise unwritable_folder_error("STREAM_ROUTER_STATE_DIR", error) from None
 
 
 def _in_force(settings: Consumer, jvm: Path, rendered: properties.Rendered) -> dict[str, object]:

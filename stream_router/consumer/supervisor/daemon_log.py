@@ -15,7 +15,7 @@ from typing import IO
 import orjson
 
 from stream_router.aws_error_codes import MissingPermission, find_refusal
-from stream_router.log import Form, form_of, to_stderr
+from stream_router.log import Form, choose_form, write_to_stderr
 
 EVERY_S = 60.0
 """Seconds between two lines of the same kind."""
@@ -136,7 +136,7 @@ def follow(
     pid: int,
 ) -> threading.Thread:
     """Start a thread that passes a daemon's output on, and ends with it. The last four arguments are DaemonLog's."""
-    log = DaemonLog(to_stderr, skipped, not_initialized, refused, pid, form_of(log_format))
+    log = DaemonLog(write_to_stderr, skipped, not_initialized, refused, pid, choose_form(log_format))
     thread = threading.Thread(target=log.follow, args=(stream,), name="daemon-log", daemon=True)
     thread.start()
     return thread

@@ -21,7 +21,7 @@ from botocore.session import Session
 
 from stream_router.consumer.supervisor import jars, properties
 from stream_router.errors import SettingsError
-from stream_router.process import tied_to_us
+from stream_router.process import kill_with_parent
 from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer
 
@@ -138,7 +138,7 @@ def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -
         *("--properties-file", str(daemon_properties)),
     ]
     options = [*rendered.jvm_options, f"-Dstream_router.state={daemon_properties.parent}"]
-    return tied_to_us([str(jvm), *options, "-cp", jars.class_path(), DAEMON_CLASS, *of_the_daemon])
+    return kill_with_parent([str(jvm), *options, "-cp", jars.class_path(), DAEMON_CLASS, *of_the_daemon])
 
 
 def environment(settings: Consumer, state: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from botocore.config import Config
 from botocore.session import Session
 
-from stream_router.aws.endpoints import client
+from stream_router.aws.endpoints import create_client
 from stream_router.consumer.supervisor import jars
 from stream_router.errors import SettingsError
 from stream_router.settings import files
@@ -135,8 +135,8 @@ def configured_endpoints(session: Session) -> Endpoints:
 
 
 def _configured_endpoint(session: Session, service: str) -> str:
-    url = str(client(session, service).meta.endpoint_url)
-    own = client(session, service, _OWN_ENDPOINTS).meta.endpoint_url
+    url = str(create_client(session, service).meta.endpoint_url)
+    own = create_client(session, service, _OWN_ENDPOINTS).meta.endpoint_url
     return "" if url == own else url
 
 

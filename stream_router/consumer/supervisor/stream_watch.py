@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from stream_router.aws import endpoints
-from stream_router.aws_error_codes import ABSENT, DENIED, code_of, cure, describe_error
+from stream_router.aws_error_codes import ABSENT, DENIED, code_of, describe_error, find_cure
 from stream_router.leases import SHARD_END, Lease, Shard, list_shards, scan_leases
 from stream_router.log import LogLimiter
 from stream_router.settings.consumer import Consumer
@@ -287,7 +287,7 @@ class StreamWatch:
                     "this value until a call succeeds. To do: %s.",
                     subject,
                     describe_error(error),
-                    cure(code),
+                    find_cure(code),
                     extra={"event": "stream-unasked", "stream": self._stream, "table": self._table},
                 )
             return None
@@ -338,8 +338,8 @@ def build_watch(settings: Consumer, failover_s: float, answers: Answers) -> Stre
 
     Raises SettingsError if the environment cannot be used.
     """
-    session = endpoints.session(settings.aws_region)
+    session = endpoints.create_session(settings.aws_region)
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
-    kinesis = answers.follow(endpoints.client(session, "kinesis", config), "Kinesis")
-    dynamodb = answers.follow(endpoints.client(session, "dynamodb", config), "DynamoDB")
+    kinesis = answers.follow(endpoints.create_client(session, "kinesis", config), "Kinesis")
+    dynamodb = answers.follow(endpoints.create_client(session, "dynamodb", config), "DynamoDB")
     return StreamWatch(kinesis, dynamodb, settings.stream, settings.application, failover_s)

@@ -6,16 +6,16 @@ from typing import Any
 
 from stream_router import checks, limits
 from stream_router.checks import (
-    LATER,
-    MAY_NOT_ASK,
+    CHECK_LATER,
+    NOT_PERMITTED,
     QUEUE,
     CheckVerdict,
     Finding,
-    ask,
-    of_error,
-    of_problem,
     ok,
+    report_error,
+    report_problem,
     skipped,
+    try_call,
     unknown,
     warn,
     wrong,
@@ -53,10 +53,10 @@ def _check_bus(world: World) -> Iterator[Finding]:
             )
             return
         says = f"{answer.operation or 'the bus'} could not be called ({answer.code})"
-        if answer.code in MAY_NOT_ASK:
+        if answer.code in NOT_PERMITTED:
             yield warn(*at, says, GRANT)
         else:
-            yield unknown(*at, says, LATER)
+            yield unknown(*at, says, CHECK_LATER)
         return
     yield ok("SR120", settings.event_bus)
     yield _check_key(world)
@@ -80,14 +80,14 @@ def _check_key(world: World) -> Finding:
             return world.client("eventbridgev2").describe_event_bus(EventBusArn=bus)
         return world.client("events").describe_event_bus(Name=bus)
 
-    no, has = ask("SR121", BUS, "the event bus", describe)
+    no, has = try_call("SR121", BUS, "the event bus", describe)
     if no:
         return no
     key = has.get("KmsKeyIdentifier") or has.get("EncryptionConfiguration", {}).get("KmsKeyIdentifier")
     if not key:
         return ok("SR121", "AWS's own key")
     gone = ("its key is gone", "give the bus another key")
-    no, answer = ask("SR121", BUS, "the bus's key", lambda: world.client("kms").describe_key(KeyId=key), gone)
+    no, answer = try_call("SR121", BUS, "the bus's key", lambda: world.client("kms").describe_key(KeyId=key), gone)
     if no:
         return no
     state = answer["KeyMetadata"]["KeyState"]
@@ -103,7 +103,7 @@ def _check_targets(world: World) -> Iterator[Finding]:
     """
     named = {"Rule": world.settings.rule, "EventBusName": world.settings.event_bus}
     events = world.client("events")
-    no, targets = ask("SR143", RULE, "its targets", lambda: events.list_targets_by_rule(**named)["Targets"])
+    no, targets = try_call("SR143", RULE, "its targets", lambda: events.list_targets_by_rule(**named)["Targets"])
     if no or not targets:
         yield no or skipped("SR143", "the rule has no target")
         return
@@ -116,7 +116,7 @@ def _check_targets(world: World) -> Iterator[Finding]:
             continue
         name = queue.rsplit(":", 1)[-1]
         gone = (f"queue {name} does not exist: events that the target refuses are lost", SETUP)
-        no, count = ask("SR143", UNDELIVERED, f"queue {name}", partial(_messages_in, world, queue), gone)
+        no, count = try_call("SR143", UNDELIVERED, f"queue {name}", partial(_messages_in, world, queue), gone)
         yield no or ok("SR143", f"{name} keeps what {target['Arn'].rsplit(':', 1)[-1]} refuses")
         if count:
             waiting += count
@@ -130,7 +130,7 @@ def _check_targets(world: World) -> Iterator[Finding]:
 def _check_access(world: World, targets: list[dict[str, Any]]) -> Iterator[Finding]:
     """Report each target whose resource policy refuses EventBridge: PutEvents succeeds all the same."""
     named = {"Name": world.settings.rule, "EventBusName": world.settings.event_bus}
-    no, rule = ask("SR144", RULE, "the rule", lambda: world.client("events").describe_rule(**named))
+    no, rule = try_call("SR144", RULE, "the rule", lambda: world.client("events").describe_rule(**named))
     if no:
         yield no
         return
@@ -139,7 +139,7 @@ def _check_access(world: World, targets: list[dict[str, Any]]) -> Iterator[Findi
         arn = target["Arn"]
         refuses = partial(target_access.refuses, target, rule["Arn"], world.client)
         gone = (f"the target {arn} does not exist: no event reaches it", "make it, or name another target")
-        no, is_refused = ask("SR144", TARGET, f"the policy of {arn}", refuses, gone)
+        no, is_refused = try_call("SR144", TARGET, f"the policy of {arn}", refuses, gone)
         if is_refused:
             says = f"the policy of {arn} does not let EventBridge in: no event reaches it"
             cure = f"{SETUP}, or allow {target_access.EVENTBRIDGE} there with {rule['Arn']} as aws:SourceArn"
@@ -177,17 +177,17 @@ def _check_letters(world: World) -> Iterator[Finding]:
     if not url:
         yield skipped("SR103", "waits for SR002")
     else:
-        queue = checks.dead_letter_queue(world.session, url, world.settings.aws_region)
+        queue = checks.check_dead_letter_queue(world.session, url, world.settings.aws_region)
         yield queue
         yield (
             _check_waiting_letters(world, url)
-            if queue.verdict is CheckVerdict.WELL
+            if queue.verdict is CheckVerdict.OK
             else skipped("SR153", "waits for SR103")
         )
     if world.consume is None:
         yield skipped("SR104", "waits for SR002")
     elif world.consume.offload_bucket:
-        yield checks.offload_bucket(world.session, world.consume.offload_bucket)
+        yield checks.check_bucket(world.session, world.consume.offload_bucket)
     else:
         yield skipped("SR104", "no bucket is set")
 
@@ -222,13 +222,13 @@ def _check_deployment(world: World) -> Iterator[Finding]:
         wanted = setup.Deployment(read(Setup), world.clients)
         wanted.refresh()
     except SettingsError as error:
-        yield from (of_problem("SR003", problem) for problem in error.problems)
+        yield from (report_problem("SR003", problem) for problem in error.problems)
         return
     except SetupError as error:
         yield warn("SR003", "setup", str(error), "`stream-router setup --plan` says more")
         return
     except Exception as error:  # noqa: BLE001 - any failed call of AWS is a finding
-        yield of_error("SR003", "setup", "a part of it", error)
+        yield report_error("SR003", "setup", "a part of it", error)
         return
     differing = [resource.status_line()[2:] for resource in wanted.resources if not resource.is_right]
     differs = "; ".join(text for text in (*differing, wanted.problem, wanted.too_few_buckets()) if text)

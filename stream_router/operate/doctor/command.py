@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from stream_router.checks import CheckVerdict, Finding, of_error, skipped
+from stream_router.checks import CheckVerdict, Finding, report_error, skipped
 from stream_router.operate.doctor import bus, host, probe, stream, surroundings
 from stream_router.operate.doctor.world import Check, Subject, World
 from stream_router.send.signing import own_url
@@ -91,9 +91,9 @@ def _run_subject(subject: Subject, world: World) -> tuple[list[Finding], str]:
         seen = {finding.code for finding in findings}
         code = next((code for code in subject.checks if code not in seen), next(reversed(subject.checks)))
         about = subject.checks[code].about
-        findings.append(of_error(code, about, about, error))
+        findings.append(report_error(code, about, about, error))
     last = findings[-1]
-    why = last.says if last.verdict is CheckVerdict.SKIPPED else f"waits for {last.code}"
+    why = last.observation if last.verdict is CheckVerdict.SKIPPED else f"waits for {last.code}"
     return findings, why
 
 
@@ -104,7 +104,7 @@ SIGNS = {
     CheckVerdict.WRONG: ("failure", "bold red"),
     CheckVerdict.WARNING: ("warning", "yellow"),
     CheckVerdict.UNKNOWN: ("unknown", "magenta"),
-    CheckVerdict.WELL: ("ok", "green"),
+    CheckVerdict.OK: ("ok", "green"),
     CheckVerdict.SKIPPED: ("-", "dim"),
 }
 
@@ -123,7 +123,7 @@ def verdict(findings: Sequence[Finding], code: int) -> str:
     words = {WELL: "well", WRONG: "something is wrong", UNJUDGED: "cannot judge"}
     parts = []
     for kind, (sign, _) in SIGNS.items():
-        if counts[kind] or kind is CheckVerdict.WELL:
+        if counts[kind] or kind is CheckVerdict.OK:
             noun = "not asked" if kind is CheckVerdict.SKIPPED else sign
             if counts[kind] > 1 and kind in (CheckVerdict.WRONG, CheckVerdict.WARNING):
                 noun += "s"
@@ -145,10 +145,10 @@ def show(findings: Sequence[Finding], code: int) -> None:
 
 def _format_finding(finding: Finding) -> str:
     """Return a finding as one line without control characters, which could drive a terminal."""
-    setting = f"{finding.setting}: " if finding.setting and finding.verdict is not CheckVerdict.WELL else ""
+    setting = f"{finding.setting}: " if finding.setting and finding.verdict is not CheckVerdict.OK else ""
     more = f"; {finding.cure}" if finding.cure else ""
     page = f" ({_runbook_path(finding)})" if _runbook_path(finding) else ""
-    return "".join(char if char.isprintable() else " " for char in f"{setting}{finding.says}{more}{page}")
+    return "".join(char if char.isprintable() else " " for char in f"{setting}{finding.observation}{more}{page}")
 
 
 def _runbook_path(finding: Finding) -> str:
@@ -165,7 +165,7 @@ def findings_as_json(findings: Sequence[Finding], code: int) -> str:
             "about": CHECKS[finding.code].about,
             "verdict": finding.verdict.value,
             "setting": finding.setting,
-            "says": finding.says,
+            "says": finding.observation,
             "cure": finding.cure,
             **({"runbook": page} if (page := _runbook_path(finding)) else {}),
         }

@@ -12,12 +12,22 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import SecretStr
 
 from stream_router.aws import credentials, endpoints
-from stream_router.aws_answers import served_s
-from stream_router.aws_error_codes import CREDENTIALS_OVER
-from stream_router.checks import CheckVerdict, Finding, of_error, of_problem, ok, refused, skipped, warn, wrong
+from stream_router.aws_answers import answer_time_s
+from stream_router.aws_error_codes import INVALID_CREDENTIALS
+from stream_router.checks import (
+    CheckVerdict,
+    Finding,
+    describe_codes,
+    ok,
+    report_error,
+    report_problem,
+    skipped,
+    warn,
+    wrong,
+)
 from stream_router.consumer.supervisor import assembly, jars, java, properties
 from stream_router.consumer.transform_config import transform_config
-from stream_router.errors import NotNowError, SettingProblem, SettingsError, unwritable
+from stream_router.errors import SettingProblem, SettingsError, TemporarySettingsError, unwritable_folder_error
 from stream_router.operate.doctor.world import BOTH, CONSUME, RECEIVE, Check, Subject, World
 from stream_router.pipeline.transform import Transform
 from stream_router.process import iso
@@ -46,8 +56,8 @@ Both are small, so something else fills it.
 
 def _check_settings(world: World) -> Iterator[Finding]:
     unknown = list(reading.find_unknown())  # programs refuse to start with these, and only warn of the others
-    names = [of_problem("SR004", problem) for problem in unknown]
-    doubtful = [of_problem("SR004", problem) for problem in reading.find_warnings(world.receive)]
+    names = [report_problem("SR004", problem) for problem in unknown]
+    doubtful = [report_problem("SR004", problem) for problem in reading.find_warnings(world.receive)]
     names += [finding._replace(verdict=CheckVerdict.WARNING) for finding in doubtful]
     yield from names or [ok("SR004", "every name is known")]
     reported = set(unknown)
@@ -73,10 +83,10 @@ def _check_program_settings(code: str, reported: set[SettingProblem], start: Cal
     except SettingsError as error:
         problems = [problem for problem in error.problems if problem not in reported]
         reported.update(problems)
-        findings = [of_problem(code, problem) for problem in problems]
+        findings = [report_problem(code, problem) for problem in problems]
         findings = findings or [skipped(code, "waits for the findings above")]
         for finding in findings:
-            if isinstance(error, NotNowError) and finding.verdict is CheckVerdict.WRONG:
+            if isinstance(error, TemporarySettingsError) and finding.verdict is CheckVerdict.WRONG:
                 yield finding._replace(verdict=CheckVerdict.UNKNOWN)  # an outage is no wrong setting
             else:
                 yield finding
@@ -88,7 +98,7 @@ def _load_receive(world: World) -> str:
     _read_secrets(world, settings, "admin_token")
     if not world.offline:
         sources.build_sources(settings)
-    endpoints.ca_bundle(endpoints.session(settings.aws_region))
+    endpoints.find_ca_bundle(endpoints.create_session(settings.aws_region))
     return f"scheme {settings.webhook_scheme or 'of each source'}, listens at {settings.listen}"
 
 
@@ -100,7 +110,7 @@ def _load_consume(world: World) -> str:
     settings = _read_secrets(world, load(Consumer, *assembly.HOST_CHECKS), "masking_key", "audit_key", "admin_token")
     Transform(transform_config(settings), time.time)
     _render_properties(settings)
-    endpoints.ca_bundle(endpoints.session(settings.aws_region))
+    endpoints.find_ca_bundle(endpoints.create_session(settings.aws_region))
     _check_writable("STREAM_ROUTER_STATE_DIR", settings.state_dir)
     if settings.audit_dir != TO_STDERR:
         _check_writable("STREAM_ROUTER_AUDIT_DIR", settings.audit_dir)
@@ -120,7 +130,7 @@ def _read_secrets(world: World, settings: Any, *names: str) -> Any:
 
 
 def _render_properties(settings: Consumer) -> properties.Rendered:
-    endpoint_urls = properties.configured_endpoints(endpoints.session(settings.aws_region))
+    endpoint_urls = properties.configured_endpoints(endpoints.create_session(settings.aws_region))
     return properties.render(settings, endpoint_urls, "doctor")
 
 
@@ -135,7 +145,7 @@ def _check_writable(variable: str, folder: Path | None) -> None:
     try:
         TemporaryFile(dir=nearest(folder)).close()
     except OSError as error:
-        raise unwritable(variable, error) from None
+        raise unwritable_folder_error(variable, error) from None
 
 
 def _check_disks(world: World) -> Iterator[Finding]:
@@ -222,13 +232,13 @@ def _check_java(_: World) -> Iterator[Finding]:
     try:
         java_path = java.find_java()
     except SettingsError as error:
-        yield of_problem("SR006", error.problems[0])
+        yield report_problem("SR006", error.problems[0])
         return
     yield ok("SR006", f"Java {java.java_version(java_path)} ({java_path})")
     try:
         yield ok("SR007", f"{jars.prove_whole()} jars")
     except SettingsError as error:
-        yield of_problem("SR007", error.problems[0])
+        yield report_problem("SR007", error.problems[0])
         yield skipped("SR106", "waits for SR007")
         return
     try:
@@ -240,7 +250,7 @@ def _check_java(_: World) -> Iterator[Finding]:
         java.prove(java_path, options)
         yield ok("SR106", "the KCL daemon loads")
     except SettingsError as error:
-        yield of_problem("SR106", error.problems[0])
+        yield report_problem("SR106", error.problems[0])
 
 
 JAVA = Subject(
@@ -307,8 +317,8 @@ The KCL's leader assigns no lease to a worker whose clock is further behind than
 `workerMetricsReporterFreqInMillis`.
 """
 
-_UNKNOWN = refused(
-    "AWS does not take these credentials", (*CREDENTIALS_OVER, "RequestExpired", "RegionDisabledException")
+_UNKNOWN = describe_codes(
+    "AWS does not take these credentials", (*INVALID_CREDENTIALS, "RequestExpired", "RegionDisabledException")
 )
 
 
@@ -316,7 +326,7 @@ def _check_account(world: World) -> Iterator[Finding]:
     subject = ("SR010", "AWS credentials", "who we are")
     answer: Any = {}
     try:
-        provider = credentials.find(world.session)
+        provider = credentials.find_in_chain(world.session)
         answer = world.client("sts").get_caller_identity()
         elsewhere = [row.variable for row in reading.list_aws_settings() if "URL" in row.variable and row.value]
         where = world.settings.aws_region + (f"; not AWS itself: {', '.join(elsewhere)}" if elsewhere else "")
@@ -326,15 +336,15 @@ def _check_account(world: World) -> Iterator[Finding]:
             yield ok("SR010", f"account {answer['Account']}, {answer['Arn']}, {where}")
     except ClientError as error:
         answer = error.response
-        yield of_error(*subject, error, no=_UNKNOWN)
+        yield report_error(*subject, error, problems=_UNKNOWN)
     except (
         BotoCoreError,
         SettingsError,
     ) as error:  # for example an endpoint that is no URL, or an unreadable CA bundle
-        yield of_error(*subject, error)
+        yield report_error(*subject, error)
         if isinstance(error, SettingsError):
             return
-    yield _check_clock(world, served_s(answer))
+    yield _check_clock(world, answer_time_s(answer))
 
 
 def _check_clock(world: World, theirs_s: float | None) -> Finding:

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from stream_router import limits
-from stream_router.checks import CheckVerdict, Finding, of_error, ok, skipped, wrong
+from stream_router.checks import CheckVerdict, Finding, ok, report_error, skipped, wrong
 from stream_router.errors import SettingsError
 from stream_router.model import PROBE_TYPE, SOURCE
 from stream_router.operate.arns import Home
@@ -63,9 +63,9 @@ def run(world: World, url: str) -> list[Finding]:
             findings += _follow_probe(world, queue, lambda: _post_probe(world, url, name, mark))
     except Exception as error:  # noqa: BLE001 - it becomes a finding, so that the other findings are printed
         del findings[len(CHECKS) - 1 :]  # a failed deletion of the rule is reported in place of the last finding
-        broken = of_error([*CHECKS][len(findings)], "end to end", "the probe's rule or queue", error)
+        broken = report_error([*CHECKS][len(findings)], "end to end", "the probe's rule or queue", error)
         verdict = broken.verdict if isinstance(error, SettingsError) else CheckVerdict.UNKNOWN
-        findings.append(broken._replace(verdict=verdict, says=broken.says + left))
+        findings.append(broken._replace(verdict=verdict, observation=broken.observation + left))
     return findings + [skipped(code, "the test event came no further") for code in [*CHECKS][len(findings) :]]
 
 

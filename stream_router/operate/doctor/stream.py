@@ -11,14 +11,14 @@ from stream_router.aws.endpoints import is_aws
 from stream_router.aws_error_codes import ABSENT
 from stream_router.checks import (
     APPLICATION,
-    MAY_NOT_ASK,
+    NOT_PERMITTED,
     STREAM,
     CheckVerdict,
     Finding,
-    ask,
-    of_error,
     ok,
+    report_error,
     skipped,
+    try_call,
     unknown,
     warn,
     wrong,
@@ -36,12 +36,12 @@ from stream_router.operate.resources import count_messages
 
 def _check_stream(world: World) -> Iterator[Finding]:
     name = world.settings.stream
-    finding = checks.stream(world.session, name)
+    finding = checks.check_stream(world.session, name)
     yield finding
-    if finding.verdict is not CheckVerdict.WELL:
+    if finding.verdict is not CheckVerdict.OK:
         return
     if is_aws(world.client("kinesis").meta.endpoint_url):
-        yield checks.stream_writable(world.session, name)
+        yield checks.check_stream_writable(world.session, name)
     else:
         yield skipped("SR102", "an emulator might store the test record")
 
@@ -60,12 +60,12 @@ def _check_spill(world: World) -> Iterator[Finding]:
     if not url:
         yield skipped("SR107", "no spill queue is set")
         return
-    queue = checks.spill_queue(world.session, url, world.settings.aws_region)
+    queue = checks.check_spill_queue(world.session, url, world.settings.aws_region)
     yield queue
-    if queue.verdict not in (CheckVerdict.WELL, CheckVerdict.WARNING):
+    if queue.verdict not in (CheckVerdict.OK, CheckVerdict.WARNING):
         return
     sqs = world.client("sqs")
-    no, attributes = ask(
+    no, attributes = try_call(
         *("SR154", checks.SPILL_QUEUE, "the number of its messages"),
         lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"],
     )
@@ -107,7 +107,7 @@ SHARDS_READ = 20
 
 
 def _check_leases(world: World) -> Iterator[Finding]:
-    yield checks.lease_table(world.session, world.settings.application, world.settings.stream)
+    yield checks.check_lease_table(world.session, world.settings.application, world.settings.stream)
     no, view = _read_view(world)
     if no:
         yield no
@@ -125,10 +125,10 @@ def _read_view(world: World) -> tuple[Finding | None, Any]:
         cure = error.cure
         if error.code in ABSENT:
             cure = "start `stream-router consume`; one that runs has to be restarted"
-        judge = warn if error.code in ABSENT | MAY_NOT_ASK else unknown
+        judge = warn if error.code in ABSENT | NOT_PERMITTED else unknown
         return judge("SR160", APPLICATION, error.problem, cure), None
     except (ClientError, BotoCoreError) as error:
-        return of_error("SR160", STREAM, "its shards", error, ("there is no such stream", "see SR101")), None
+        return report_error("SR160", STREAM, "its shards", error, ("there is no such stream", "see SR101")), None
     return None, StreamView(world.now_s(), shards, lease_rows)
 
 
@@ -164,7 +164,7 @@ def _check_lag(world: World, unfinished: list[Lease]) -> Finding:
     silent: Finding | None = None
     for lease in unfinished[:SHARDS_READ]:
         behind = functools.partial(_measure_lag_s, world, lease)
-        no, behind_s = ask(
+        no, behind_s = try_call(
             "SR115", STREAM, f"the lag of {lease.shard_id}", behind, _GONE, {"InvalidArgumentException": _GONE}
         )
         if no and no.verdict is not CheckVerdict.WRONG:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from stream_router import limits
-from stream_router.checks import STREAM, CheckVerdict, Finding, ask, ok, skipped, warn, wrong
+from stream_router.checks import STREAM, CheckVerdict, Finding, ok, skipped, try_call, warn, wrong
 from stream_router.operate import arns, setup
 from stream_router.operate.doctor.bus import BUS
 from stream_router.operate.doctor.world import BOTH, CONSUME, SETUP, Check, Subject, World
@@ -42,7 +42,9 @@ def _check_record_distribution(world: World) -> Finding:
     """Check that Kinesis distributes records by the receiver's hash keys."""
     name = world.settings.stream
     kinesis = world.client("kinesis")
-    no, answer = ask("SR108", STREAM, "the stream", lambda: kinesis.describe_stream_summary(StreamName=name), ("", ""))
+    no, answer = try_call(
+        "SR108", STREAM, "the stream", lambda: kinesis.describe_stream_summary(StreamName=name), ("", "")
+    )
     if no:
         return skipped("SR108", "waits for SR101") if no.verdict is CheckVerdict.WRONG else no
     summary = answer["StreamDescriptionSummary"]
@@ -58,7 +60,7 @@ def _check_bus_dead_letters(world: World) -> Iterator[Finding]:
     """Check that a bus under a customer's key has a dead-letter queue, and that nothing waits there."""
     events = world.client("events")
     named = {"Name": world.settings.event_bus}
-    no, bus = ask("SR122", BUS, "the event bus", lambda: events.describe_event_bus(**named), ("", ""))
+    no, bus = try_call("SR122", BUS, "the event bus", lambda: events.describe_event_bus(**named), ("", ""))
     if no:
         yield skipped("SR122", "waits for SR120") if no.verdict is CheckVerdict.WRONG else no
         return
@@ -72,7 +74,7 @@ def _check_bus_dead_letters(world: World) -> Iterator[Finding]:
         return
     name = queue.rsplit(":", 1)[-1]
     gone = (f"queue {name} does not exist: events that the bus cannot encrypt are lost", SETUP)
-    no, count = ask("SR122", BUS, f"queue {name}", partial(_messages_in, world, queue), gone)
+    no, count = try_call("SR122", BUS, f"queue {name}", partial(_messages_in, world, queue), gone)
     if no:
         yield no
     elif count:
@@ -94,7 +96,7 @@ def _check_owner(world: World) -> Finding:
     bus = world.settings.event_bus
     if not bus.startswith("arn:"):
         return ok("SR123", "a bus of this account")
-    no, home = ask("SR123", BUS, "this account", partial(setup.find_home, world.clients))
+    no, home = try_call("SR123", BUS, "this account", partial(setup.find_home, world.clients))
     if no:
         return no
     owner = bus.split(":")[4]
@@ -127,7 +129,7 @@ def _check_quotas(world: World) -> Iterator[Finding]:
         yield warn("SR131", EVENT_TYPES, says, cure)
     most = limits.rules_of_a_bus(settings.aws_region)
     count: Any
-    no, count = ask("SR131", BUS, "its rules", partial(count_rules, world.client("events"), settings.event_bus))
+    no, count = try_call("SR131", BUS, "its rules", partial(count_rules, world.client("events"), settings.event_bus))
     if no:
         yield no
     elif count >= QUOTA_WARN_SHARE * most:

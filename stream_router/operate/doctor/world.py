@@ -14,7 +14,7 @@ from botocore.session import Session
 
 from stream_router.aws import endpoints
 from stream_router.aws.clients import Clients
-from stream_router.checks import ONCE, Finding
+from stream_router.checks import NO_RETRIES_CONFIG, Finding
 from stream_router.errors import SettingsError
 from stream_router.settings.common import Common, Settings
 from stream_router.settings.consumer import Consumer
@@ -76,11 +76,11 @@ class World:
     @cached_property
     def clients(self) -> Clients:
         """Control-plane clients for `setup`, whose calls are tried once as well."""
-        return Clients(self.settings.aws_region, session=self.session, config=ONCE)
+        return Clients(self.settings.aws_region, session=self.session, config=NO_RETRIES_CONFIG)
 
     def client(self, service: str) -> Any:
         """Return a boto client whose calls are tried once."""
-        return endpoints.client(self.session, service, ONCE)
+        return endpoints.create_client(self.session, service, NO_RETRIES_CONFIG)
 
 
 class Subject(NamedTuple):

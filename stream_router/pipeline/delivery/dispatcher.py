@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from stream_router.aws_answers import ACCEPTED, TIMED_OUT, Answer, Outcome, Refusal
-from stream_router.aws_error_codes import THROTTLING, Disposition, cure
+from stream_router.aws_error_codes import THROTTLING, Disposition, find_cure
 from stream_router.dead_letter_reasons import Reason
 from stream_router.log import LogLimiter
 from stream_router.pipeline.delivery.backoff import SPREAD_S, Tries
@@ -525,7 +525,7 @@ class Dispatcher(Generic[T]):
                 code,
                 f" ({message})" if message else "",
                 self._describe_possible_copies(),
-                cure(code),
+                find_cure(code),
                 extra={
                     "event": "holding",
                     "code": code,

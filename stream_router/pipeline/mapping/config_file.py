@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from stream_router import limits
-from stream_router.errors import SettingsError, first_error
+from stream_router.errors import SettingsError, first_validation_error
 from stream_router.model import PROBE_TYPE
 from stream_router.pipeline.mapping import timestamps
 from stream_router.pipeline.mapping.shapes import (
@@ -55,7 +55,7 @@ def _check_field(name: str, value: object) -> None:
     try:
         check_fields({**_GOOD, name: value})
     except ValidationError as error:
-        raise ValueError(f"its value or default: {first_error(error)['msg']}") from None
+        raise ValueError(f"its value or default: {first_validation_error(error)['msg']}") from None
     if name == "eventType":
         _event_type(str(value))
     if name == "timestamp":

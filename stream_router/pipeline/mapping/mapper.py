@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from stream_router.dead_letter_reasons import Rejected, mismatch
 from stream_router.envelope import added_fields, added_text
-from stream_router.errors import first_error
+from stream_router.errors import first_validation_error
 from stream_router.log import NameLogLimiter
 from stream_router.model import Event
 from stream_router.pipeline.mapping import exact_json, timestamps, xml_body
@@ -200,7 +200,7 @@ def _fields(shape: Shape, body: dict[str, Any], header_type: str) -> dict[str, A
 
 
 def _wrong(shape: Shape, error: ValidationError) -> Rejected:
-    first = first_error(error)
+    first = first_validation_error(error)
     name = first["loc"][0]  # one of the schema's own names, never the event's
     if first["type"] == "missing":
         return mismatch("MissingField", f"{shape.name}: {name} is missing")

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from stream_router.aws_answers import ACCEPTED, Answer, Outcome, Refusal, refusal
+from stream_router.aws_answers import ACCEPTED, Answer, Outcome, Refusal, read_refusal
 from stream_router.aws_error_codes import Disposition
 from stream_router.dead_letter_reasons import Rejected
 from stream_router.model import DeadLetter, Entry
@@ -54,7 +54,7 @@ class PutObjectCalls:
         """
         if answer.status == 200 and answer.headers.get("etag"):
             return [ACCEPTED] * len(items)
-        return refusal(answer)._replace(disposition=Disposition.HOLD)
+        return read_refusal(answer)._replace(disposition=Disposition.HOLD)
 
     def too_large(self, items: Sequence[Upload], refusal: Refusal) -> bool:
         return False

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import orjson
 
 from stream_router import limits
-from stream_router.aws_answers import Answer, Outcome, Refusal, of_send_message_batch
+from stream_router.aws_answers import Answer, Outcome, Refusal, read_send_message_batch
 from stream_router.aws_error_codes import Disposition
 from stream_router.model import DeadLetter, EventPlace
 from stream_router.pipeline.delivery.blame import NEVER_GIVEN_UP, RetryPolicy
@@ -60,7 +60,7 @@ class SendMessageCalls:
         self._send(orjson.dumps({"QueueUrl": self._queue_url, "Entries": entries}), done)
 
     def read(self, answer: Answer, items: Sequence[LetterMessage]) -> list[Outcome] | Refusal:
-        outcomes = of_send_message_batch(answer, [message.body_md5 for message in items])
+        outcomes = read_send_message_batch(answer, [message.body_md5 for message in items])
         if isinstance(outcomes, Refusal):
             # No form of a letter is smaller than the minimal one, so a letter in that form is tried without end.
             is_minimal_alone = len(items) == 1 and items[0].minimal
