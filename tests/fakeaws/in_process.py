@@ -50,7 +50,7 @@ class InProcess:
         self.session.set_config_variable("region", REGION)
         self.session.set_credentials("AKIDEXAMPLE", "secret")
         self.session.register("before-send", self._send)  # type: ignore[arg-type]
-        self.clients = Clients(REGION, session=self.session, config=ONCE)
+        self.clients = Clients(REGION, session=self.session, config=NO_RETRIES_CONFIG)
         self._scripts: dict[str, Callable[[dict[str, Any]], Answer | None]] = {}
         self._lock = threading.Lock()
 
