@@ -58,7 +58,7 @@ def test_the_schemas_are_those_of_the_models_and_what_is_emitted_is_held_to_them
         text = (schemas.FOLDER / f"{name}.json").read_text("utf-8")
         assert text == schemas.text(name), "run `make docs`"
         assert jsonschema_rs.meta.is_valid(json.loads(text))
-    monkeypatch.setattr(LetterWriter, "_content", lambda *_: {"schema": SCHEMA})
+    monkeypatch.setattr(LetterWriter, "_build_content", lambda *_: {"schema": SCHEMA})
     with pytest.raises(jsonschema_rs.ValidationError):
         LetterWriter("s", "shard-0", lambda: 0.0, ordered=False).write(
             DeadLetter(event(1), Reason.REFUSED, "C", "m", raw=b"x")
