@@ -140,7 +140,7 @@ class Router:
                 special = True
             else:
                 record.batch.delivered += 1
-                special = special or record.put_back
+                special = special or record.has_resubmitted
             record.settle(event.line)
         if special:
             without_probes = [entry for entry in entries if entry.detail_type != PROBE_TYPE]

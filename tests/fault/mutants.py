@@ -233,8 +233,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A bad event, or a bad line": {
         "a bad line takes its record along": Mutant(
             "stream_router/envelope.py",
-            "            opened += _several(record, len(opened), line, end_to_end(line))\n",
-            "            return [_unreadable(record, 0, record.data)]\n",
+            "            opened += _open_documents(record, len(opened), line, cut_documents(line))\n",
+            "            return [_make_unreadable_letter(record, 0, record.data)]\n",
             ("tests/unit/test_envelope.py::test_a_record_is_opened_into_these",),
         ),
     },
@@ -372,7 +372,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "the receiver groups by the event, not by its conversation": Mutant(
             "stream_router/receiver/intake.py",
-            "envelope.conversation_of(value, identity, self._paths)",
+            "envelope.find_conversation(value, identity, self._paths)",
             "identity",
             (
                 "tests/unit/test_receiver_intake.py::test_an_event_of_nices_is_grouped_by_the_conversation_that_the_consumer_reads",
