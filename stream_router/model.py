@@ -17,7 +17,7 @@ PIPELINE_ID = "cxone-event-router-v1"
 """Name of this pipeline in an event's metadata and in the audit log. Programs outside the project depend on it too."""
 
 PROBE_TYPE = "stream_router.probe"
-"""Event type of the test event of `doctor --end-to-end`. Mapping does not apply to it, and our rule does not match it."""
+"""Event type of the test event of `doctor --end-to-end`. Mapping skips it, and our rule does not match it."""
 
 NOT_OPENED = -1
 """Bit mask of a record that is not opened yet: all bits are set, so all its lines are unsettled."""
