@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from stream_router.envelope import Resubmitted, open_record, seal, seal_entry, seal_line, text_body
+from stream_router.envelope import Resubmitted, encode_text_body, open_record, seal, seal_entry, seal_line
 from stream_router.model import DeadLetter, Entry, Record
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.eventbridge.wire_format import put_events
@@ -69,7 +69,7 @@ def filled_up(unit: str, filler: str) -> Callable[[], bytes]:
 
 def xml(text: str) -> Callable[[], bytes]:
     """A body that is XML, as the receiver seals it."""
-    body, encoding = text_body(text.encode()[:BODY_BYTES])
+    body, encoding = encode_text_body(text.encode()[:BODY_BYTES])
     added = orjson.dumps({"bodyEncoding": encoding, "contentType": "text/xml"})[1:-1]
     return lambda: seal(IDENTITY, "delivery", RECEIVED_MS, body, b"," + added)
 

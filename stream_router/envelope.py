@@ -32,26 +32,26 @@ VERSION = 1
 _SEALED_HEAD = re.compile(
     rb'\{"v":1,"id":"([0-9a-f]{32})","idFrom":"(delivery|content)","receivedAt":(\d{1,14}),"body":'
 )
-_OF_AN_ENVELOPE = b'"idFrom"'
-"""Field name that every envelope of any version and any writer contains."""
+_ENVELOPE_MARK = b'"idFrom"'
+"""Field name that every envelope contains, whatever its version and its writer."""
 
-_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_BINARY_BYTES = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 """Bytes that no JSON contains, in any single-byte encoding."""
 
 _OWN_FIELDS = frozenset({"v", "id", "idFrom", "receivedAt", "body"})
 _YEAR_10000_MS = 253_402_300_800_000
 _STREAM_SCHEME = "stream"
 _RECEIVED_AT = operator.itemgetter(Event._fields.index("received_at_ms"))
-"""Getter of the time of receipt. It is faster than the attribute, and every event needs it."""
+"""Getter of the time of receipt. It is faster than access to the attribute, and runs for every event."""
 
 _BREAKS_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
 
 
 def seal(identity: str, id_from: str, received_at_ms: int, body: bytes, added: bytes = b"") -> bytes:
-    """Return one envelope without a line break: the body's own bytes, with line breaks between tokens made spaces.
+    """Return one envelope without a line break. It holds the body's own bytes, with spaces in place of line breaks.
 
-    `body` is valid JSON. A JSON string holds no raw line break, so no value changes. `added` is a result of
-    `added_text`.
+    `body` must be valid JSON. A JSON string holds no raw line break, so no value changes. `added` is a result of
+    `encode_added_fields`.
     """
     if b"\n" in body or b"\r" in body:
         body = body.translate(_BREAKS_TO_SPACES)
@@ -59,13 +59,13 @@ def seal(identity: str, id_from: str, received_at_ms: int, body: bytes, added: b
     return head.encode() + body + added + b"}"
 
 
-def added_text(fields: dict[str, str]) -> bytes:
+def encode_added_fields(fields: dict[str, str]) -> bytes:
     """Return the fields that follow an envelope's body (docs/contract.md, "In the stream"), ready for `seal`."""
     return b"," + orjson.dumps(fields)[1:-1] if fields else b""
 
 
-def text_body(body: bytes) -> tuple[bytes, str]:
-    """Return a body that is no JSON as a JSON string, and its `bodyEncoding`: all of its bytes can be restored."""
+def encode_text_body(body: bytes) -> tuple[bytes, str]:
+    """Return a body that is no JSON as a JSON string, and its `bodyEncoding`: `text` for UTF-8, otherwise `base64`."""
     try:
         return orjson.dumps(body.decode()), "text"
     except UnicodeDecodeError:
@@ -73,20 +73,20 @@ def text_body(body: bytes) -> tuple[bytes, str]:
 
 
 class Resubmitted(NamedTuple):
-    """Mark of a resubmitted event: command, application, run, and number of times (1: the first time)."""
+    """Mark of a resubmitted event: by which command, for which application, in which run, and how often (from 1)."""
 
-    way: str
+    command: str
     application: str
     run: str
     times: int
 
     def __str__(self) -> str:
-        return f"{self.way}/{self.application}/{self.run}/{self.times}"
+        return f"{self.command}/{self.application}/{self.run}/{self.times}"
 
     @property
     def replayed(self) -> str:
-        """Value of `metadata.replayed`: the run that published an event a second time, or with another body."""
-        return self.run if self.way in ("replay", "edit") else ""
+        """Value of `metadata.replayed`: the run that publishes the event again, or with an edited body; else ""."""
+        return self.run if self.command in ("replay", "edit") else ""
 
 
 _RESUBMITTED = re.compile(r"(redrive|edit|undelivered|replay)/([^/\s]{1,256})/([^/\s]{1,64})/([1-9][0-9]{0,8})")
@@ -98,12 +98,13 @@ def read_resubmitted(text: object) -> Resubmitted | None:
     return Resubmitted(match[1], match[2], match[3], int(match[4])) if match else None
 
 
-def redriven(before: object, application: str, run: str) -> Resubmitted:
-    """Return the `resubmitted` of a dead letter's line in this run; `before` is the letter's own `resubmitted`.
+def mark_redriven(earlier_mark: object, application: str, run: str) -> Resubmitted:
+    """Return the mark for a dead letter's line that `dlq redrive` resubmits in this run.
 
-    A replayed or edited event keeps that mark and its first run: consumers identify it by the pair of id and run.
+    `earlier_mark` is the text of the letter's own mark, if it has one. A replayed or edited event keeps that mark and
+    its first run, because consumers identify the event by its id and run.
     """
-    earlier = read_resubmitted(before)
+    earlier = read_resubmitted(earlier_mark)
     if earlier and earlier.replayed:
         return earlier._replace(times=earlier.times + 1)
     return Resubmitted("redrive", application, run, earlier.times + 1 if earlier else 1)
@@ -118,54 +119,57 @@ def seal_line(
     *,
     crashed: bool = False,
 ) -> bytes:
-    """Return an envelope of kind `line`: any `line`, byte for byte, to be opened again.
+    """Return an envelope of kind `line`, which holds any `line`, byte for byte, to be opened again.
 
-    `crashed` marks the line of a dead letter with that reason: it killed processes, so it is handled alone.
+    `crashed` marks the line of a dead letter with that reason: it killed processes, so the child handles it alone.
     """
     body = b'"%b"' % base64.b64encode(line)
-    return seal(identity, id_from, received_at_ms, body, _added_of_kind("line", resubmitted, crashed=crashed))
+    return seal(
+        identity, id_from, received_at_ms, body, _encode_resubmitted_fields("line", resubmitted, crashed=crashed)
+    )
 
 
 def seal_entry(event: bytes, identity: str, id_from: str, received_at_ms: int, resubmitted: Resubmitted) -> bytes:
     """Return an envelope of kind `entry`: the JSON of an event as EventBridge accepted it, to be published as it is."""
-    return seal(identity, id_from, received_at_ms, event, _added_of_kind("entry", resubmitted))
+    return seal(identity, id_from, received_at_ms, event, _encode_resubmitted_fields("entry", resubmitted))
 
 
-def _added_of_kind(kind: str, resubmitted: Resubmitted, *, crashed: bool = False) -> bytes:
+def _encode_resubmitted_fields(kind: str, resubmitted: Resubmitted, *, crashed: bool = False) -> bytes:
     reason = {"reason": Reason.CRASHED.value} if crashed else {}
-    return added_text({"kind": kind, **reason, "resubmitted": str(resubmitted)})
+    return encode_added_fields({"kind": kind, **reason, "resubmitted": str(resubmitted)})
 
 
-_OF_KIND = re.compile(rb',"kind":"(line|entry)"(,"reason":"crashed")?,"resubmitted":"([^"\\]{1,400})"\}')
+_RESUBMITTED_END = re.compile(rb',"kind":"(line|entry)"(,"reason":"crashed")?,"resubmitted":"([^"\\]{1,400})"\}')
 """End of a line that `seal_line` or `seal_entry` wrote.
 
-In a valid line that begins as `seal` writes it, these fields are behind the body. Within the body its own end would
-follow, and within a text they would have escapes.
+In a valid line that begins as `seal` writes it, nothing inside the body can match this: the body's own end would
+follow, and inside a string the quotes would be escaped.
 """
 
-_LONGEST_END = 500
+_MAX_RESUBMITTED_END_BYTES = 500
 
 
-def _end_of_kind(line: bytes) -> re.Match[bytes] | None:
-    """Return the added fields of a resubmitted line, found without parsing it; None for any other line."""
-    at = line.rfind(b',"kind":"', max(0, len(line) - _LONGEST_END))
-    return _OF_KIND.fullmatch(line, at) if at >= 0 and _SEALED_HEAD.match(line) else None
+def _match_resubmitted_end(line: bytes) -> re.Match[bytes] | None:
+    """Return the match of the fields behind a resubmitted line's body; None for any other line. Parses no JSON."""
+    at = line.rfind(b',"kind":"', max(0, len(line) - _MAX_RESUBMITTED_END_BYTES))
+    return _RESUBMITTED_END.fullmatch(line, at) if at >= 0 and _SEALED_HEAD.match(line) else None
 
 
 def holds_crashed(data: bytes) -> bool:
-    """Return whether a record holds the line of a dead letter that killed processes. Nothing is parsed."""
+    """Return whether a record holds the resubmitted line of a dead letter that killed processes. Parses no JSON."""
     if b'"reason":"crashed"' not in data:
         return False
-    return any((end := _end_of_kind(line)) is not None and end[2] for line in data.split(b"\n"))
+    ends = map(_match_resubmitted_end, data.split(b"\n"))
+    return any(end is not None and end[2] for end in ends)
 
 
-def added_fields(line: bytes) -> dict[str, Any]:
-    """Return the fields of an envelope beside its body: `source`, `eventTypeHeader` and so on. Empty if there are none.
+def read_added_fields(line: bytes) -> dict[str, Any]:
+    """Return the fields that follow an envelope's body: `source`, `eventTypeHeader` and so on. Empty if there are none.
 
-    The last added field is no object. So an envelope that ends with two braces holds an object as its body, and no
-    added fields.
+    The last added field is no object. So an envelope that ends with two braces has an object as its body and no added
+    fields, and it need not be parsed.
     """
-    if line[-2:] == b"}}" or _OF_AN_ENVELOPE not in line[:200]:  # the head, even if another writer put blanks into it
+    if line[-2:] == b"}}" or _ENVELOPE_MARK not in line[:200]:  # the head, even if another writer put blanks into it
         return {}
     try:
         value = orjson.loads(line)
@@ -176,25 +180,28 @@ def added_fields(line: bytes) -> dict[str, Any]:
     return {name: field for name, field in value.items() if name not in _OWN_FIELDS}
 
 
-_SOURCE_AT_THE_END = re.compile(rb',"source":"([^"\\]{1,400})"(?:,"[A-Za-z]{1,40}":"(?:[^"\\]|\\.)*")*\}')
+_SOURCE_END = re.compile(rb',"source":"([^"\\]{1,400})"(?:,"[A-Za-z]{1,40}":"(?:[^"\\]|\\.)*")*\}')
 """End of a line that the receiver sealed for a named source.
 
-No text of the sender can imitate it: within the body the body's own end follows, and within a text its quotes are
+Nothing in the sender's body can imitate it: the body's own end would follow, and inside a string the quotes would be
 escaped.
 """
 
-_ADDED_BYTES = 16 * 1024
-"""More bytes than the receiver adds behind a body. Most of them come from one request's head, which has that bound."""
+_MAX_ADDED_BYTES = 16 * 1024
+"""Upper bound of the bytes that the receiver adds behind a body.
+
+Most of them come from the request's head, which is limited to that size.
+"""
 
 
-def source_of(line: bytes) -> str:
-    """Return the name of the source that sent the event of a sealed line; "" if there is none. Parses no body."""
-    at = line.rfind(b',"source":"', max(0, len(line) - _ADDED_BYTES))
-    end = _SOURCE_AT_THE_END.fullmatch(line, at) if at >= 0 and _SEALED_HEAD.match(line) else None
+def find_source(line: bytes) -> str:
+    """Return the name of the source that sent the event of a sealed line; "" if it has none. Parses no JSON."""
+    at = line.rfind(b',"source":"', max(0, len(line) - _MAX_ADDED_BYTES))
+    end = _SOURCE_END.fullmatch(line, at) if at >= 0 and _SEALED_HEAD.match(line) else None
     return end[1].decode("utf-8", "replace") if end else ""
 
 
-def sealed_parts(line: bytes) -> tuple[str, bytes]:
+def split_sealed(line: bytes) -> tuple[str, bytes]:
     """Return the identity and the body, unparsed, of a line that `seal` wrote; both empty for any other line.
 
     Added fields may follow the body.
@@ -211,10 +218,10 @@ def valid_traceparent(text: object) -> str:
     return text if isinstance(text, str) and _TRACEPARENT.fullmatch(text) else ""
 
 
-def conversation_of(value: dict[str, Any], identity: str, paths: Sequence[Sequence[str]]) -> str:
-    """Return the name of an event's conversation: the first text or whole number that one of `paths` leads to.
+def find_conversation(value: dict[str, Any], identity: str, paths: Sequence[Sequence[str]]) -> str:
+    """Return the name of an event's conversation: the first text or whole number at one of `paths` in its body `value`.
 
-    If there is none, return the event's id, so that such events spread over the stream. `value` is the sender's body.
+    Return `identity`, the event's id, if there is none, so that such events spread over the shards of the stream.
     """
     for path in paths:
         value_at_path: object = value
@@ -225,22 +232,22 @@ def conversation_of(value: dict[str, Any], identity: str, paths: Sequence[Sequen
     return identity
 
 
-def conversation_of_line(line: bytes, paths: Sequence[Sequence[str]]) -> str:
-    """Return the name of the conversation of an event that was sealed before. Raises nothing.
+def find_line_conversation(line: bytes, paths: Sequence[Sequence[str]]) -> str:
+    """Return the name of the conversation of a sealed event. Raises nothing.
 
-    The body is read by itself, as at its receipt, since its envelope may nest one level deeper than an event may. If
-    the body cannot be read the id decides, so that one event does not keep others from the stream.
+    A body without added fields is parsed without its envelope, as at its receipt, since the envelope may nest one level
+    deeper than an event may. If the body cannot be read, return the event's id, so that the event can be resubmitted.
     """
-    identity, body = sealed_parts(line)
+    identity, body = split_sealed(line)
     try:
-        value = read_json(line).get("body") if added_fields(line) else read_json(body)  # type: ignore[attr-defined]
+        value = read_json(line).get("body") if read_added_fields(line) else read_json(body)  # type: ignore[attr-defined]
     except ValueError:
         value = None
-    return conversation_of(value if type(value) is dict else {}, identity, paths)
+    return find_conversation(value if type(value) is dict else {}, identity, paths)
 
 
 def conversation_hash(name: str) -> int:
-    """Return the hash, of CONVERSATION_BITS bits, that assigns a conversation to a partition group."""
+    """Return the hash of CONVERSATION_BITS bits by which `group_of` assigns a conversation to a partition group."""
     return zlib.crc32(name.encode("utf-8", "surrogatepass"))
 
 
@@ -248,10 +255,10 @@ CONVERSATION_BITS = 32
 
 
 def group_of(conversation: int, groups: int) -> int:
-    """Return the index of the partition group, of `groups`, that holds a conversation's hash.
+    """Return the index of a conversation's partition group. `conversation` is its hash, `groups` the number of groups.
 
-    Groups are ranges of the hash. So another number of groups leaves a conversation on its shard, if the shards begin
-    at multiples of 1/groups before and after.
+    Each group is a range of the hash. So a conversation stays on its shard when the number of groups changes, if the
+    shards begin at multiples of 1/groups before and after.
     """
     return conversation * groups >> CONVERSATION_BITS
 
@@ -269,11 +276,14 @@ HASH_SPACE = 1 << 128
 
 
 def open_record(record: Record) -> list[Event | DeadLetter]:
-    """Return every event of a Kinesis record, in order. An unreadable line becomes a dead letter of its own.
+    """Return every event of a Kinesis record, in order, and mark them as the record's unsettled events.
 
-    Counts the returned events as unsettled events of the record. A record that is one JSON document is one event, or an
-    array of events. Otherwise each document is an event if documents go over several lines. Otherwise each non-empty
-    line is an event if the record is a text. No content of a record makes this raise.
+    An unreadable line becomes a dead letter of its own. No content of a record makes this function raise. Records of
+    other writers are opened by the first of these rules that fits:
+
+    * A record that is one JSON document is one event, or an array of events.
+    * If JSON documents extend over several lines, each document is an event.
+    * If the record is text, each line that is not blank is an event. A binary record is one dead letter.
     """
     opened: list[Event | DeadLetter] = []
     data = record.data
@@ -282,52 +292,54 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
         # Blank lines are removed before parsing, since a megabyte of line feeds would be a million failures.
         lines = [line for line in data.split(b"\n") if line and not line.isspace()]
         if len(lines) > limits.RECORD_MAX_EVENTS:
-            lines = ()
-            opened = _of_too_many_lines(record)
+            lines = ()  # the loop below has nothing to do
+            opened = _open_too_many_lines(record)
     for line in lines:
         if len(opened) > limits.RECORD_MAX_EVENTS:
             break
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError:
-            # A pretty-printed document of another writer fails at its first line. An envelope never does.
-            if not opened and (opened := _over_lines(record)):
+            # A pretty-printed document of another writer fails at its first line; an envelope has no line break.
+            if not opened and (opened := _open_multiline(record)):
                 break
-            opened += _several(record, len(opened), line, end_to_end(line))
+            opened += _open_documents(record, len(opened), line, cut_documents(line))
         else:
             if is_envelope(value):
-                opened.append(_from_envelope(record, len(opened), line, value))
+                opened.append(_open_envelope(record, len(opened), line, value))
             else:
-                opened += _from_value(record, len(opened), line, value)
-    if not opened or (len(opened) > 1 and _is_no_text(data, opened)):
-        opened = [_unreadable(record, 0, data)]
+                opened += _open_foreign(record, len(opened), line, value)
+    if not opened or (len(opened) > 1 and _is_binary(data, opened)):
+        opened = [_make_unreadable_letter(record, 0, data)]
     elif len(opened) > limits.RECORD_MAX_EVENTS:
-        opened = [_too_many(record, 0, data)]
+        opened = [_make_too_many_letter(record, 0, data)]
     record.expect(len(opened))
     events = [each if type(each) is Event else each.event for each in opened]  # type: ignore[union-attr]
-    if record.put_back:
-        # Resubmitted events have no age: they were received long ago, and nobody has waited for them since.
+    if record.has_resubmitted:
+        # Resubmitted events do not count for the record's age: their times of receipt are long ago.
         new = [event for event in events if not event.resubmitted]
-        record.put_back = len(new) < len(events)
+        record.has_resubmitted = len(new) < len(events)
         events = new
     record.received_at_ms = min(map(_RECEIVED_AT, events), default=record.arrived_at_ms)
     return opened
 
 
-def _is_no_text(data: bytes, opened: list[Event | DeadLetter]) -> bool:
-    """Return whether the data is compressed or binary, so that a byte like a line feed does not end a line."""
-    if any(isinstance(each, Event) and type(each.body) is dict for each in opened) or _OF_AN_ENVELOPE in data:
+def _is_binary(data: bytes, opened: list[Event | DeadLetter]) -> bool:
+    """Return whether the data is compressed or binary: a byte with the value of a line feed then ends no line."""
+    if any(isinstance(each, Event) and type(each.body) is dict for each in opened) or _ENVELOPE_MARK in data:
         return False
-    return _NO_TEXT.search(data) is not None
+    return _BINARY_BYTES.search(data) is not None
 
 
-def _of_too_many_lines(record: Record) -> list[Event | DeadLetter]:
+def _open_too_many_lines(record: Record) -> list[Event | DeadLetter]:
     """Open a record of more lines than RECORD_MAX_EVENTS, as documents over several lines or as one dead letter."""
     first = record.data.lstrip().partition(b"\n")[0]
-    if _parse(first) is _BROKEN and (letters := _over_lines(record)):
+    if _parse(first) is _NOT_JSON and (letters := _open_multiline(record)):
         return letters
-    is_no_text = _OF_AN_ENVELOPE not in record.data and _NO_TEXT.search(record.data) is not None
-    return [_unreadable(record, 0, record.data) if is_no_text else _too_many(record, 0, record.data)]
+    is_no_text = _ENVELOPE_MARK not in record.data and _BINARY_BYTES.search(record.data) is not None
+    return [
+        _make_unreadable_letter(record, 0, record.data) if is_no_text else _make_too_many_letter(record, 0, record.data)
+    ]
 
 
 def is_envelope(value: object) -> TypeGuard[dict[str, Any]]:
@@ -340,64 +352,69 @@ def is_envelope(value: object) -> TypeGuard[dict[str, Any]]:
     return "idFrom" in value or ("id" in value and value.keys() <= _OWN_FIELDS)
 
 
-def _over_lines(record: Record) -> list[Event | DeadLetter]:
-    """Return the events of a record whose documents go over several lines; none if each line stands for itself."""
+def _open_multiline(record: Record) -> list[Event | DeadLetter]:
+    """Return the events of a record whose JSON documents extend over several lines; [] for any other record."""
     data = record.data
     whole = _parse(data)
-    if whole is not _BROKEN:
-        return _from_value(record, 0, data, whole)
-    cut = end_to_end(data) if b"\n" in data else ([], b"")
-    return _several(record, 0, data, cut) if any(b"\n" in part for part in cut[0]) else []
+    if whole is not _NOT_JSON:
+        return _open_foreign(record, 0, data, whole)
+    cut = cut_documents(data) if b"\n" in data else ([], b"")
+    return _open_documents(record, 0, data, cut) if any(b"\n" in part for part in cut[0]) else []
 
 
-def _several(record: Record, line: int, raw: bytes, cut: tuple[list[bytes], bytes]) -> list[Event | DeadLetter]:
-    """Open a text of several documents end to end. An unreadable rest becomes one dead letter."""
+def _open_documents(record: Record, line: int, raw: bytes, cut: tuple[list[bytes], bytes]) -> list[Event | DeadLetter]:
+    """Open JSON documents that follow each other without a separator. An unreadable rest becomes one dead letter.
+
+    `cut` is the result of `cut_documents(raw)`.
+    """
     parts, rest = cut
     if len(parts) > limits.RECORD_MAX_EVENTS:
-        return [_too_many(record, line, raw)]
+        return [_make_too_many_letter(record, line, raw)]
     if len(parts) < 2 and (not parts or not rest):
-        return [_unreadable(record, line, raw)]
+        return [_make_unreadable_letter(record, line, raw)]
     opened: list[Event | DeadLetter] = []
     for part in parts:
         value = _parse(part)
-        if value is _BROKEN:
-            opened.append(_unreadable(record, line + len(opened), part))
+        if value is _NOT_JSON:
+            opened.append(_make_unreadable_letter(record, line + len(opened), part))
         elif is_envelope(value):
-            opened.append(_from_envelope(record, line + len(opened), part, value))
+            opened.append(_open_envelope(record, line + len(opened), part, value))
         else:
-            opened += _from_value(record, line + len(opened), part, value)
-    return [*opened, _unreadable(record, line + len(opened), rest)] if rest else opened
+            opened += _open_foreign(record, line + len(opened), part, value)
+    return [*opened, _make_unreadable_letter(record, line + len(opened), rest)] if rest else opened
 
 
-_BROKEN = object()
+_NOT_JSON = object()
 
 
 def _parse(data: bytes) -> object:
+    """Return the value of a JSON document; _NOT_JSON if orjson refuses it."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        return _BROKEN
+        return _NOT_JSON
 
 
-def _from_value(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:
+def _open_foreign(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:
     """Open a document that is no envelope as one event, or an array as one event for each element."""
     if type(value) is list and value:
         if is_too_deep(value):
-            whole = unread(record, line, raw)
+            whole = make_unparsed_event(record, line, raw)
             return [DeadLetter(whole, Reason.SCHEMA_MISMATCH, "TooDeep", "the array nests too deep")]
         if len(value) > limits.RECORD_MAX_EVENTS:
-            return [_too_many(record, line, raw)]
+            return [_make_too_many_letter(record, line, raw)]
         parts = list(cut_array(raw))
-        return [_foreign(record, line + i, parts[i], item, i) for i, item in enumerate(value)]
-    return [_foreign(record, line, raw, value, 0)]
+        return [_make_foreign_event(record, line + i, parts[i], item, i) for i, item in enumerate(value)]
+    return [_make_foreign_event(record, line, raw, value, 0)]
 
 
-def _too_many(record: Record, line: int, raw: bytes) -> DeadLetter:
+def _make_too_many_letter(record: Record, line: int, raw: bytes) -> DeadLetter:
     message = f"there are more than {limits.RECORD_MAX_EVENTS} events in one record"
-    return DeadLetter(unread(record, line, raw), Reason.SCHEMA_MISMATCH, "TooManyEvents", message)
+    return DeadLetter(make_unparsed_event(record, line, raw), Reason.SCHEMA_MISMATCH, "TooManyEvents", message)
 
 
-def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any]) -> Event | DeadLetter:
+def _open_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any]) -> Event | DeadLetter:
+    """Return the event of an envelope; a dead letter if its fields are malformed or its version is unknown."""
     identity, received_at, id_from = value.get("id"), value.get("receivedAt"), value.get("idFrom")
     version = value["v"]
     if (
@@ -410,24 +427,24 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
     ):
         if version == VERSION:
             if "kind" in value and (kind := value["kind"]) in ("line", "entry"):
-                return _of_kind(record, line, raw, value, kind)
+                return _open_resubmitted(record, line, raw, value, kind)
             return new_event((record, line, raw, identity, id_from, received_at, value["body"], ""))
         event = Event(record, line, raw, identity, id_from, received_at, None)
     else:
-        event = _foreign(record, line, raw, None, 0)
+        event = _make_foreign_event(record, line, raw, None, 0)
         if version == VERSION:
             return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", _malformed_field(identity, id_from))
     return DeadLetter(event, Reason.UNSUPPORTED_VERSION, "UnsupportedVersion", "the envelope's version is unknown")
 
 
-def _of_kind(record: Record, line: int, raw: bytes, value: dict[str, Any], kind: str) -> Event | DeadLetter:
-    """Open a resubmitted event. A line is opened as it was the first time, under this envelope's id."""
+def _open_resubmitted(record: Record, line: int, raw: bytes, value: dict[str, Any], kind: str) -> Event | DeadLetter:
+    """Open a resubmitted event, under this envelope's id. A line of kind `line` is opened as it was the first time."""
     resubmitted, body = value.get("resubmitted"), value["body"]
     event = Event(record, line, raw, value["id"], value["idFrom"], value["receivedAt"], None)
     if not isinstance(resubmitted, str) or read_resubmitted(resubmitted) is None:
         return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "the envelope's `resubmitted` is no run")
     event = event._replace(resubmitted=resubmitted)
-    record.put_back = True
+    record.has_resubmitted = True
     if kind == "entry":
         if is_too_deep(value):
             return DeadLetter(event, *_TOO_DEEP)
@@ -436,28 +453,29 @@ def _of_kind(record: Record, line: int, raw: bytes, value: dict[str, Any], kind:
         inner = base64.b64decode(body, validate=True)
     except (ValueError, TypeError):
         return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "the envelope's `body` is no base64")
-    return _as_it_stood(event._replace(raw=inner))
+    return _open_inner_line(event._replace(raw=inner))
 
 
-def _as_it_stood(event: Event) -> Event | DeadLetter:
-    """Return the one event of a line that is opened again. The line may not hold a second envelope of kind `line`."""
+def _open_inner_line(event: Event) -> Event | DeadLetter:
+    """Return the event of the inner line, `event.raw`, of a line of kind `line`.
+
+    An inner line of kind `line` becomes a dead letter, so that a line cannot nest without end.
+    """
     inner = _parse(event.raw)
-    if inner is _BROKEN:
-        return DeadLetter(event, *why_unread(event.raw))
+    if inner is _NOT_JSON:
+        return DeadLetter(event, *explain_unreadable(event.raw))
     if type(inner) is not dict or not is_envelope(inner):
         return event._replace(body=inner)
     if inner["v"] == VERSION and inner.get("kind") == "line":
         return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "a line of kind `line` holds another")
-    event_within = _from_envelope(event.record, event.line, event.raw, inner)
-    return (
-        event_within._replace(event=event)
-        if isinstance(event_within, DeadLetter)
-        else event._replace(body=event_within.body)
-    )
+    opened = _open_envelope(event.record, event.line, event.raw, inner)
+    if isinstance(opened, DeadLetter):
+        return opened._replace(event=event)
+    return event._replace(body=opened.body)
 
 
 def _malformed_field(identity: object, id_from: object) -> str:
-    """Return a message to the envelope's writer: the malformed field and the form it must have. It holds no value."""
+    """Return which field of an envelope is malformed, and the form it must have. The message quotes no value."""
     if type(identity) is not str or len(identity) != 32 or identity.strip("0123456789abcdef"):
         return "the envelope's `id` is not 32 hex digits in lower case"
     if id_from not in ("delivery", "content"):
@@ -465,55 +483,62 @@ def _malformed_field(identity: object, id_from: object) -> str:
     return "the envelope's `receivedAt` is no whole number of milliseconds since 1970"
 
 
-def _foreign(record: Record, line: int, raw: bytes, body: object, index: int) -> Event:
-    """Return an event that no receiver of ours sealed, with an id of its content, received when Kinesis got it."""
+def _make_foreign_event(record: Record, line: int, raw: bytes, body: object, index: int) -> Event:
+    """Return an event that our receiver did not seal.
+
+    Its id is derived from its content, and its time of receipt is the time at which Kinesis received the record.
+    """
     identity = event_id(_STREAM_SCHEME, None, index, raw)
     return Event(record, line, raw, identity, "content", record.arrived_at_ms, body)
 
 
-def unread(record: Record, line: int, raw: bytes) -> Event:
-    """Return the event of unparsed bytes. The head of our own envelopes gives its identity."""
+def make_unparsed_event(record: Record, line: int, raw: bytes) -> Event:
+    """Return an event for a line that is not parsed, without a body.
+
+    Its id is that in the head of our own envelopes, otherwise derived from its content. For a resubmitted line, `raw`
+    of the event is the inner line.
+    """
     head = _SEALED_HEAD.match(raw)
     if head is None:
-        return _foreign(record, line, raw, None, 0)
+        return _make_foreign_event(record, line, raw, None, 0)
     identity, id_from, received_at = (part.decode() for part in head.groups())
     event = Event(record, line, raw, identity, id_from, int(received_at), None)
-    end = _end_of_kind(raw)
+    end = _match_resubmitted_end(raw)
     if end is None or read_resubmitted(resubmitted := end[3].decode("ascii", "replace")) is None:
         return event
     with contextlib.suppress(ValueError):
         inner = base64.b64decode(raw[head.end() + 1 : end.start() - 1], validate=True) if end[1] == b"line" else raw
-        record.put_back = True
+        record.has_resubmitted = True
         return event._replace(raw=inner, resubmitted=resubmitted)
     return event
 
 
-def _unreadable(record: Record, line: int, raw: bytes) -> DeadLetter:
-    return DeadLetter(unread(record, line, raw), *why_unread(raw))
+def _make_unreadable_letter(record: Record, line: int, raw: bytes) -> DeadLetter:
+    return DeadLetter(make_unparsed_event(record, line, raw), *explain_unreadable(raw))
 
 
 SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
-"""Decoder whose `raw_decode` returns the end of a value. Numbers stay texts: Python refuses some thousand digits."""
+"""Decoder whose `raw_decode` returns the end of a value. Numbers stay text: Python refuses 5,000 digits."""
 
 BLANKS = re.compile(r"[ \t\r\n]*")
 BLANKS_AND_COMMAS = re.compile(r"[ \t\r\n,]*")
 _BLANKS_AND_COLON = re.compile(r"[ \t\r\n:]*")
 
 
-def behind(these: re.Pattern[str], text: str, at: int) -> int:
-    """Return the end of the characters of `these` that begin at `at`; `at` itself if there are none."""
-    match = these.match(text, at)
+def skip(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Return the index behind the characters at `at` that match `pattern`; `at` itself if there are none."""
+    match = pattern.match(text, at)
     return match.end() if match else at
 
 
 def cut_array(body: bytes) -> Iterator[bytes]:
     """Yield the elements of a JSON array, each as its own bytes, unchanged.
 
-    `body` is known to be a valid array of at most EVENT_MAX_DEPTH levels, which the parser follows on every Python.
+    `body` must be a valid array of at most EVENT_MAX_DEPTH levels, a depth that the parser of every Python accepts.
     """
     text = body.decode()
     at = text.index("[") + 1
-    while text[at := behind(BLANKS_AND_COMMAS, text, at)] != "]":
+    while text[at := skip(BLANKS_AND_COMMAS, text, at)] != "]":
         _, end = SCANNER.raw_decode(text, at)
         yield text[at:end].encode()
         at = end
@@ -525,13 +550,13 @@ def members(text: bytes) -> dict[str, bytes]:
     `text` is known to be a valid object of at most EVENT_MAX_DEPTH levels.
     """
     whole, values = text.decode(), dict[str, bytes]()
-    at = behind(BLANKS_AND_COMMAS, whole, whole.index("{") + 1)
+    at = skip(BLANKS_AND_COMMAS, whole, whole.index("{") + 1)
     while whole[at] != "}":
         key, at = SCANNER.raw_decode(whole, at)
-        begins = behind(_BLANKS_AND_COLON, whole, at)
+        begins = skip(_BLANKS_AND_COLON, whole, at)
         _, ends = SCANNER.raw_decode(whole, begins)
         values[key] = whole[begins:ends].encode()
-        at = behind(BLANKS_AND_COMMAS, whole, ends)
+        at = skip(BLANKS_AND_COMMAS, whole, ends)
     return values
 
 
@@ -541,59 +566,65 @@ def member(text: bytes, name: str) -> bytes:
 
 
 def is_too_deep(value: object) -> bool:
-    """Return whether `value`, from a JSON parser, nests deeper than EVENT_MAX_DEPTH levels: orjson writes four more."""
+    """Return whether `value`, from a JSON parser, nests deeper than EVENT_MAX_DEPTH levels."""
     try:
+        # orjson writes 254 levels, four more than EVENT_MAX_DEPTH.
         orjson.dumps([[[[value]]]])
     except TypeError as error:  # also for a lone surrogate, which only the standard library's parser accepts
         return "Recursion" in str(error)
     return False
 
 
-Why = tuple[Reason, str, str]
-"""A dead letter's reason, code and sentence."""
+LetterReason = tuple[Reason, str, str]
+"""A dead letter's reason, code and message."""
 
-MALFORMED: Why = (Reason.MALFORMED_JSON, "MalformedJson", "the line is not valid JSON")
-_TOO_DEEP: Why = (Reason.SCHEMA_MISMATCH, "TooDeep", f"the event nests deeper than {limits.EVENT_MAX_DEPTH} levels")
-_SURROGATE: Why = (Reason.SCHEMA_MISMATCH, "LoneSurrogate", "a text holds half a character (a lone surrogate)")
-_RANGE: Why = (Reason.SCHEMA_MISMATCH, "NumberOutOfRange", "a number is beyond what any double holds")
+MALFORMED: LetterReason = (Reason.MALFORMED_JSON, "MalformedJson", "the line is not valid JSON")
+_TOO_DEEP: LetterReason = (
+    Reason.SCHEMA_MISMATCH,
+    "TooDeep",
+    f"the event nests deeper than {limits.EVENT_MAX_DEPTH} levels",
+)
+_SURROGATE: LetterReason = (Reason.SCHEMA_MISMATCH, "LoneSurrogate", "a text holds half a character (a lone surrogate)")
+_RANGE: LetterReason = (Reason.SCHEMA_MISMATCH, "NumberOutOfRange", "a number is beyond what any double holds")
 
 
-def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
+def cut_documents(line: bytes) -> tuple[list[bytes], bytes]:
     """Return the objects and arrays that follow each other in `line`, each as its own bytes, and the rest.
 
-    The rest is empty, or begins at the first unreadable place, or after more values than a record may hold.
+    The rest is what cannot be read as such a value, or what follows after more values than a record may hold; b"" if
+    everything was read.
     """
     try:
-        text, beyond = line.decode(), b""
+        text, undecoded = line.decode(), b""
     except UnicodeDecodeError as error:
-        text, beyond = line[: error.start].decode(), line[error.start :]
+        text, undecoded = line[: error.start].decode(), line[error.start :]
     values: list[bytes] = []
-    at = behind(BLANKS, text, 0)
+    at = skip(BLANKS, text, 0)
     while text[at : at + 1] in ("{", "[") and len(values) <= limits.RECORD_MAX_EVENTS:
         try:
             value, end = SCANNER.raw_decode(text, at)
         except (ValueError, RecursionError):
             break
-        if is_too_deep(value):  # some Pythons' parsers follow deeper, and the result must be the same
+        if is_too_deep(value):  # parsers of some Python versions accept more levels, and the result must be the same
             break
         values.append(text[at:end].encode())
-        at = behind(BLANKS, text, end)
-    return values, text[at:].encode() + beyond
+        at = skip(BLANKS, text, end)
+    return values, text[at:].encode() + undecoded
 
 
-def why_unread(data: bytes) -> Why:
-    """Return why the fast parser refuses `data`: it is not JSON, or JSON that cannot become an event."""
-    beyond_range = False
+def explain_unreadable(data: bytes) -> LetterReason:
+    """Return why orjson refuses `data`: it is not JSON, or JSON with content that no event may have."""
+    is_out_of_range = False
 
-    def number(text: str) -> float:
-        nonlocal beyond_range
+    def parse_number(text: str) -> float:
+        nonlocal is_out_of_range
         value = float(text)
-        beyond_range = beyond_range or value in (float("inf"), float("-inf"))
+        is_out_of_range = is_out_of_range or value in (float("inf"), float("-inf"))
         return value
 
     try:
         text = data.decode()
-        value = json.loads(text, parse_int=number, parse_float=number, parse_constant=_refuse)
+        value = json.loads(text, parse_int=parse_number, parse_float=parse_number, parse_constant=_refuse_constant)
         if is_too_deep(value):
             return _TOO_DEEP
         json.dumps(value, ensure_ascii=False).encode()
@@ -603,10 +634,10 @@ def why_unread(data: bytes) -> Why:
         return _TOO_DEEP
     except ValueError:
         return MALFORMED
-    return _RANGE if beyond_range else MALFORMED
+    return _RANGE if is_out_of_range else MALFORMED
 
 
-def _refuse(_: str) -> Any:
+def _refuse_constant(_: str) -> Any:
     raise ValueError("NaN and Infinity are no JSON")
 
 
@@ -615,18 +646,19 @@ class TooDeepError(ValueError):
 
 
 def read_json(text: bytes) -> object:
-    """Return the value of a JSON text. Raise ValueError for other text: no UTF-8, a byte order mark, NaN, too deep.
+    """Return the value of a JSON text. Raises ValueError for text that is no UTF-8, no JSON, or nests too deep.
 
-    orjson refuses some texts that are JSON: lone surrogates, numbers beyond a double. A 4xx is final for a sender, so
-    this function accepts them, such numbers as texts. The consumer cannot read them and dead-letters them unchanged.
+    orjson refuses some valid JSON: lone surrogates, and numbers beyond a double. This function accepts both, since a
+    sender does not repeat a webhook that the receiver refused with a 4xx. The consumer then dead-letters such an event
+    unchanged.
     """
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        if str(error).startswith(_TOLD_TOO_DEEP):
+        if str(error).startswith(_ORJSON_TOO_DEEP):
             raise TooDeepError from None
         try:
-            value = _GRAMMAR.decode(text.decode())
+            value = _GRAMMAR_DECODER.decode(text.decode())
         except RecursionError:
             raise TooDeepError from None
     # Most texts have fewer opening brackets than the permitted depth, so they need no check.
@@ -635,8 +667,8 @@ def read_json(text: bytes) -> object:
     return value
 
 
-_TOLD_TOO_DEEP = "depth limit exceeded"
-_GRAMMAR = json.JSONDecoder(parse_int=str, parse_float=lambda _: None, parse_constant=_refuse)
+_ORJSON_TOO_DEEP = "depth limit exceeded"
+_GRAMMAR_DECODER = json.JSONDecoder(parse_int=str, parse_float=lambda _: None, parse_constant=_refuse_constant)
 """Decoder that checks the grammar alone. Whole numbers stay texts, since a conversation may have such a name.
 
 Other numbers become None, since no conversation has such a name.

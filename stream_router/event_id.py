@@ -1,4 +1,4 @@
-"""Identity of an event. It follows from delivery and body (docs/contract.md, "Identity"), so all copies have one id."""
+"""Ids of events. An id is derived from delivery id and body (docs/contract.md, "Identity"), so all copies have it."""
 
 import hashlib
 
@@ -6,7 +6,8 @@ import hashlib
 def event_id(scheme: str, delivery_id: str | None, index: int, body: bytes) -> str:
     """Return the event's id: 32 hex digits, the same for every copy of one delivery (docs/contract.md, "Identity").
 
-    `index` is the event's place in an array body (0 for a single object), `body` the request's whole body as sent.
+    `index` is the event's index in an array body (0 for a single object), `body` the request's whole body as sent.
+    `delivery_id` is None if the sender gave none; the id then depends on body and index alone.
     """
     return event_id_of_hash(scheme, delivery_id, index, hashlib.sha256(body).digest())
 
@@ -23,5 +24,5 @@ def correlation_id(identity: str) -> str:
 
 
 def event_id_as_typed(text: str) -> str:
-    """Return the event id that a person typed, as it is or as the correlation id, a UUID of the same bits."""
+    """Return the event id in a text that a person typed: the id itself, or the correlation id, a UUID of its bits."""
     return text.strip().lower().replace("-", "")

@@ -14,7 +14,7 @@ REQUEST_BYTES_1MB = 1_000_000
 of that size was not delivered to a target (docs/facts.md, "EventBridge"): the decimal megabyte is the safe reading."""
 
 REQUEST_BYTES_256K = 262_144
-"""The limit before 2026-01-29, which still holds in regions for which no rise is reported."""
+"""The limit before 2026-01-29. It still applies in REGIONS_256K, for which AWS has not announced the higher limit."""
 
 REGIONS_256K = frozenset(
     {"ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ap-east-2", "mx-central-1", "cn-north-1", "cn-northwest-1"}
@@ -32,9 +32,9 @@ EventBridge accepts 1,000 (model `events`), but orjson writes 254, and a Detail 
 """
 
 RECORD_MAX_EVENTS = 250_000
-"""Maximum number of events of a record. The limit is our own: they are opened together, and need memory together.
+"""Maximum number of events of a record. The limit is our own: all events of a record are in memory together.
 
-Millions of tiny lines took gigabytes. 250,000 events of any real shape are more than 10 MiB.
+A record of millions of tiny lines took gigabytes. 250,000 real events are larger than 10 MiB, more than any record.
 """
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
@@ -70,7 +70,10 @@ SQS_BATCH_MAX = 10
 """Maximum number of messages of a SendMessageBatch call. Source: SQS API reference."""
 
 SQS_HIDDEN_MAX = 120_000
-"""Approximate number of messages of a standard queue that may be hidden. Source: SQS developer guide, quotas."""
+"""Approximate number of messages of a standard queue that may be hidden (received and not deleted) at the same time.
+
+Source: SQS developer guide, quotas.
+"""
 
 # --- CloudWatch -------------------------------------------------------------------------------------------------
 METRIC_VALUES_MAX = 150
@@ -83,7 +86,7 @@ def request_bytes(region: str) -> int:
 
 
 def rules_of_a_bus(region: str) -> int:
-    """Return the default quota of rules of a bus in `region`."""
+    """Return how many rules a bus in `region` may have by default."""
     return RULES_QUOTA_SMALL if region in REGIONS_100_RULES else RULES_QUOTA
 
 

@@ -14,13 +14,13 @@ SOURCE = "nice.cxone.webhook"
 """The entry's `Source`; the rule matches it. Rules, consumers and auditors outside the project depend on it."""
 
 PIPELINE_ID = "cxone-event-router-v1"
-"""Name of this pipeline in an event's metadata and in the audit log. Others depend on it too."""
+"""Name of this pipeline in an event's metadata and in the audit log. Programs outside the project depend on it too."""
 
 PROBE_TYPE = "stream_router.probe"
-"""Event type of the test event of `doctor --end-to-end`. It is recognized before mapping; no rule of ours takes it."""
+"""Event type of the test event of `doctor --end-to-end`. Mapping skips it, and our rule does not match it."""
 
 NOT_OPENED = -1
-"""Bit mask of a record that is not opened yet: all its lines are unsettled."""
+"""Bit mask of a record that is not opened yet: all bits are set, so all its lines are unsettled."""
 
 
 class EventPlace(NamedTuple):
@@ -32,10 +32,10 @@ class EventPlace(NamedTuple):
 
 
 class Batch:
-    """Results of the events of one of the daemon's batches. `number` counts the batches of a shard.
+    """Counts of the results of one batch, the records that the daemon hands over in one call.
 
-    `records` and `events` grow while its records are opened; `is_open` is true while more may come. `unsettled` is the
-    number of its records that are not settled.
+    `number` counts the batches of a shard. `records` and `events` grow while the batch's records are opened; `is_open`
+    is true until all are. `unsettled` is the number of its records that are not settled.
     """
 
     __slots__ = (
@@ -61,21 +61,23 @@ class Batch:
 
 
 NO_BATCH = Batch(0)
-"""Batch of records that are not counted: those of tests and of the operator's tools."""
+"""Batch for records that belong to no batch of the daemon: those of tests and of the operator's tools."""
 
 
-def _nobody(_: "Record") -> None:
-    """Ignore that a record is settled."""
+def _ignore_settled(_: "Record") -> None:
+    """Do nothing when a record is settled."""
 
 
 class Record:
-    """One Kinesis user record, with the state of its events.
+    """One Kinesis user record, with the state of its events. Times are epoch milliseconds.
 
-    `arrived_at_ms` is Kinesis's own arrival time. `unsettled` is a bit mask: bit n is set while the event of line n is
-    not settled; `events` is the number of all its events. `opened_at_ms` is the time at which the child got the record.
-    `on_settled` is called once, when the last of its events is settled; the record's bytes are released then.
-    `received_at_ms` is the earliest time of receipt of its events; until it is opened, its arrival time. `put_back` is
-    true if some of its events were resubmitted. Times are epoch milliseconds.
+    * `arrived_at_ms`: the time at which Kinesis received the record
+    * `opened_at_ms`: the time at which the child got the record
+    * `received_at_ms`: the earliest time of receipt of its events; before the record is opened, `arrived_at_ms`
+    * `events`: the number of its events
+    * `unsettled`: a bit mask; bit n is set while the event of line n is not settled
+    * `on_settled`: called once, when the last of its events is settled; the record's bytes are released then
+    * `has_resubmitted`: true if some of its events were resubmitted
     """
 
     __slots__ = (
@@ -83,9 +85,9 @@ class Record:
         "batch",
         "data",
         "events",
+        "has_resubmitted",
         "on_settled",
         "opened_at_ms",
-        "put_back",
         "received_at_ms",
         "sequence_number",
         "size_bytes",
@@ -100,7 +102,7 @@ class Record:
         sub_sequence_number: int = 0,
         arrived_at_ms: int = 0,
         batch: Batch = NO_BATCH,
-        on_settled: Callable[["Record"], None] = _nobody,
+        on_settled: Callable[["Record"], None] = _ignore_settled,
     ) -> None:
         self.data = data
         self.size_bytes = len(data)
@@ -109,19 +111,19 @@ class Record:
         self.arrived_at_ms = arrived_at_ms
         self.received_at_ms = arrived_at_ms
         self.opened_at_ms = 0.0
-        self.put_back = False
+        self.has_resubmitted = False
         self.events = 0
         self.unsettled = NOT_OPENED
         self.batch = batch
         self.on_settled = on_settled
 
     def expect(self, events: int) -> None:
-        """Mark lines 0 … events-1 as unsettled."""
+        """Set the number of the record's events, and mark each of their lines (from 0) as unsettled."""
         self.events = events
         self.unsettled = (1 << events) - 1
 
     def settle(self, line: int) -> None:
-        """Settle one line. Raises AssertionError if it was settled before, which is a mistake in this program."""
+        """Settle one line. Raises AssertionError if the line was settled before, which would be a bug."""
         bit = 1 << line
         if not self.unsettled & bit:
             raise AssertionError(f"line {line} of record {self.sequence_number} settled twice")
@@ -155,16 +157,17 @@ class Event(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """The body of an event that EventBridge had accepted before: its JSON, published as it stands."""
+    """Body of an event that EventBridge has accepted before. Its JSON is published unchanged."""
 
     text: bytes
 
 
 class Entry(NamedTuple):
-    """One PutEvents entry, ready to send. `size_bytes` is by AWS's formula; `time_s` is epoch seconds (UTC).
+    """One PutEvents entry, ready to send.
 
-    `detail` is the UTF-8 JSON object. `order_key` is the conversation after masking ("" if there is none). `lane` is
-    the conversation before masking, by which order is kept; it never leaves the process.
+    `detail` is the Detail as UTF-8 JSON, `time_s` the Time in epoch seconds, `size_bytes` the entry's size by AWS's
+    formula. `order_key` is the conversation after masking, as consumers see it ("" if there is none). `lane` is the
+    conversation before masking, by which the child keeps order; it never leaves the process.
     """
 
     event: Event
@@ -179,8 +182,8 @@ class Entry(NamedTuple):
 class DeadLetter(NamedTuple):
     """An event that cannot be delivered, with the reason. `message` never quotes the payload.
 
-    `raw` is the part of the event that the letter keeps (docs/contract.md, "A dead letter"). `location` is its place in
-    S3, "" if the letter itself holds it. Both are set when the letter is written.
+    `raw` is the part of the event that the letter keeps (docs/contract.md, "A dead letter"). `location` is the place of
+    `raw` in S3, or "" if the letter itself holds it. Both are set when the letter is written.
     """
 
     event: Event

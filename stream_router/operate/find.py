@@ -181,7 +181,7 @@ class Place:
         mark = read_resubmitted(self.event.resubmitted)
         if mark is None:
             return ""
-        return f"; put back by {mark.way} (run {mark.run}, time {mark.times})"
+        return f"; put back by {mark.command} (run {mark.run}, time {mark.times})"
 
     def is_of(self, application: str) -> bool:
         """Return whether this copy is for `application`: a resubmitted copy is for one application alone."""

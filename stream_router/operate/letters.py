@@ -16,12 +16,12 @@ from stream_router.aws.clients import Clients
 from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import (
     Resubmitted,
-    conversation_of_line,
+    find_line_conversation,
+    make_unparsed_event,
+    mark_redriven,
     read_resubmitted,
-    redriven,
     seal_entry,
     seal_line,
-    unread,
 )
 from stream_router.model import SOURCE, Event, Record
 from stream_router.operate.console import readable
@@ -139,7 +139,7 @@ class OurLetter(QueuedLetter):
         at = self.letter.origin
         record = Record(raw, at.sequence or 0)
         record.expect(1)
-        event = unread(record, 0, raw)
+        event = make_unparsed_event(record, 0, raw)
         if not at.event_id:
             return event
         return event._replace(event_id=at.event_id, id_from=at.id_from, received_at_ms=at.received_at_ms)
@@ -159,7 +159,7 @@ class OurLetter(QueuedLetter):
 
     def line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
         """Return the line to put on the stream. `edited` replaces the event's bytes."""
-        mark = redriven(self.letter.resubmitted, settings.application, run)
+        mark = mark_redriven(self.letter.resubmitted, settings.application, run)
         if edited is not None:
             # The run id of an edit is a hash of its bytes: after a kill the next try has the same one.
             mark = Resubmitted("edit", settings.application, hashlib.sha256(edited).hexdigest()[:16], mark.times)
@@ -169,7 +169,7 @@ class OurLetter(QueuedLetter):
 
     def conversation(self, raw: bytes, paths: Sequence[Sequence[str]]) -> str:
         """Return the conversation by which the receiver would choose the partition group."""
-        return conversation_of_line(raw, paths)
+        return find_line_conversation(raw, paths)
 
 
 def our_letters(queue: QueueReader, unread_: list[UnreadableLetterError]) -> Iterator[OurLetter]:

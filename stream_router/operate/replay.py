@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from stream_router.aws.clients import Clients
-from stream_router.envelope import Resubmitted, conversation_of, open_record, read_resubmitted, seal_line
+from stream_router.envelope import Resubmitted, find_conversation, open_record, read_resubmitted, seal_line
 from stream_router.model import PROBE_TYPE, DeadLetter, Event, Record
 from stream_router.operate.console import Stop, print_line, stopping, warn
 from stream_router.operate.dry_run import build_transform, event_type_of
@@ -143,14 +143,14 @@ class Replay:
                     continue
                 line = seal_line(event.raw, event.event_id, event.id_from, event.received_at_ms, self._mark)
                 body = event.body if isinstance(event.body, dict) else {}
-                yield OutgoingLine(line, conversation_of(body, event.event_id, self._paths), None)
+                yield OutgoingLine(line, find_conversation(body, event.event_id, self._paths), None)
 
     def _explain_skipping(self, opened: Event | DeadLetter, event: Event) -> str:
         """Return why an event is not put back; "" if it is."""
         mark = read_resubmitted(event.resubmitted)
         if mark and mark.application != self._settings.application:
             return f"put back for application {mark.application}"
-        if mark and mark.way == "replay":
+        if mark and mark.command == "replay":
             return "put there by a replay"
         if isinstance(opened, DeadLetter):
             return f"no event, but a dead letter: {opened.reason.value} ({opened.code})"

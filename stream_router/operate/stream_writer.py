@@ -52,7 +52,7 @@ class OutgoingLine(NamedTuple):
     """A line that `envelope.seal_line` or `seal_entry` made, of at most MOST_LINE_BYTES.
 
     `conversation` is the name by which the receiver would choose its partition group
-    (`envelope.conversation_of_line`), "" if the line has none. `token` is the caller's own.
+    (`envelope.find_line_conversation`), "" if the line has none. `token` is the caller's own.
     """
 
     line: bytes

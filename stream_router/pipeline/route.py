@@ -141,7 +141,7 @@ class Router:
                 has_special_entries = True
             else:
                 record.batch.delivered += 1
-                has_special_entries = has_special_entries or record.put_back
+                has_special_entries = has_special_entries or record.has_resubmitted
             record.settle(event.line)
         if has_special_entries:
             without_probes = [entry for entry in entries if entry.detail_type != PROBE_TYPE]

@@ -14,7 +14,7 @@ import orjson
 
 from stream_router import limits
 from stream_router.dead_letter_reasons import Reason, Rejected, mismatch
-from stream_router.envelope import added_fields, members, open_record, read_resubmitted, seal, valid_traceparent
+from stream_router.envelope import members, open_record, read_added_fields, read_resubmitted, seal, valid_traceparent
 from stream_router.event_id import correlation_id
 from stream_router.log import is_name
 from stream_router.model import (
@@ -303,7 +303,7 @@ def _metadata(region: str, masking: "MaskingPolicy | None", configured: Mapping[
 def _add_marks(metadata: dict[str, Any], raw: bytes, resubmitted: str) -> dict[str, Any]:
     """Return the metadata with the envelope's trace context, and with the replay that resubmitted the event, if any."""
     more = dict(metadata)
-    if trace := valid_traceparent(added_fields(raw).get("traceparent")):
+    if trace := valid_traceparent(read_added_fields(raw).get("traceparent")):
         more["traceparent"] = trace
     if (resubmission := read_resubmitted(resubmitted)) and resubmission.replayed:
         more["replayed"] = resubmission.replayed

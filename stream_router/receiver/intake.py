@@ -65,7 +65,7 @@ class Intake:
         """Create the converter of a source. `source` is a named source's name; "" is the environment's own."""
         self._scheme = f"source/{source}" if source else settings.webhook_scheme or ""
         self._added = {"source": source} if source else {}
-        self._added_text = envelope.added_text(self._added)
+        self._added_text = envelope.encode_added_fields(self._added)
         self._takes_xml = takes_xml
         self._max_line_bytes = settings.max_body_bytes
         self._paths = types.parse_paths(settings.partition_path)
@@ -102,7 +102,7 @@ class Intake:
         body_hash = hashlib.sha256(body.text).digest()
         id_from = "delivery" if delivery_id else "content"
         header_text = body.traceparent or body.event_type
-        added = envelope.added_text(self._envelope_fields(body)) if header_text else self._added_text
+        added = envelope.encode_added_fields(self._envelope_fields(body)) if header_text else self._added_text
         max_bytes = MAX_EVENT_BYTES - len(added)
 
         def seal(value: dict[str, Any], part: bytes, index: int) -> SealedEvent:
@@ -127,10 +127,10 @@ class Intake:
         if not self._takes_xml:
             raise ProblemError(415, "unsupported_media_type", "this path takes JSON, not XML")
         identity = event_id(self._scheme, body.delivery_id, 0, body.text)
-        text, encoding = envelope.text_body(body.text)
+        text, encoding = envelope.encode_text_body(body.text)
         fields = {**self._envelope_fields(body), "contentType": body.content_type, "bodyEncoding": encoding}
         id_from = "delivery" if body.delivery_id else "content"
-        line = envelope.seal(identity, id_from, received_at_ms, text, envelope.added_text(fields))
+        line = envelope.seal(identity, id_from, received_at_ms, text, envelope.encode_added_fields(fields))
         if len(line) > min(self._max_line_bytes, MAX_EVENT_BYTES):
             raise ProblemError(
                 413, "too_large", "the body, written as a JSON string, is larger than the receiver takes"
@@ -139,7 +139,7 @@ class Intake:
 
     def hash_conversation(self, value: dict[str, Any], identity: str) -> int:
         """Return the hash of the event's conversation, which determines its partition group."""
-        return envelope.conversation_hash(envelope.conversation_of(value, identity, self._paths))
+        return envelope.conversation_hash(envelope.find_conversation(value, identity, self._paths))
 
 
 def parse(body: bytes) -> object:

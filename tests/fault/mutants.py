@@ -177,8 +177,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "Every per-entry failure": {
         "what failed inside an answer is passed over": Mutant(
             "stream_router/aws_answers.py",
-            '        if result.get(first_field) and not result.get("ErrorCode")\n',
-            "        if first_field\n",
+            'ACCEPTED if result.get(first_field) and not result.get("ErrorCode") else',
+            "ACCEPTED if first_field else",
             ("tests/unit/test_aws_answers.py",),
         ),
         "an answer of another length is believed": Mutant(
@@ -233,8 +233,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A bad event, or a bad line": {
         "a bad line takes its record along": Mutant(
             "stream_router/envelope.py",
-            "            opened += _several(record, len(opened), line, end_to_end(line))\n",
-            "            return [_unreadable(record, 0, record.data)]\n",
+            "            opened += _open_documents(record, len(opened), line, cut_documents(line))\n",
+            "            return [_make_unreadable_letter(record, 0, record.data)]\n",
             ("tests/unit/test_envelope.py::test_a_record_is_opened_into_these",),
         ),
     },
@@ -372,7 +372,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "the receiver groups by the event, not by its conversation": Mutant(
             "stream_router/receiver/intake.py",
-            "envelope.conversation_of(value, identity, self._paths)",
+            "envelope.find_conversation(value, identity, self._paths)",
             "identity",
             (
                 "tests/unit/test_receiver_intake.py::test_an_event_of_nices_is_grouped_by_the_conversation_that_the_consumer_reads",
@@ -619,7 +619,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "No event of up to 1 MiB": {
         "the digits of a text are not counted": Mutant(
             "stream_router/pipeline/masking/search.py",
-            "        if digits > DIGITS_MAX or signs > self._signs_left or self._tries_left <= 0:\n",
+            "        if digits > MAX_DIGITS or signs > self._signs_left or self._tries_left <= 0:\n",
             "        if False:\n",
             ("tests/property/test_search_costs.py",),
         ),

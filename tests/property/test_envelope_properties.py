@@ -7,7 +7,15 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_router.envelope import Resubmitted, cut_array, holds_crashed, open_record, seal, seal_line, unread
+from stream_router.envelope import (
+    Resubmitted,
+    cut_array,
+    holds_crashed,
+    make_unparsed_event,
+    open_record,
+    seal,
+    seal_line,
+)
 from stream_router.event_id import event_id
 from stream_router.model import DeadLetter, Event, Record
 
@@ -120,7 +128,7 @@ def test_a_line_that_is_put_back_survives_byte_for_byte(line: bytes, crashed: bo
     _, (found,) = opened(sealed)
     event = found if isinstance(found, Event) else found.event
     assert (event.raw, event.event_id, event.received_at_ms, event.resubmitted) == (line, "0" * 32, 5, str(_RUN))
-    assert unread(event.record, 0, sealed)._replace(body=event.body) == event
+    assert make_unparsed_event(event.record, 0, sealed)._replace(body=event.body) == event
     assert holds_crashed(sealed) is crashed
 
 
@@ -132,4 +140,4 @@ def test_no_body_passes_for_what_an_operator_put_back(body: bytes, more: dict[st
     _, (event,) = opened(sealed)
     assert isinstance(event, Event)
     assert not event.resubmitted
-    assert not unread(event.record, 0, sealed).resubmitted
+    assert not make_unparsed_event(event.record, 0, sealed).resubmitted

@@ -48,7 +48,7 @@ MASK = re.compile(
 FIELD_NAME = re.compile(r"@?[A-Za-z_#][A-Za-z_.:#-]*(?:[0-9][A-Za-z_.:#-]*){0,5}")
 FIELD_NAME_MAX_CHARS = 64
 ATTRIBUTE = re.compile(r"@(?:[0-9]{1,5}:)?([^:]*)")
-IDS_FORM = re.compile(r"[A-Za-z0-9_.:-]{0,128}")
+ID_FORM = re.compile(r"[A-Za-z0-9_.:-]{0,128}")
 
 
 def compiled(folder: Path, said: dict[str, Any], key: bytes | None) -> MaskingPolicy:
@@ -138,7 +138,7 @@ def test_each_leaf_is_allowed_by_a_rule_or_is_a_mask(
         allowed = any(fits(path, where) for path in said["allow"] + said["search"])
         as_id = any(fits(path, where) for path in said["allow_ids"])
         mask = isinstance(value, str) and MASK.fullmatch(value) is not None
-        form = not isinstance(value, str) or IDS_FORM.fullmatch(value) is not None
+        form = not isinstance(value, str) or ID_FORM.fullmatch(value) is not None
         assert value in (None, {}, []) or mask or allowed or (as_id and form), (where, value)
         assert not any(fits(path, where) for path in said["drop"]), where
         for at, step in enumerate(where[1:], 2):

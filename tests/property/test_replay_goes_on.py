@@ -152,5 +152,5 @@ def test_a_replay_that_is_broken_off_anywhere_is_continued_to_its_end(
     put = [orjson.loads(line) for line in kinesis.puts.stored]
     assert sorted(one["id"] for one in put) == sorted(wanted)
     marks = {one["resubmitted"] for one in put}
-    assert all((mark := read_resubmitted(text)) and mark.way == "replay" for text in marks)
+    assert all((mark := read_resubmitted(text)) and mark.command == "replay" for text in marks)
     assert len(marks) <= 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stream_router.pipeline.masking import search
 from stream_router.pipeline.masking.search import TextSearch
 
-LIMITS = {"DIGITS_MAX": 200, "SIGNS_MAX": 2_000, "TRIES_MAX": 100}
+LIMITS = {"MAX_DIGITS": 200, "MAX_SIGNS": 2_000, "MAX_TRIES": 100}
 """A twentieth of the real ones, so that drawn events pass them."""
 
 PER_SIGN, PER_TRY, PER_TEXT, PER_CHAR = 100, 300, 200, 4
@@ -76,7 +76,7 @@ def test_the_limits_bound_the_operations_of_an_event(
         with operations.counted():
             for text in texts:
                 searched.text(text)
-    most = PER_SIGN * LIMITS["SIGNS_MAX"] + PER_TRY * LIMITS["TRIES_MAX"]
+    most = PER_SIGN * LIMITS["MAX_SIGNS"] + PER_TRY * LIMITS["MAX_TRIES"]
     folded_chars = sum(len(text) for text in texts if not text.isascii())
     assert operations.count <= most + PER_TEXT * len(texts) + PER_CHAR * folded_chars
 
@@ -84,10 +84,10 @@ def test_the_limits_bound_the_operations_of_an_event(
 @given(unit=UNITS, regions=st.sampled_from([(), ("DE",), ("DE", "GB", "US")]))
 @settings(max_examples=50, deadline=None)
 def test_a_text_of_too_many_digits_is_redacted_before_it_is_searched(unit: str, regions: tuple[str, ...]) -> None:
-    """A text above DIGITS_MAX costs a few operations, spends nothing of the event's, and leaves nothing."""
+    """A text above MAX_DIGITS costs a few operations, spends nothing of the event's, and leaves nothing."""
     searched = TextSearch(regions)
     operations = Operations()
-    text = "7" * (search.DIGITS_MAX + 1) + unit
+    text = "7" * (search.MAX_DIGITS + 1) + unit
     with operations.counted():
         masked = searched.text(text)
     assert masked == ("[REDACTED]", ["redact"])

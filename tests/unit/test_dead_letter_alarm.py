@@ -8,7 +8,7 @@ import pytest
 
 from stream_router.consumer.child.dead_letter_alarm import MAX_GROUPS, DeadLetterAlarm
 from stream_router.dead_letter_reasons import REASONS_OF_DATA, Reason
-from stream_router.envelope import added_text, seal, source_of
+from stream_router.envelope import encode_added_fields, find_source, seal
 from stream_router.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.sinks.eventbridge.publisher import CallLimits
 from tests.fakes import entry, event, rig
@@ -18,7 +18,7 @@ BAD = Reason.SCHEMA_MISMATCH
 
 
 def letter(reason: Reason = BAD, source: str = "crm", event_type: str = "") -> DeadLetter:
-    raw = seal("0" * 32, "delivery", 1, b"{}", added_text({"source": source} if source else {}))
+    raw = seal("0" * 32, "delivery", 1, b"{}", encode_added_fields({"source": source} if source else {}))
     found = Event(Record(raw, 1), 0, raw, "0" * 32, "delivery", 1, None)
     return DeadLetter(found, reason, "X", "why", event_type=event_type)
 
@@ -159,10 +159,10 @@ NOBODY = [
 def test_the_source_is_the_receiver_s_word_and_no_sender_s() -> None:
     """A body that says the same is not believed, and a line need not be JSON that can be parsed."""
     for source, (body, added) in SEALED.items():
-        assert source_of(seal("0" * 32, "delivery", 1, body, added_text(added))) == source
+        assert find_source(seal("0" * 32, "delivery", 1, body, encode_added_fields(added))) == source
     for body, added in NOBODY:
-        assert source_of(seal("0" * 32, "delivery", 1, body, added_text(added))) == ""
-    assert source_of(b'{"a":1,"source":"victim"}') == ""
+        assert find_source(seal("0" * 32, "delivery", 1, body, encode_added_fields(added))) == ""
+    assert find_source(b'{"a":1,"source":"victim"}') == ""
 
 
 def test_types_that_no_rule_takes_are_buried_and_each_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

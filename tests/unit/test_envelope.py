@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from stream_router import limits
-from stream_router.envelope import added_fields, open_record, seal
+from stream_router.envelope import open_record, read_added_fields, seal
 from stream_router.event_id import correlation_id, event_id
 from stream_router.limits import EVENT_MAX_DEPTH
 from stream_router.model import DeadLetter, Entry, Event, Record
@@ -164,7 +164,7 @@ def received(body: bytes, content_type: str = "application/json") -> bytes:
     added = {"source": "crm", "traceparent": f"00-{'4b' * 16}-{'0a' * 8}-01", "eventTypeHeader": "interaction.created"}
     intake = Intake(Receiver(aws_region="x", webhook_scheme="none"), source=added["source"], takes_xml=True)
     (event,) = intake.events(VerifiedBody(body, "d-1", content_type, added["eventTypeHeader"], added["traceparent"]))
-    assert added.items() <= added_fields(event.line).items(), "it adds all that it can"
+    assert added.items() <= read_added_fields(event.line).items(), "it adds all that it can"
     return event.line
 
 

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from stream_router.dead_letter_reasons import Reason
-from stream_router.envelope import Resubmitted, open_record, redriven, seal, seal_entry, seal_line
+from stream_router.envelope import Resubmitted, mark_redriven, open_record, seal, seal_entry, seal_line
 from stream_router.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.sinks.eventbridge.wire_format import deduplication_id
 from stream_router.pipeline.transform import Transform
@@ -129,7 +129,7 @@ def test_what_nobody_put_back_so_is_a_dead_letter(line: bytes, code: str) -> Non
 def test_a_replayed_or_edited_event_says_so_and_stays_so() -> None:
     """`metadata.replayed` is its first run's id, which a redrive keeps; a redriven event is one that never went out."""
     for by, replayed in ((REPLAY, "run-2"), (EDIT, "run-3"), (REDRIVE, None)):
-        again = redriven(str(by), "app", "run-9")
+        again = mark_redriven(str(by), "app", "run-9")
         assert again.times == 2
         for told in (by, again):
             metadata = sent(put_back(LINE, told), application="app")["metadata"]

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.envelope import added_text, seal
+from stream_router.envelope import encode_added_fields, seal
 from stream_router.model import DeadLetter
 from stream_router.pipeline.mapping.config_file import DIGITAL_TYPES
 from stream_router.pipeline.transform import Transform
@@ -43,7 +43,7 @@ NO_TRACES = [
 @pytest.mark.parametrize("trace", [TRACE, *NO_TRACES])
 def test_a_trace_context_goes_on_in_w3cs_form_alone(trace: str) -> None:
     """A bad one is dropped, never repaired."""
-    line = seal(IDENTITY, "delivery", 1, orjson.dumps(BODY), added_text({"traceparent": trace}))
+    line = seal(IDENTITY, "delivery", 1, orjson.dumps(BODY), encode_added_fields({"traceparent": trace}))
     assert sent(line)["metadata"].get("traceparent") == (trace if trace == TRACE else None)
 
 

@@ -39,7 +39,7 @@ def test_masking_fails_closed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Lo
     """Where masking raises, the event is a dead letter without an entry, and nothing says what it held."""
     caplog.set_level(logging.DEBUG)
     transform = Transform(config_of(masking="default"), lambda: NOW_MS)
-    monkeypatch.setattr(transform.policy, "_object", broken(KeyError("Anna Schmidt")))
+    monkeypatch.setattr(transform.policy, "_mask_object", broken(KeyError("Anna Schmidt")))
     dead = transform(event(BODY))
     assert isinstance(dead, DeadLetter)
     assert (dead.reason, dead.code, dead.entry) == ("masking_failed", "KeyError", None)
@@ -86,7 +86,7 @@ def test_arrays_beyond_the_limit_of_an_event_are_redacted(
     unknown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Elements are counted over all arrays of an event that a path leads into; the next event begins anew."""
-    monkeypatch.setattr(policy, "ELEMENTS_MAX", 4)
+    monkeypatch.setattr(policy, "MAX_ELEMENTS", 4)
     transform = transform_of(tmp_path, f'allow = ["payload.counts[]"]\nhash = ["payload.ids[]"]\nunknown = "{unknown}"')
     for _ in range(2):
         made = transform(event({**BODY, "payload": {"counts": [1, 2, 3], "ids": ["a", "b"]}}))

@@ -179,7 +179,7 @@ def test_a_national_number_is_found_where_its_region_is_named() -> None:
 
 def test_what_is_beyond_an_events_limit_is_hidden_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Signs are counted over all texts of an event, by the regions; a text without a digit passes all the same."""
-    monkeypatch.setattr(search, "SIGNS_MAX", 100)
+    monkeypatch.setattr(search, "MAX_SIGNS", 100)
     searched = TextSearch(("DE", "GB"))
     assert found(searched, "1" * 51) == ("[REDACTED]", ["redact"])
     searched.begin()
@@ -211,7 +211,7 @@ def test_a_text_with_too_many_candidates_is_hidden(
     candidates: str, regions: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the libraries did not check may be private. The next event may have as many candidates again."""
-    monkeypatch.setattr(search, "TRIES_MAX", 300)
+    monkeypatch.setattr(search, "MAX_TRIES", 300)
     searched = TextSearch(regions)
     assert found(searched, candidates)[0] == "[REDACTED]"
     assert searched.text("mail a@example.com")[0] == "[REDACTED]"

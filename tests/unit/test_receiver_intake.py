@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from stream_router.dead_letter_reasons import Reason
-from stream_router.envelope import conversation_hash, conversation_of_line, open_record
+from stream_router.envelope import conversation_hash, find_line_conversation, open_record
 from stream_router.limits import EVENT_MAX_DEPTH
 from stream_router.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.transform import Transform
@@ -54,7 +54,7 @@ def test_json_that_the_consumer_cannot_read_is_taken_and_buried_as_it_came(body:
     good = b'{"conversationId":"c","n":1.50}'
     first, event, _ = sealed(b"[" + good + b", " + body + b"," + good + b"]")
     assert (body_of(event), event.conversation) == (body.replace(b"\r\n", b"  "), first.conversation)
-    assert conversation_hash(conversation_of_line(event.line, [["conversationId"]])) == event.conversation
+    assert conversation_hash(find_line_conversation(event.line, [["conversationId"]])) == event.conversation
     before, letter, behind = open_record(Record(b"\n".join([first.line, event.line, first.line]), 1))
     assert isinstance(before, Event)
     assert isinstance(behind, Event)
@@ -67,7 +67,7 @@ def test_an_event_as_deep_as_is_taken_finds_its_conversation_again(inside: bytes
     """An envelope nests one level deeper than its body: the body alone is read, as it was when it was taken."""
     levels = EVENT_MAX_DEPTH - 1
     (event,) = sealed(b'{"conversationId":"c",' + inside + b'"payload":' + b"[" * levels + b"]" * levels + b"}")
-    assert conversation_hash(conversation_of_line(event.line, [["conversationId"]])) == event.conversation
+    assert conversation_hash(find_line_conversation(event.line, [["conversationId"]])) == event.conversation
 
 
 def test_an_event_beyond_a_kinesis_record_is_too_large() -> None:

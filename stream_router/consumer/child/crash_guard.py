@@ -285,7 +285,9 @@ def _make_letters_of_lines(record: Record) -> Iterator[list[DeadLetter]]:
     record.expect(len(lines))
     for start in range(0, len(lines), SLICE_EVENTS):
         numbered_lines = enumerate(lines[start : start + SLICE_EVENTS], start)
-        yield [_make_crashed_letter(envelope.unread(record, number, line)) for number, line in numbered_lines]
+        yield [
+            _make_crashed_letter(envelope.make_unparsed_event(record, number, line)) for number, line in numbered_lines
+        ]
 
 
 def _make_crashed_letter(event: Event) -> DeadLetter:

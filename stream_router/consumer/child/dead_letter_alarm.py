@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from stream_router.dead_letter_reasons import REASONS_OF_DATA
-from stream_router.envelope import source_of
+from stream_router.envelope import find_source
 from stream_router.log import LogLimiter, is_name
 from stream_router.model import DeadLetter
 from stream_router.telemetry.shard_state import many_in_words
@@ -148,7 +148,7 @@ class DeadLetterAlarm:
 
 def _make_group(letter: DeadLetter) -> LetterGroup:
     """Return the group of a letter. Senders choose source and type, so text that is not a name is not shown."""
-    source, event_type = source_of(letter.event.raw), letter.event_type
+    source, event_type = find_source(letter.event.raw), letter.event_type
     return LetterGroup(
         letter.reason.value,
         source if not source or is_name(source) else NOT_A_NAME,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from stream_router.dead_letter_reasons import Rejected, mismatch
-from stream_router.envelope import added_fields, added_text
+from stream_router.envelope import encode_added_fields, read_added_fields
 from stream_router.errors import first_validation_error
 from stream_router.log import NameLogLimiter
 from stream_router.model import Event
@@ -76,7 +76,7 @@ class Validator:
     def read(self, event: Event) -> Mapped:
         """Return the fields of `event`. Raise Rejected with a reason that quotes nothing of the event."""
         shape, header_type = None, ""
-        if event.raw[-2:] == _ENDS and (added := added_fields(event.raw)):
+        if event.raw[-2:] == _ENDS and (added := read_added_fields(event.raw)):
             body, shape = self._body_and_shape(event, added)
             header_type = str(added.get("eventTypeHeader") or "")
         elif type(event.body) is dict:
@@ -154,7 +154,7 @@ class Validator:
 
 def _without(raw: bytes, added: dict[str, Any]) -> bytes:
     """Return the envelope without its added fields."""
-    end = added_text(added) + b"}"
+    end = encode_added_fields(added) + b"}"
     return raw[: -len(end)] + b"}" if raw.endswith(end) else raw
 
 

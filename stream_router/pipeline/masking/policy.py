@@ -1,4 +1,4 @@
-"""Compiled masking policy. By default nothing leaves that none of its rules allows.
+"""Compiled masking policy. By default a value leaves unmasked only if a rule of the policy allows it.
 
 Its paths begin at the parts of an entry's Detail that come from the sender: `payload`, `extensions`, `conversationId`,
 `originalEventId`. A rule applies to plain values (texts, numbers, true and false) at its path, and `drop` to everything
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from stream_router.pipeline.masking import actions
-from stream_router.pipeline.masking.actions import REDACTED, Action, Form, Plain, text_of
+from stream_router.pipeline.masking.actions import REDACTED, Action, Form, Plain, to_text
 from stream_router.pipeline.masking.paths import Automaton, Step, Token, WalkState
 
 OBJECTS, IDS = ("payload", "extensions"), ("conversationId", "originalEventId")
@@ -30,19 +30,19 @@ The first is for a policy that redacts everything that it does not allow. The se
 fields or searched texts pass.
 """
 
-TAKEN_MIN_CHARS = 8
-"""Minimum length of a removed value that is also hidden in the entry's ids.
+MIN_REMOVED_CHARS = 8
+"""Minimum length of a masked or dropped value that is also hidden if it is one of the entry's ids.
 
 A shorter value may equal that of another field by chance, since agents and queues have small numbers.
 """
 
 _FIELD_NAME = re.compile(r"@?[A-Za-z_#][A-Za-z0-9_.:#-]{0,63}")
 _DIGIT = re.compile("[0-9]")
-_KEY_DIGITS_MAX = 5
+_MAX_KEY_DIGITS = 5
 """Maximum number of digits in a field's name. A key with more digits is probably an id or a phone number."""
 
 
-ELEMENTS_MAX = 100_000
+MAX_ELEMENTS = 100_000
 """Maximum number of array elements of one event that are masked singly, at 1 to 3 µs of CPU each.
 
 A megabyte may hold 500,000. An array beyond the limit is redacted whole.
@@ -58,7 +58,7 @@ class MaskingRule(NamedTuple):
     form: Form | None = None
 
 
-DROP, HASH, FORM, ACT, PASS, UNKNOWN, ODD_KEY = (object() for _ in range(7))
+DROP, HASH, FORM, ACT, PASS, UNKNOWN, VALUE_LIKE_KEY = (object() for _ in range(7))
 """Meanings of a step, in order:
 
 * everything there is removed;
@@ -74,25 +74,25 @@ DROP, HASH, FORM, ACT, PASS, UNKNOWN, ODD_KEY = (object() for _ in range(7))
 class Notes:
     """State of the masking of one event.
 
-    It holds the counts of actions, the removed values (`taken`), and how many array elements may still be masked.
+    It holds the counts of actions, the removed values (`removed`), and how many array elements may still be masked.
     """
 
-    __slots__ = ("counts", "elements_left", "hidden", "redacted", "taken")
+    __slots__ = ("counts", "elements_left", "hidden", "redacted", "removed")
 
     def __init__(self, counts: Counts) -> None:
         self.counts = counts
-        self.elements_left = ELEMENTS_MAX
+        self.elements_left = MAX_ELEMENTS
         self.redacted = self.hidden = 0
-        self.taken: list[Any] = []
+        self.removed: list[Any] = []
 
     def drop(self, value: Any) -> None:
         """Record that everything at a path is dropped."""
         self.counts["drop"] += 1
-        self.taken.append(value)
+        self.removed.append(value)
 
 
 class MaskingPolicy:
-    """Compiled policy. Of its rules, the first that fits decides.
+    """Compiled policy. The first rule whose path leads to a value decides about the value.
 
     `private` is the action of `hash` rules, and for other private values, such as those without the form of their rule.
     If `closed`, unknown values are redacted, otherwise they pass. `begin` is called before each event.
@@ -118,17 +118,17 @@ class MaskingPolicy:
         self._private_name = "redact" if private is actions.redact else "hash"
         self._closed = closed
         self._begin = begin
-        self.start = Automaton([rule.path for rule in rules], self._meaning, self._is_odd).start
-        self._roots = {root: self.start.of_key(root) for root in ROOTS}
+        self.start = Automaton([rule.path for rule in rules], self._decide, self._is_value_like).start
+        self._roots = {root: self.start.step_of_key(root) for root in ROOTS}
 
-    def _is_odd(self, key: str) -> bool:
-        """Return whether a key that no path names is redacted."""
+    def _is_value_like(self, key: str) -> bool:
+        """Return whether a key that no path names is redacted, because it looks like a value and may be private."""
         return self._closed and not is_field_name(key)
 
-    def _meaning(self, ends: tuple[int, ...], is_odd: bool) -> tuple[Any, MaskingRule | None]:
+    def _decide(self, ends: tuple[int, ...], is_value_like: bool) -> tuple[Any, MaskingRule | None]:
         """Return the meaning of a step at which these rules end, and the rule that decides."""
         if not ends:
-            return (ODD_KEY if is_odd else UNKNOWN), None
+            return (VALUE_LIKE_KEY if is_value_like else UNKNOWN), None
         rule = self._rules[ends[0]]
         if rule.form is not None:
             return FORM, rule
@@ -145,34 +145,37 @@ class MaskingPolicy:
         masked: Parts = {}
         for name in OBJECTS:
             if name in parts:
-                masked[name] = self._part(parts[name], self._roots[name][1], notes)
+                masked[name] = self._mask_part(parts[name], self._roots[name][1], notes)
         for name in IDS:
             if (value := parts.get(name)) is None:
                 if name in parts:
                     masked[name] = None
             elif (step := self._roots[name])[0] is not DROP:
-                masked[name] = self._id(value, step, notes)
+                masked[name] = self._mask_id(value, step, notes)
         if notes.redacted:
             counts["redact"] += notes.redacted
         if notes.hidden:
             counts[self._private_name] += notes.hidden
         return masked
 
-    def _id(self, value: str, step: Step, notes: Notes) -> Any:
-        """Mask an id of the entry. The id comes from the payload, where a rule may have removed the same value."""
-        masked = self.plain(value, step, notes)
-        if masked == value and len(value) >= TAKEN_MIN_CHARS and value in map(text_of, notes.taken):
+    def _mask_id(self, value: str, step: Step, notes: Notes) -> Any:
+        """Return an id of the entry, masked by its own rule.
+
+        The id is also hidden if masking removed the same value elsewhere: it comes from the payload.
+        """
+        masked = self.mask_plain(value, step, notes)
+        if masked == value and len(value) >= MIN_REMOVED_CHARS and value in map(to_text, notes.removed):
             return self._hide(value, notes)
         return masked
 
-    def _part(self, value: dict[str, Any], state: WalkState | None, notes: Notes) -> dict[str, Any]:
+    def _mask_part(self, value: dict[str, Any], state: WalkState | None, notes: Notes) -> dict[str, Any]:
         """Mask payload or extensions. The result is always an object, even if its whole content is redacted."""
         if state is not None:
-            return self._object(value, state, notes)
-        whole = self._whole(value, notes) if value else value
+            return self._mask_object(value, state, notes)
+        whole = self._mask_whole(value, notes) if value else value
         return value if whole is value else {REDACTED: REDACTED}
 
-    def _object(self, value: dict[str, Any], state: WalkState, notes: Notes) -> dict[str, Any]:
+    def _mask_object(self, value: dict[str, Any], state: WalkState, notes: Notes) -> dict[str, Any]:
         """Mask an object. This hot loop is one function, with one call per level; most fields pass or are redacted."""
         steps, closed = state.steps, self._closed
         masked: dict[str, Any] | None = None
@@ -181,16 +184,16 @@ class MaskingPolicy:
             try:
                 step = steps[key]
             except KeyError:
-                step = state.learn(key)
+                step = state.find_step(key)
             meaning, kind = step[0], type(item)
             # Only one frame per level, so that the stack suffices for deep objects.
-            if (kind is dict or kind is list) and meaning is not DROP and meaning is not ODD_KEY:
+            if (kind is dict or kind is list) and meaning is not DROP and meaning is not VALUE_LIKE_KEY:
                 if not item:  # like null, an empty object or array holds no value
                     continue
                 if step[1] is None:
-                    new = self._whole(item, notes)
+                    new = self._mask_whole(item, notes)
                 else:
-                    new = (self._object if kind is dict else self._array)(item, step[1], notes)
+                    new = (self._mask_object if kind is dict else self._mask_array)(item, step[1], notes)
             elif meaning is PASS:
                 continue
             elif meaning is UNKNOWN:
@@ -202,14 +205,14 @@ class MaskingPolicy:
                 if kind is not str or step[2].form(item):
                     continue
                 new = self._hide(item, notes)
-            elif meaning is DROP or meaning is ODD_KEY:
+            elif meaning is DROP or meaning is VALUE_LIKE_KEY:
                 masked = value.copy() if masked is None else masked
                 self._remove(key, masked, meaning, notes)
                 continue
             elif item is None:
                 continue
             else:
-                new = self._hide(item, notes) if meaning is HASH else self.plain(item, step, notes)
+                new = self._hide(item, notes) if meaning is HASH else self.mask_plain(item, step, notes)
             if masked is None:
                 masked = value.copy()
             masked[key] = new
@@ -224,8 +227,9 @@ class MaskingPolicy:
             notes.redacted += 1
             masked[REDACTED] = REDACTED
 
-    def _array(self, value: list[Any], state: WalkState, notes: Notes) -> Any:
-        step = state.of_element()
+    def _mask_array(self, value: list[Any], state: WalkState, notes: Notes) -> Any:
+        """Mask each element of an array. Return REDACTED if the event has more than MAX_ELEMENTS elements."""
+        step = state.step_of_element()
         if step[0] is DROP:
             for item in value:
                 notes.drop(item)
@@ -240,21 +244,21 @@ class MaskingPolicy:
             if item is None or ((kind is dict or kind is list) and not item):
                 masked.append(item)
             elif kind is not dict and kind is not list:
-                masked.append(self.plain(item, step, notes))
+                masked.append(self.mask_plain(item, step, notes))
             elif step[1] is None:
-                masked.append(self._whole(item, notes))
+                masked.append(self._mask_whole(item, notes))
             else:
-                masked.append((self._object if kind is dict else self._array)(item, step[1], notes))
+                masked.append((self._mask_object if kind is dict else self._mask_array)(item, step[1], notes))
         return masked
 
-    def _whole(self, value: Any, notes: Notes) -> Any:
-        """Mask an object or an array in which no path continues."""
+    def _mask_whole(self, value: Any, notes: Notes) -> Any:
+        """Return an object or an array in which no path continues: unchanged, or redacted if the policy is closed."""
         if not self._closed:
             return value
         notes.redacted += 1
         return REDACTED
 
-    def plain(self, value: Any, step: Step, notes: Notes) -> Any:
+    def mask_plain(self, value: Any, step: Step, notes: Notes) -> Any:
         """Mask a plain value by the step that led to it."""
         meaning, _, rule = step
         if meaning is HASH:
@@ -267,23 +271,23 @@ class MaskingPolicy:
             notes.redacted += 1
             return REDACTED
         if rule.name == "search":
-            return _searched(value, rule.action, notes.counts)
+            return _mask_found(value, rule.action, notes.counts)
         notes.counts[rule.name] += 1
-        notes.taken.append(value)
+        notes.removed.append(value)
         return rule.action(value)
 
     def _hide(self, value: Plain, notes: Notes) -> Any:
         """Return the hash of a private value, by which it can still be joined, or a fixed text if there is no key."""
         notes.hidden += 1
-        notes.taken.append(value)
+        notes.removed.append(value)
         return self._private(value)
 
 
-def _searched(value: Plain, search: Action, counts: Counts) -> Any:
-    """Return a value without the private data found in it. Numbers are searched too: they may be phone numbers."""
+def _mask_found(value: Plain, search: Action, counts: Counts) -> Any:
+    """Return a value with the private data found in it replaced. Numbers are searched too: they may be phones."""
     if value is True or value is False:
         return value
-    masked, kinds = search(text_of(value))
+    masked, kinds = search(to_text(value))
     for kind in kinds:
         counts[kind] += 1
     return masked if kinds else value
@@ -291,4 +295,4 @@ def _searched(value: Plain, search: Action, counts: Counts) -> Any:
 
 def is_field_name(key: str) -> bool:
     """Return whether a key looks like the name of a field, not like a value: senders may use people's ids as keys."""
-    return _FIELD_NAME.fullmatch(key) is not None and len(_DIGIT.findall(key)) <= _KEY_DIGITS_MAX
+    return _FIELD_NAME.fullmatch(key) is not None and len(_DIGIT.findall(key)) <= _MAX_KEY_DIGITS

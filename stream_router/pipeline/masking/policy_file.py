@@ -13,7 +13,7 @@ import orjson
 
 from stream_router.errors import SettingsError
 from stream_router.pipeline.masking import actions
-from stream_router.pipeline.masking.paths import ANY_KEY, ANYTHING, DEEP, ELEMENT, Token, tokens
+from stream_router.pipeline.masking.paths import ANY_KEY, ANYTHING, DEEP, ELEMENT, Token, parse_paths
 from stream_router.pipeline.masking.policy import OBJECTS, ROOTS, MaskingPolicy, MaskingRule
 from stream_router.settings import files
 
@@ -35,7 +35,7 @@ _EXAMPLES = {
 }
 """Examples of all keys that a policy may have."""
 
-_ONE_OF: dict[str, tuple[tuple[Any, ...], str]] = {
+_ALLOWED_VALUES: dict[str, tuple[tuple[Any, ...], str]] = {
     "base": (("default",), 'is no policy that ships; "default" is the only one, or leave the line out'),
     "unknown": (("redact", "pass"), 'is neither "redact" nor "pass"'),
     "dead_letters": ((True, False), "is neither true nor false"),
@@ -45,9 +45,9 @@ _ONE_OF: dict[str, tuple[tuple[Any, ...], str]] = {
 ORDER = ("drop", "hash", "keep_last", "search", "allow_uuids", "allow_ids", "allow")
 """Order in which the rules of a file are tried, regardless of their order there. The rules of its base come later."""
 
-_FORMS = {"allow_ids": actions.IDS_FORM, "allow_uuids": actions.MADE_OF_UUIDS}
+_FORMS = {"allow_ids": actions.ID_FORM, "allow_uuids": actions.UUID_FORM}
 _NAME = re.compile(r"[^A-Za-z0-9_.-]")
-_QUOTED_MAX = 60
+_MAX_QUOTED_CHARS = 60
 
 
 def load(name: str, key: bytes | None) -> MaskingPolicy:
@@ -104,7 +104,7 @@ def _search(file: "_File", document: dict[str, Any]) -> Any:
     for region in document.get("regions", ()):
         if region not in SUPPORTED_REGIONS:
             problem = "is no country that libphonenumber knows: two capitals, the United Kingdom is GB"
-            raise file.wrong_key("regions", f"{_shown(region)} {problem}")
+            raise file.wrong_key("regions", f"{_quote(region)} {problem}")
     return search.TextSearch(document.get("regions", ()))
 
 
@@ -132,13 +132,13 @@ class _File:
                 near = files.nearest_name(key, _EXAMPLES)
                 hint = f"did you mean {near}? " if near else ""
                 cure = f"{hint}allowed are {', '.join(_EXAMPLES)}; for example {_EXAMPLES[near or 'allow']}"
-                raise SettingsError(VARIABLE, f"{_shown(key)} is no key of a policy", cure, place=(str(self.path),))
+                raise SettingsError(VARIABLE, f"{_quote(key)} is no key of a policy", cure, place=(str(self.path),))
             self._check_kind(key, value)
         return document
 
     def _check_kind(self, key: str, value: Any) -> None:
-        if key in _ONE_OF:
-            values, words = _ONE_OF[key]
+        if key in _ALLOWED_VALUES:
+            values, words = _ALLOWED_VALUES[key]
             if value not in values or type(value) is not type(values[0]):
                 raise self.wrong_key(key, words)
             return
@@ -150,8 +150,8 @@ class _File:
                     raise self.wrong_key(key, "is no text in quotes", at=f"[{at}]")
             elif not (type(item) is list and list(map(type, item)) == [str, int]):
                 raise self.wrong_key(key, "is no pair of a path and how many characters stay", at=f"[{at}]")
-            elif not 1 <= item[1] <= actions.KEEP_LAST_MAX:
-                raise self.wrong_key(key, f"keeps none of 1 to {actions.KEEP_LAST_MAX} characters", at=f"[{at}]")
+            elif not 1 <= item[1] <= actions.MAX_KEPT_CHARS:
+                raise self.wrong_key(key, f"keeps none of 1 to {actions.MAX_KEPT_CHARS} characters", at=f"[{at}]")
 
     def rules(self, document: dict[str, Any], search: Any) -> list[MaskingRule]:
         """Return the file's rules, in the order in which they are tried."""
@@ -166,17 +166,17 @@ class _File:
 
     def _paths(self, name: str, at: int, text: str) -> list[tuple[Token, ...]]:
         try:
-            paths = tokens(text)
+            paths = parse_paths(text)
         except ValueError as error:
-            problem, cure = f"{_shown(text)} {error}", "a path is steps joined by dots"
+            problem, cure = f"{_quote(text)} {error}", "a path is steps joined by dots"
             raise self.wrong_key(name, problem, cure, at=f"[{at}]") from None
         for path in paths:
-            if problem := _unreachable(path) or (_allows_all(path) if name == "allow" else ""):
-                raise self.wrong_key(name, f"{_shown(text)} {problem}", at=f"[{at}]")
+            if problem := _describe_unreachable(path) or (_describe_allow_all(path) if name == "allow" else ""):
+                raise self.wrong_key(name, f"{_quote(text)} {problem}", at=f"[{at}]")
         return paths
 
 
-def _unreachable(path: tuple[Token, ...]) -> str:
+def _describe_unreachable(path: tuple[Token, ...]) -> str:
     """Return the error of a path that exists in no event, or leads to a part that must stay an object; "" if none."""
     first, below = path[0], path[1:]
     if first is ELEMENT or (isinstance(first, str) and first not in {root.lower() for root in ROOTS}):
@@ -186,14 +186,14 @@ def _unreachable(path: tuple[Token, ...]) -> str:
     return ""
 
 
-def _allows_all(path: tuple[Token, ...]) -> str:
+def _describe_allow_all(path: tuple[Token, ...]) -> str:
     """Return the error of a path that leaves nothing to mask; "" if there is none."""
     if path[-1] is ANYTHING and all(step is ANY_KEY or step is DEEP or step == "payload" for step in path[:-1]):
         return 'lets everything pass; for a policy that masks only what it names write unknown = "pass"'
     return ""
 
 
-def _shown(value: Any) -> str:
+def _quote(value: Any) -> str:
     """Return a part of the file in the form in which an error quotes it."""
     text = ascii(value)
-    return text if len(text) <= _QUOTED_MAX else text[:_QUOTED_MAX] + "…"
+    return text if len(text) <= _MAX_QUOTED_CHARS else text[:_MAX_QUOTED_CHARS] + "…"

@@ -10,15 +10,23 @@ from stream_router.model import DeadLetter, Event, Record
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.masking.actions import REDACTED
 from stream_router.pipeline.masking.paths import Step
-from stream_router.pipeline.masking.policy import DROP, IDS, ODD_KEY, UNKNOWN, MaskingPolicy, Notes, is_field_name
+from stream_router.pipeline.masking.policy import (
+    DROP,
+    IDS,
+    UNKNOWN,
+    VALUE_LIKE_KEY,
+    MaskingPolicy,
+    Notes,
+    is_field_name,
+)
 
-_BY_RULE = {"drop": "dropped", "hash": "hashed", "keep_last": "keeps its last characters", "search": "searched"}
+_VERDICTS = {"drop": "dropped", "hash": "hashed", "keep_last": "keeps its last characters", "search": "searched"}
 
 
 class ShownValue(NamedTuple):
     """One plain value of a sample. `path` has the form of a policy's path; `after` is None if the value is removed.
 
-    `verdict` is redacted, passed, hashed, or a word of `_BY_RULE`.
+    `verdict` is redacted, passed, hashed, or a word of `_VERDICTS`.
     """
 
     path: str
@@ -43,11 +51,13 @@ def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Sho
         try:
             masked = policy.mask(parts, Counter())
             for name, part in parts.items():
-                step = policy.start.of_key(name)
+                step = policy.start.step_of_key(name)
                 if name not in IDS:
                     values += _values(policy, part, (UNKNOWN, step[1], None), name)
                 elif part is not None:
-                    values.append(ShownValue(name, part, masked.get(name), _verdict(step, part, masked.get(name))))
+                    values.append(
+                        ShownValue(name, part, masked.get(name), _describe_change(step, part, masked.get(name)))
+                    )
         except RecursionError:
             raise ValueError("the sample nests too deep to be masked: the consumer would bury it") from None
     return values
@@ -65,29 +75,29 @@ def _parts(validator: Validator, event: Event) -> dict[str, Any]:
 def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterator[ShownValue]:
     """Yield the plain values at and below a place, also those in objects that are masked whole."""
     meaning, state, rule = step
-    goes = meaning is DROP or meaning is ODD_KEY
-    whole: Step = (meaning, None, rule) if goes else (UNKNOWN, None, None)
+    is_removed = meaning is DROP or meaning is VALUE_LIKE_KEY
+    inherited: Step = (meaning, None, rule) if is_removed else (UNKNOWN, None, None)
     if type(value) is dict:
         for key, item in value.items():
-            below = whole if goes or state is None else state.of_key(key)
-            yield from _values(policy, item, below, f"{path}.{_written(key)}")
+            below = inherited if is_removed or state is None else state.step_of_key(key)
+            yield from _values(policy, item, below, f"{path}.{_format_key(key)}")
     elif type(value) is list:
-        below = whole if goes or state is None else state.of_element()
+        below = inherited if is_removed or state is None else state.step_of_element()
         for item in value:
             yield from _values(policy, item, below, f"{path}[]")
     elif value is not None:
-        after = None if meaning is DROP else policy.plain(value, step, Notes(Counter()))
-        yield ShownValue(path, value, after, _verdict(step, value, after))
+        after = None if meaning is DROP else policy.mask_plain(value, step, Notes(Counter()))
+        yield ShownValue(path, value, after, _describe_change(step, value, after))
 
 
-def _verdict(step: Step, before: Any, after: Any) -> str:
+def _describe_change(step: Step, before: Any, after: Any) -> str:
     rule = step[2]
     if rule is None:
         return "redacted" if after == REDACTED else "passed"
-    return _BY_RULE.get(rule.name) or ("passed" if after == before else "hashed")
+    return _VERDICTS.get(rule.name) or ("passed" if after == before else "hashed")
 
 
-def _written(key: str) -> str:
+def _format_key(key: str) -> str:
     """Return a key in the form of a path; `*` if it looks like a value."""
     if not is_field_name(key):
         return "*"

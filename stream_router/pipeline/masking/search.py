@@ -17,32 +17,32 @@ from stdnum import iban
 
 from stream_router.pipeline.masking.actions import REDACTED
 
-DIGITS_MAX = 4_000
+MAX_DIGITS = 4_000
 """Maximum number of digits of a text that is searched, since a search reads on around each digit.
 
 No text that people write has more. A text with more is redacted whole.
 """
 
-SIGNS_MAX = 40_000
+MAX_SIGNS = 40_000
 """Maximum number of digits, `@`, `:` and opening brackets of one event that are searched, times the regions.
 
 At each of them a match may begin, which takes up to 5 µs of CPU. One event may take 0.5 s in all.
 """
 
-TRIES_MAX = 2_000
+MAX_TRIES = 2_000
 """Maximum number of candidates of one event that a library checks, in all regions, at about 50 µs of CPU each.
 
 A digit between hyphens is up to four candidates, so a limit on digits alone is too weak.
 """
 
-_TRIES_OF_A_PHONE = 4
+_TRIES_PER_PHONE = 4
 """Number of failing candidates that take as long as one phone number that is found."""
 
-_MARKS_MAX = 30
+_MAX_MARKS = 30
 """Maximum number of marks over one letter. No script has more, and the standard library sorts them quadratically."""
 
 _GROWING = re.compile("[\u3300-\u3357\u33ae\u33af\ufdfa\ufdfb]")
-_GROWING_MAX = 1_000
+_MAX_GROWING_CHARS = 1_000
 """Maximum number of characters that become 5 to 18 plain characters: a megabyte of them would become six."""
 
 _END = r"\s<>()\[\]{}\",;"
@@ -72,7 +72,7 @@ _SLASHES = re.compile(r"(?<!\d)\d{2,4}(?:/\d{2,4}){3,}(?!\d)")
 """Pattern of digits with more slashes than a date has: libphonenumber ignores a text in which it sees a date."""
 
 _NEAR_DIGITS = re.compile(r"\d(?:\D{0,40}+\d)*+")
-_BESIDE_DIGITS = 16
+_CONTEXT_CHARS = 16
 """Number of characters beside the digits that libphonenumber gets, since it takes up to 1 µs a character.
 
 A phone number with its extension has at most 40 other characters between two digits, and fewer than 16 before the first
@@ -112,13 +112,13 @@ def _fold(text: str) -> str | None:
     """
     if text.isascii():
         return text
-    if len(_GROWING.findall(text)) > _GROWING_MAX:
+    if len(_GROWING.findall(text)) > _MAX_GROWING_CHARS:
         return None
     text = text.translate(_FOLDED)
     marks = 0
     for char in text:
         marks = marks + 1 if unicodedata.combining(char) else 0
-        if marks > _MARKS_MAX:
+        if marks > _MAX_MARKS:
             return None
     return unicodedata.normalize("NFKC", text).translate(_FOLDED)
 
@@ -142,26 +142,26 @@ class TextSearch:
         self._regions = tuple(regions)
         # The order matters: a card may contain two zeros, and an international number may have the digits of a card.
         self._finders = (
-            ("email", lambda text: _spans(_EMAIL, text)),
-            ("iban", self._ibans),
-            ("phone", lambda text: _spans(_PLUS, text)),
-            ("card", _cards),
-            ("ip", _ips),
-            ("ssn", lambda text: _spans(_SSN, text)),
-            ("phone", self._phones),
+            ("email", lambda text: _find_spans(_EMAIL, text)),
+            ("iban", self._find_ibans),
+            ("phone", lambda text: _find_spans(_PLUS, text)),
+            ("card", _find_cards),
+            ("ip", _find_ips),
+            ("ssn", lambda text: _find_spans(_SSN, text)),
+            ("phone", self._find_phones),
         )
         self.begin()
 
     def begin(self) -> None:
         """Begin another event, with the full limits of an event."""
-        self._signs_left = SIGNS_MAX
-        self._tries_left = TRIES_MAX
+        self._signs_left = MAX_SIGNS
+        self._tries_left = MAX_TRIES
 
     def text(self, text: str) -> tuple[str, list[str]]:
         """Return the text with all matches masked, and the kinds of the matches.
 
-        The whole text is redacted, with the kind `redact`, if it cannot be folded, if it has more than DIGITS_MAX
-        digits, or if the event has exceeded SIGNS_MAX or TRIES_MAX.
+        The whole text is redacted, with the kind `redact`, if it cannot be folded, if it has more than MAX_DIGITS
+        digits, or if the event has exceeded MAX_SIGNS or MAX_TRIES.
         """
         folded = _fold(text)
         if folded is None:
@@ -170,28 +170,28 @@ class TextSearch:
         if not digits and "@" not in folded and "::" not in folded:
             return text, []
         signs = (digits + sum(map(folded.count, "@:(["))) * max(1, len(self._regions))
-        if digits > DIGITS_MAX or signs > self._signs_left or self._tries_left <= 0:
+        if digits > MAX_DIGITS or signs > self._signs_left or self._tries_left <= 0:
             return REDACTED, ["redact"]
         self._signs_left -= signs
         kinds: list[str] = []
         masked = folded
         for kind, spans in self._finders:
-            masked = _replaced(masked, kind, spans(masked), kinds)
+            masked = _replace_spans(masked, kind, spans(masked), kinds)
         if self._tries_left <= 0:  # candidates that were not checked may be private
             return REDACTED, ["redact"]
         return (masked, kinds) if kinds else (text, kinds)
 
-    def _phones(self, text: str) -> Spans:
+    def _find_phones(self, text: str) -> Spans:
         """Find international numbers, and the numbers that libphonenumber accepts in one of the regions.
 
         libphonenumber sees only the texts around digits, since it reads each candidate many times. The tries that it
         used, and those of a found number, count against the event's limit.
         """
-        yield from _spans(_ZEROS, text)
+        yield from _find_spans(_ZEROS, text)
         text = _SLASHES.sub(lambda match: match[0].replace("/", " "), text)
         for near in _NEAR_DIGITS.finditer(text):
-            begin = max(0, near.start() - _BESIDE_DIGITS)
-            part = text[begin : near.end() + _BESIDE_DIGITS]
+            begin = max(0, near.start() - _CONTEXT_CHARS)
+            part = text[begin : near.end() + _CONTEXT_CHARS]
             for region in self._regions:
                 matcher = _Matcher(part, region, max_tries=max(0, self._tries_left))
                 tries_before = self._tries_left
@@ -199,9 +199,9 @@ class TextSearch:
                 for match in matcher:
                     yield begin + match.start, begin + match.end
                     phones += 1
-                self._tries_left = min(tries_before, matcher.tries_left) - phones * _TRIES_OF_A_PHONE
+                self._tries_left = min(tries_before, matcher.tries_left) - phones * _TRIES_PER_PHONE
 
-    def _ibans(self, text: str) -> Spans:
+    def _find_ibans(self, text: str) -> Spans:
         """Find the longest IBANs with correct check digits: whole words, or texts in their country's form."""
         at = 0
         while match := _IBAN.search(text, at):
@@ -228,7 +228,7 @@ class TextSearch:
         return self._tries_left >= 0 and iban.is_valid(text, check_country=False)
 
 
-def _replaced(text: str, kind: str, spans: Spans, kinds: list[str]) -> str:
+def _replace_spans(text: str, kind: str, spans: Spans, kinds: list[str]) -> str:
     """Return the text with these places, which may overlap, replaced by the kind's name."""
     parts: list[str] = []
     done = 0
@@ -245,11 +245,11 @@ def _replaced(text: str, kind: str, spans: Spans, kinds: list[str]) -> str:
     return "".join(parts) + text[done:] if parts else text
 
 
-def _spans(pattern: re.Pattern[str], text: str) -> Spans:
+def _find_spans(pattern: re.Pattern[str], text: str) -> Spans:
     return (match.span() for match in pattern.finditer(text))
 
 
-def _cards(text: str) -> Spans:
+def _find_cards(text: str) -> Spans:
     """Find groups of digits that together are a card number. Other digits, as of an expiry date, may be beside them."""
     for run in _DIGITS.finditer(text):
         groups = [group.span() for group in _GROUP.finditer(text, *run.span())]
@@ -286,7 +286,7 @@ def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
     return [0, *accumulate(even)], [0, *accumulate(odd)]
 
 
-def _ips(text: str) -> Spans:
+def _find_ips(text: str) -> Spans:
     for pattern, colons in ((_IPV4, 0), (_IPV6, 2)):
         for match in pattern.finditer(text):
             stop = match.end() - (match[0].endswith(":") and not match[0].endswith("::"))
