@@ -241,7 +241,7 @@ def test_credentials_that_are_not_to_be_had_are_no_verdict(tmp_path: Path) -> No
     program = (
         "from stream_router.aws import credentials\n"
         "from stream_router.consumer.child import __main__\n"
-        "credentials.PATIENCE_S = 0.0\n"
+        "credentials.STARTUP_TIMEOUT_S = 0.0\n"
         "__main__.main()\n"
     )
     nowhere = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
