@@ -29,7 +29,7 @@ from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import DeadLetters, QueueSettings, Setup
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.sources import PostedSource, plain
+from stream_router.settings.sources import PostedSource, secret_text
 from stream_router.settings.sources import read as sources_of
 from stream_router.telemetry.cloudwatch import NAMESPACE
 

@@ -214,7 +214,7 @@ def serve(settings: Receiver, status: Status) -> AdminServer:
     server = AdminServer(
         settings.receiver_admin_listen,
         "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN",
-        settings.key("admin_token") or None,
+        settings.strong_secret("admin_token") or None,
         parse_host_names(settings.admin_hosts),
         routes(status.health, status.ready, status.page, status.metrics),
     )

@@ -338,14 +338,14 @@ def test_the_admin_token_is_as_strong(
         listen = {f"STREAM_ROUTER_{name}ADMIN_LISTEN": beyond for name in ("", "RECEIVER_")}
         for where in (short, kept):
             given(monkeypatch, {**listen, "STREAM_ROUTER_WEAK_SECRETS": weak, token: where})
-            assert load(program).key("admin_token") == short
+            assert load(program).strong_secret("admin_token") == short
     monkeypatch.delenv("STREAM_ROUTER_WEAK_SECRETS")
     for where in (short, "$THE_TOKEN_OF_THE_PORT"):
         (line,) = refused(PROGRAMS[program], {token: where})
         assert line.startswith(f"{token}: ")
     given(monkeypatch, {token: kept})
     with pytest.raises(SettingsError, match=f"^{token}: "):
-        load(program).key("admin_token")
+        load(program).strong_secret("admin_token")
 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         disk_trouble=lambda: disks.trouble,
         refusals=refusals.current,
     )
-    token = settings.key("admin_token") or None
+    token = settings.strong_secret("admin_token") or None
     admin = admin_port(settings.admin_listen, token, settings.admin_hosts, vitals, status)
     metrics = cloudwatch.Sender(
         cloudwatch.client(session),

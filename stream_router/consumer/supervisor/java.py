@@ -147,7 +147,7 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
     A masking key that is stored in AWS is read here, once for all children. So they need no permission for its store,
     and all of them hash with the same key. Raise SettingsError if the key cannot be read.
     """
-    keys = {variable(Consumer, name): settings.key(name) for name in ("masking_key", "audit_key")}
+    keys = {variable(Consumer, name): settings.strong_secret(name) for name in ("masking_key", "audit_key")}
     ours = {
         "AWS_REGION": settings.aws_region,
         "STREAM_ROUTER_STATE_DIR": str(state),

@@ -37,8 +37,8 @@ from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import Top
 from stream_router.settings.reading import load, read
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secrets import IN_AWS
-from stream_router.settings.sources import plain
+from stream_router.settings.secrets import AWS_PREFIXES
+from stream_router.settings.sources import secret_text
 from stream_router.telemetry.audit import TO_STDERR
 from stream_router.telemetry.disks import full, nearest
 from stream_router.telemetry.verdict import Level, runbook_of, sentence
@@ -123,9 +123,9 @@ def _read_secrets(world: World, settings: Any, *names: str) -> Any:
     Offline a placeholder replaces secrets stored in AWS.
     """
     for name in names:
-        if world.offline and plain(getattr(settings, name)).startswith(IN_AWS):
+        if world.offline and secret_text(getattr(settings, name)).startswith(AWS_PREFIXES):
             settings = settings.model_copy(update={name: SecretStr("stored in AWS, not read offline")})
-        settings.key(name)
+        settings.strong_secret(name)
     return settings
 
 
