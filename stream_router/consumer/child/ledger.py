@@ -176,7 +176,7 @@ class ShardLedger:
         """Append the audit record of a batch whose records are all settled. `flush` writes it."""
         if self._audit is None:
             return
-        record = audit.of_batch(batch, self._shard_id, self._transform.masking, self._retention, self._now_s())
+        record = audit.build_record(batch, self._shard_id, self._transform.masking, self._retention, self._now_s())
         if not self._audit.append(record):
             self._counts["audit_failed"] += 1
 
