@@ -260,7 +260,7 @@ def _list_kept_in_aws(secrets: Iterable[SecretStr | None], home: Home) -> Values
     A secret of another account is given by its ARN.
     """
     kept: Values = {"secrets": [], "parameters": []}
-    for reference in dict.fromkeys(map(plain, secrets)):
+    for reference in dict.fromkeys(map(secret_text, secrets)):
         store, _, name = reference.partition(":")
         whole = name if name.startswith("arn:") else ""
         if store == "ssm":

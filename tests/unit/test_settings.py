@@ -380,7 +380,7 @@ def test_the_region_comes_from_where_boto3_reads_it(
     given(monkeypatch, {"AWS_REGION": "xx-nowhere-9", "AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:1"})
     assert load(Setup).aws_region == "xx-nowhere-9"
     (line,) = refused("setup", {"AWS_REGION": "frankfurt"})
-    assert line.startswith("AWS_REGION: 'frankfurt' is no region")
+    assert line.startswith("AWS_REGION: 'frankfurt' is not a region")
 
 
 def test_what_others_set_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> None:
