@@ -305,7 +305,7 @@ def _check_queue(
     subject, content = words
     host = urlsplit(url).hostname or ""
     if endpoints.is_aws(url) and f".{region}." not in f".{host}":
-        cure = "name one of this region; `stream-router setup` makes one"
+        cure = "name one of this region; `stream-router setup` creates one"
         return wrong(code, setting, "the queue is in another region than AWS_REGION", cure)
     sqs = endpoints.create_client(session, "sqs", NO_RETRIES_CONFIG)
     failure, answer = try_call(

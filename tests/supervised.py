@@ -34,7 +34,7 @@ def consume() -> None:
     if OWN_CHILD not in os.environ:
         properties.CHILD_COMMAND = CHILD
     if ASKS_AT_BATCHES in os.environ:
-        properties.THE_PROGRAMS["skipShardSyncAtWorkerInitializationIfLeasesExist"] = "false"
+        properties.REQUIRED_PROPERTIES["skipShardSyncAtWorkerInitializationIfLeasesExist"] = "false"
     os.environ["SUPERVISED"] = str(Path(__file__).resolve())
     cli.main()
 

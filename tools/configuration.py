@@ -9,7 +9,7 @@ from pathlib import Path
 import asked
 
 from stream_router.settings import reading
-from stream_router.settings.common import GuardedSettings, Settings, takes, variable
+from stream_router.settings.common import GuardedSettings, Settings, allowed_values, variable
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import Cxone, Setup
 from stream_router.settings.receiver import Receiver
@@ -184,7 +184,7 @@ SHORT = {
 
 def row(kind: type[Settings], name: str) -> str:
     """One variable."""
-    form = takes(kind, name)
+    form = allowed_values(kind, name)
     form = SHORT.get(form, form).replace("|", "\\|")
     shown = f"`{variable(kind, name)}`" + f": {default(kind, name)}".removesuffix(": -")
     return f"| {shown} | {form} | {FOR[variable(kind, name)]} |\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import asked
 from configuration import FOR, SECTIONS, default
 
-from stream_router.settings.common import Settings, takes, variable
+from stream_router.settings.common import Settings, allowed_values, variable
 
 FILE = Path(__file__).resolve().parent.parent / "deploy" / "systemd" / "stream-router.env"
 
@@ -46,7 +46,7 @@ def _setting(kind: type[Settings], name: str) -> str:
     required = " Required." if shown == "required" else ""
     named = variable(kind, name)
     given = f"{named}={SET_HERE[named]}" if named in SET_HERE else f"#{named}={value}"
-    return f"# {FOR[named]} ({takes(kind, name)}).{required}\n{given}\n"
+    return f"# {FOR[named]} ({allowed_values(kind, name)}).{required}\n{given}\n"
 
 
 if __name__ == "__main__":

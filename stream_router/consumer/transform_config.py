@@ -6,7 +6,7 @@ from stream_router.settings.consumer import Consumer
 
 def transform_config(settings: Consumer) -> TransformConfig:
     """Return the transform's part of the settings. Raise SettingsError if the masking key cannot be read."""
-    key = settings.key("masking_key")
+    key = settings.strong_secret("masking_key")
     return TransformConfig(
         region=settings.aws_region,
         event_types=settings.event_type_list,

@@ -135,7 +135,7 @@ def _check_types(source: DigitalSource, settings: Cxone, document: _Renames) -> 
 
 
 def _check_url(source: PostedSource) -> Finding:
-    path = f"/v1/events/{source.name}" if source.has_a_path else "/v1/events"
+    path = f"/v1/events/{source.name}" if source.has_own_path else "/v1/events"
     if not is_url(source.url) or not source.url.startswith("https:"):
         return "wrong", source.name, "url: is no https:// URL; CXone must reach the receiver over HTTPS"
     if urlsplit(source.url).path != path:

@@ -46,7 +46,7 @@ def run(source: str | None) -> int:
     """
     get = _open_source(source or MAVEN_CENTRAL)
     folder, cache = _find_folder(), _find_cache()
-    missing = [jar for jar in jars.listed() if not _is_whole(folder / jar.name, jar)]
+    missing = [jar for jar in jars.list_jars() if not _is_whole(folder / jar.name, jar)]
     if missing and not os.access(folder, os.W_OK | os.X_OK):
         raise _describe_unwritable(folder)
     if missing:
@@ -57,11 +57,11 @@ def run(source: str | None) -> int:
     except (FetchError, OSError) as error:
         sys.stderr.write(f"stream-router jars: {error}\n")
         return 1
-    counts["there already"] = len(jars.listed()) - len(missing)
+    counts["there already"] = len(jars.list_jars()) - len(missing)
     origins = ", ".join(
         f"{counts[origin]} {origin}" for origin in ("there already", "from the cache", "fetched") if counts[origin]
     )
-    _print_line(f"{jars.prove_whole()} jars of the KCL daemon are whole in {folder} ({origins})")
+    _print_line(f"{jars.check_jars_are_whole()} jars of the KCL daemon are whole in {folder} ({origins})")
     return 0
 
 

@@ -29,7 +29,7 @@ from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import DeadLetters, QueueSettings, Setup
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.sources import PostedSource, plain
+from stream_router.settings.sources import PostedSource, secret_text
 from stream_router.settings.sources import read as sources_of
 from stream_router.telemetry.cloudwatch import NAMESPACE
 
@@ -260,7 +260,7 @@ def _list_kept_in_aws(secrets: Iterable[SecretStr | None], home: Home) -> Values
     A secret of another account is given by its ARN.
     """
     kept: Values = {"secrets": [], "parameters": []}
-    for reference in dict.fromkeys(map(plain, secrets)):
+    for reference in dict.fromkeys(map(secret_text, secrets)):
         store, _, name = reference.partition(":")
         whole = name if name.startswith("arn:") else ""
         if store == "ssm":

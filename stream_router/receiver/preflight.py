@@ -18,8 +18,8 @@ from stream_router.receiver.sources import Source
 from stream_router.receiver.spill import OURS
 from stream_router.settings.reading import list_aws_settings
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secrets import IN_AWS
-from stream_router.settings.sources import PostedSource, plain, read
+from stream_router.settings.secrets import AWS_PREFIXES
+from stream_router.settings.sources import PostedSource, read, secret_text
 
 QUEUE_OPERATIONS = ("SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch")
 SPARE_FILES = 256
@@ -40,8 +40,8 @@ class Stream(NamedTuple):
 def _check_senders(settings: Receiver) -> None:
     """Check scheme, secrets and named sources, unless a secret is kept in AWS, which is not called yet."""
     kept = [settings.webhook_secrets.get_secret_value()]
-    kept += [plain(source.secrets) for source in read(settings.config) if isinstance(source, PostedSource)]
-    if not any(text.startswith(IN_AWS) for text in kept):
+    kept += [secret_text(source.secrets) for source in read(settings.config) if isinstance(source, PostedSource)]
+    if not any(text.startswith(AWS_PREFIXES) for text in kept):
         sources.build_sources(settings)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from stream_router.errors import SettingsError
 from stream_router.log import LogLimiter
 from stream_router.settings import secrets as secret_settings
-from stream_router.settings.secrets import IN_FILE, READ_ELSEWHERE, WEAK_SECRETS, describe_weakness_of_one
+from stream_router.settings.secrets import FILE_PREFIX, REFERENCE_PREFIXES, WEAK_SECRETS, describe_weakness_of_one
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Secrets:
         self._decode = decode
         self._region = region
         self._weak = weak
-        self._location = text if text.startswith(READ_ELSEWHERE) else ""
+        self._location = text if text.startswith(REFERENCE_PREFIXES) else ""
         self._text = self._read() if self._location else text.replace(",", "\n")
         self._candidate = self._text
         self.live = self._parse(self._text)
@@ -56,7 +56,7 @@ class Secrets:
         """Seconds between two calls of `refresh`; None if the secrets cannot change."""
         if not self._location:
             return None
-        return FOLLOW_FILE_EVERY_S if self._location.startswith(IN_FILE) else FOLLOW_STORE_EVERY_S
+        return FOLLOW_FILE_EVERY_S if self._location.startswith(FILE_PREFIX) else FOLLOW_STORE_EVERY_S
 
     def refresh(self) -> bool:
         """Read the secrets again and put them into force. Return whether they changed. May block.
@@ -84,7 +84,7 @@ class Secrets:
         if text == self._text:
             self._candidate = text
             return False
-        if self._location.startswith(IN_FILE) and text != self._candidate:
+        if self._location.startswith(FILE_PREFIX) and text != self._candidate:
             self._candidate = text
             return False
         self.live = self._parse(text)
@@ -94,7 +94,7 @@ class Secrets:
 
     def _read(self) -> str:
         """Return the current content of the file or store, a secret on each line. Raises SettingsError."""
-        if self._location.startswith(IN_FILE):
+        if self._location.startswith(FILE_PREFIX):
             return secret_settings.read_file(self._location, VARIABLE)
         return secret_settings.fetch_from_aws(self._location, VARIABLE, self._region).replace(",", "\n")
 
@@ -104,7 +104,7 @@ class Secrets:
         if not secrets and self._location:
             raise SettingsError(VARIABLE, "the file or store it names holds no secret", "write a secret there")
         if not secrets:
-            raise SettingsError(VARIABLE, "no secret is set", f"set at least one, or {IN_FILE}PATH")
+            raise SettingsError(VARIABLE, "no secret is set", f"set at least one, or {FILE_PREFIX}PATH")
         for line in secrets:
             if not self._weak and (weakness := describe_weakness_of_one(line, self._scheme)):
                 raise SettingsError(VARIABLE, *weakness, related=(WEAK_SECRETS,))

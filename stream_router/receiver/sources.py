@@ -49,7 +49,7 @@ class Source(NamedTuple):
 def build_sources(settings: Receiver) -> dict[str, Source]:
     """Return every source by its path. Raises SettingsError if a source's settings are wrong, or no source exists."""
     posted = [
-        source for source in sources.read(settings.config) if isinstance(source, PostedSource) and source.has_a_path
+        source for source in sources.read(settings.config) if isinstance(source, PostedSource) and source.has_own_path
     ]
     by_path = {f"{EVENTS_PATH}/{source.name}": _build_named(settings, source) for source in posted}
     if settings.webhook_scheme is not None or not posted:

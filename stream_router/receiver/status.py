@@ -18,7 +18,7 @@ from stream_router.receiver.stats import Stats
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import parse_host_names
 from stream_router.telemetry import prometheus
-from stream_router.telemetry import status as of_both
+from stream_router.telemetry import status as common_status
 from stream_router.telemetry.admin_server import AdminServer, ProbeAnswer, routes
 from stream_router.telemetry.metrics_catalogue import RECEIVER
 from stream_router.telemetry.snapshot import Snapshot
@@ -146,8 +146,8 @@ class Status:
                     "failing": bool(gauge["spill_failing"]),
                 },
             }
-            shape, recent = of_both.RECEIVER, self._recent
-            document = of_both.status(shape, self._region, self._stream, now, recent, at, parts)
+            shape, recent = common_status.RECEIVER, self._recent
+            document = common_status.status(shape, self._region, self._stream, now, recent, at, parts)
         return orjson.dumps(document)
 
 
@@ -214,7 +214,7 @@ def serve(settings: Receiver, status: Status) -> AdminServer:
     server = AdminServer(
         settings.receiver_admin_listen,
         "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN",
-        settings.key("admin_token") or None,
+        settings.strong_secret("admin_token") or None,
         parse_host_names(settings.admin_hosts),
         routes(status.health, status.ready, status.page, status.metrics),
     )

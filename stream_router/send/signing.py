@@ -9,7 +9,7 @@ from stream_router.receiver.auth import LAYOUTS, TOKENS, encode_base64
 from stream_router.settings import secrets as kept
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secrets import IN_AWS, IN_FILE
+from stream_router.settings.secrets import AWS_PREFIXES, FILE_PREFIX
 
 SECRETS = "STREAM_ROUTER_WEBHOOK_SECRETS"
 
@@ -65,9 +65,9 @@ def signer(settings: Receiver) -> Sign:
 
 def first_secret(setting: str) -> str:
     """Return the first secret of the setting, read from its file if it names one. Raise SettingsError."""
-    if setting.startswith(IN_AWS):
+    if setting.startswith(AWS_PREFIXES):
         raise SettingsError(SECRETS, "`send` reads no secret out of AWS", "set the secret itself, or file:PATH, here")
-    in_file = setting.startswith(IN_FILE)
+    in_file = setting.startswith(FILE_PREFIX)
     secrets = kept.parse_lines(kept.read_file(setting, SECRETS)) if in_file else types.items(setting)
     if not secrets:
         raise SettingsError(SECRETS, "is not set", "set the receiver's secret, or file:PATH")

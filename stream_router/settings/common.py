@@ -2,7 +2,7 @@
 
 Names and defaults are part of the contract (docs/contract.md, "Settings"). The environment variable
 of a field is `STREAM_ROUTER_` and the field's name, or its `validation_alias`. The field's type
-describes its values (`takes`); the purpose of each setting is described in tools/configuration.py,
+describes its values (`allowed_values`); the purpose of each setting is described in tools/configuration.py,
 which generates the pages.
 """
 
@@ -31,12 +31,12 @@ Its value is the stream, one per deployment.
 class Settings(BaseModel):
     """A set of settings.
 
-    A check of two settings against each other belongs to the later of the two.
+    A check that compares two settings is a validator of the field that is declared later. It finds
+    the earlier field in `info.data` if that field is valid by itself. So all wrong settings are
+    reported at once, and no setting is reported only because another is wrong.
 
-    The validator of the later one finds the earlier one in `info.data` if that is valid by itself.
-    So all wrong settings are reported at once, and none only because another is wrong. When the
-    environment is read, `info.context` is a dict that collects the valid values. Settings that code
-    creates have no context: only their forms are checked.
+    When the environment is read, `info.context` is a dict that collects the valid values. Settings
+    that code creates have no context: only the form of each value is checked.
     """
 
     model_config = ConfigDict(
@@ -45,18 +45,18 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _is_bare(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_quotes(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse a value in quotes: only a shell removes quotes, Docker's environment files keep them."""
         name = str(info.field_name)
         # JVM options may have quotes of their own. A quoted secret is refused by the check for weak secrets.
         may_be_quoted = name == "jvm_options" or is_secret(cls, name)
         if isinstance(value, str) and types.is_quoted(value) and not may_be_quoted:
-            raise WrongValueError("stands in quotes, which are a part of it here", "take them away")
+            raise WrongValueError("is in quotes, which would become part of the value", "remove them")
         return value
 
     @field_validator("*")
     @classmethod
-    def _has_a_meaning(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_unusable_text(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse text that is not UTF-8 and paths that only a shell would expand; record the value as valid."""
         # The environment may hold any bytes; Python keeps those that are not UTF-8 as lone surrogates.
         if isinstance(value, str) and not types.is_utf8(value):
@@ -64,18 +64,20 @@ class Settings(BaseModel):
         if isinstance(value, Path) and str(value).startswith("~"):
             raise WrongValueError("begins with ~, which only a shell expands", "write the whole path")
         if isinstance(value, Path) and str(value) != str(value).strip():
-            raise WrongValueError("is a path that begins or ends with a blank", "take it away")
+            raise WrongValueError("is a path that begins or ends with white space", "remove it")
         if isinstance(info.context, dict):
             info.context[info.field_name] = value
         return value
 
-    def secret(self, name: str, *, weak: bool = True) -> str:
+    def secret(self, name: str, *, allow_weak: bool = True) -> str:
         """Return a field's secret, wherever it is stored; "" if none is set.
 
         Raises as `secrets.read_secret` does.
         """
         region = str(getattr(self, "aws_region", ""))
-        return secrets.read_secret(getattr(self, name), variable(type(self), name), region=region, weak=weak)
+        return secrets.read_secret(
+            getattr(self, name), variable(type(self), name), region=region, allow_weak=allow_weak
+        )
 
 
 def variable(kind: type[Settings], name: str) -> str:
@@ -88,8 +90,8 @@ def is_secret(kind: type[Settings], name: str) -> bool:
     return "Secret" in str(kind.model_fields[name].annotation)
 
 
-def takes(kind: type[Settings], name: str) -> str:
-    """Return the allowed values of a field in words: its description, else its bounds, else its type's words."""
+def allowed_values(kind: type[Settings], name: str) -> str:
+    """Return a field's allowed values in words: its description, else its bounds, else the words of its type."""
     field = kind.model_fields[name]
     bounds = {key: getattr(part, key) for part in field.metadata for key in ("ge", "gt", "le") if hasattr(part, key)}
     if field.description:
@@ -99,7 +101,9 @@ def takes(kind: type[Settings], name: str) -> str:
     if "gt" in bounds:
         return f"a number above {bounds['gt']}"
     words = [part for part in field.metadata if isinstance(part, str)] or list(_texts(field.annotation))
-    return " or ".join(filter(None, (", ".join(words[:-1]), *words[-1:]))) or "a text"
+    if len(words) < 2:
+        return words[0] if words else "a text"
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _texts(hint: Any) -> Iterator[str]:
@@ -116,7 +120,7 @@ def field_of(kind: type[Settings], name: str) -> Any:
 
 
 class Common(Settings):
-    """Settings that every program needs: the places of the stream and the bus."""
+    """Settings that every program needs, such as region, stream and bus."""
 
     aws_region: str = Field("", validation_alias="AWS_REGION", description="a region's name, for example us-east-1")
     stream: Stream = "cxone-events"
@@ -130,19 +134,19 @@ class Common(Settings):
 
     @field_validator("aws_region", mode="before")
     @classmethod
-    def _is_a_region(cls, region: str, info: ValidationInfo) -> str:
+    def _check_region(cls, region: str, info: ValidationInfo) -> str:
         """Return the region if botocore knows it.
 
-        An empty setting takes the region of the AWS profile.
+        If the setting is empty, return the region of the AWS profile.
         """
-        return region if info.context is None else types.known_region(region or types.region_of_environment())
+        return region if info.context is None else types.check_region(region or types.region_of_environment())
 
     @field_validator("event_bus")
     @classmethod
-    def _is_here(cls, bus: str, info: ValidationInfo) -> str:
+    def _check_bus_region(cls, bus: str, info: ValidationInfo) -> str:
         """Refuse a bus of another region: every call to it would fail."""
-        here = info.data.get("aws_region")
-        if here and bus.startswith("arn:") and bus.split(":")[3] != here:
+        region = info.data.get("aws_region")
+        if region and bus.startswith("arn:") and bus.split(":")[3] != region:
             raise WrongValueError(
                 "is not in AWS_REGION", "name a bus of this region (a rule on it can pass events on to a bus elsewhere)"
             )
@@ -163,45 +167,45 @@ class GuardedSettings(Common):
     weak_secrets: Literal["refuse", "allow"] = "refuse"
     admin_hosts: HostNames = ""
 
-    admin_at: ClassVar[str]
+    admin_listen_field: ClassVar[str]
     """Name of the field with the admin port's HOST:PORT.
 
-    It is declared before `admin_token`, which is checked by it.
+    The field must be declared before `admin_token`, whose validator reads it.
     """
 
     @field_validator("admin_token", check_fields=False)
     @classmethod
-    def _guards_the_port(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def _require_token_beyond_loopback(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         """Require a strong token if the admin port listens beyond loopback."""
-        listen = info.data.get(cls.admin_at)
+        listen = info.data.get(cls.admin_listen_field)
         if info.context is None or listen is None or types.is_loopback(listen):
             return token
         if token is None:
             raise WrongValueError(
-                f"is not set, and {variable(cls, cls.admin_at)} is beyond loopback",
+                f"is not set, and {variable(cls, cls.admin_listen_field)} is beyond loopback",
                 "set a token, or listen on 127.0.0.1",
             )
-        return cls.strong(token, info)
+        return cls.require_strong(token, info)
 
     @staticmethod
-    def strong(secret: SecretStr, info: ValidationInfo, scheme: str | None = None) -> SecretStr:
+    def require_strong(secret: SecretStr, info: ValidationInfo, scheme: str | None = None) -> SecretStr:
         """Return the secret of a setting. Raises ValueError if it is weak.
 
-        With `scheme` the setting may hold several secrets, separated by commas, and the scheme
-        decides their length.
+        With `scheme` the setting may hold several secrets, separated by commas. The scheme decides
+        which bytes of a secret count.
         """
         text = secret.get_secret_value()
         if info.context is not None and info.data.get("weak_secrets") == "refuse":
-            weak = secrets.describe_weakness_of_one(text) if scheme is None else secrets.describe_weakness(text, scheme)
-            if weak and not text.startswith(secrets.READ_ELSEWHERE):
-                raise WrongValueError(*weak)
+            if scheme is None:
+                weakness = secrets.describe_weakness_of_one(text)
+            else:
+                weakness = secrets.describe_weakness(text, scheme)
+            if weakness and not text.startswith(secrets.REFERENCE_PREFIXES):
+                raise WrongValueError(*weakness)
         return secret
 
-    def key(self, name: str) -> str:
-        """Return a secret as `secret` does.
-
-        Raises SettingsError if one that is stored elsewhere is weak.
-        """
+    def strong_secret(self, name: str) -> str:
+        """Return a field's secret as `secret` does. Raises SettingsError if `weak_secrets` refuses it."""
         # Only this machine reaches loopback, so a weak token is no risk there.
-        on_loopback = name == "admin_token" and types.is_loopback(getattr(self, self.admin_at))
-        return self.secret(name, weak=on_loopback or self.weak_secrets == "allow")
+        on_loopback = name == "admin_token" and types.is_loopback(getattr(self, self.admin_listen_field))
+        return self.secret(name, allow_weak=on_loopback or self.weak_secrets == "allow")

@@ -24,7 +24,7 @@ from stream_router.settings.types import (
 class Consumer(GuardedSettings):
     """Settings that `consume` and its children need."""
 
-    admin_at = "admin_listen"
+    admin_listen_field = "admin_listen"
 
     sqs_dlq_url: QueueUrl = Field(validation_alias="SQS_DLQ_URL")
     unroutable: Literal["dead-letter", "publish", "drop"] = "dead-letter"
@@ -54,33 +54,33 @@ class Consumer(GuardedSettings):
 
     @field_validator("drop_types")
     @classmethod
-    def _are_not_routed(cls, drop_types: str, info: ValidationInfo) -> str:
+    def _refuse_routed_types(cls, drop_types: str, info: ValidationInfo) -> str:
         """Refuse a type that is both routed and dropped: it would be dropped."""
-        both = set(types.items(drop_types)) & set(types.items(info.data.get("event_types", "")))
-        if info.context is not None and both:
+        routed_and_dropped = set(types.items(drop_types)) & set(types.items(info.data.get("event_types", "")))
+        if info.context is not None and routed_and_dropped:
             raise WrongValueError(
-                f"has {min(both)}, which {variable(cls, 'event_types')} routes, and would drop it",
-                "name it in one of the two",
+                f"has {min(routed_and_dropped)}, which {variable(cls, 'event_types')} routes, and would drop it",
+                "name it in one of the two settings",
             )
         return drop_types
 
     @field_validator("masking_key", "audit_key")
     @classmethod
-    def _has_a_use(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        """Refuse a key whose feature is off: the operator believes that events are masked, or audited."""
-        use = "masking" if info.field_name == "masking_key" else "audit_dir"
+    def _refuse_unused_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """Refuse a key whose feature is off: the operator would believe that events are masked, or audited."""
+        feature = "masking" if info.field_name == "masking_key" else "audit_dir"
         if key is None or info.context is None:
             return key
-        # "wrong itself": if the other setting is invalid, that is reported, and this one is not judged.
-        if info.data.get(use, "wrong itself") in ("off", None):
+        # An invalid setting is missing from `info.data`. It is reported itself, so the key is not judged.
+        if info.data.get(feature, "invalid") in ("off", None):
             raise WrongValueError(
-                f"is set, but {variable(cls, use)} is not, so it would do nothing", "set both, or none"
+                f"is set, but {variable(cls, feature)} is not, so it would do nothing", "set both, or none"
             )
-        return cls.strong(key, info)
+        return cls.require_strong(key, info)
 
     @property
     def lease_table_tags(self) -> dict[str, str]:
-        """Tags of the lease table that `consume` makes: the operator's, and the tag that `teardown` recognises."""
+        """Tags of the lease table that `consume` creates: the operator's, and the tag that `teardown` recognises."""
         return {**types.parse_tags(self.tags), SETUP_TAG: self.stream}
 
     @property

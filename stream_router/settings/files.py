@@ -32,7 +32,7 @@ def check_regular(path: Path) -> None:
     Raises OSError if the path cannot be examined.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise NoRegularFileError(0, "is no regular file")
+        raise NoRegularFileError(0, "is not a regular file")
 
 
 def read(path: Path, max_bytes: int = -1) -> bytes:
@@ -53,23 +53,23 @@ def read_text(path: Path) -> str:
 def find_readers(path: Path) -> str:
     """Return who else may read a file, in words; "" if nobody, or if the file cannot be seen.
 
-    A group's right counts only for a file of our own. If another user owns it, the group is how we
-    read it: so it is of a Kubernetes Secret under an fsGroup, whose files belong to root and have
-    the mode 0440 (docs/facts.md).
+    The group's permission counts only if this process's user owns the file. Otherwise this process
+    itself reads the file as a member of the group. An example is a Kubernetes Secret with an
+    fsGroup: its files belong to root and have the mode 0440 (docs/facts.md).
     """
     try:
-        seen = path.stat()
+        status = path.stat()
     except (OSError, ValueError):
         return ""
-    if seen.st_mode & stat.S_IROTH:
+    if status.st_mode & stat.S_IROTH:
         return "every user of this host"
-    return "its group" if seen.st_mode & stat.S_IRGRP and seen.st_uid == os.geteuid() else ""
+    return "its group" if status.st_mode & stat.S_IRGRP and status.st_uid == os.geteuid() else ""
 
 
 def describe_failure(error: OSError | ValueError) -> str:
     """Return the reason why a file could not be read, in words.
 
-    It quotes neither path nor content.
+    The words contain neither the path nor the content.
     """
     if isinstance(error, OSError):
         return str(error.strerror)
@@ -77,22 +77,28 @@ def describe_failure(error: OSError | ValueError) -> str:
 
 
 def check_parent(folder: Path | None, variable: str) -> None:
-    """Raise SettingsError if a folder that a setting names cannot be made, since the one above it does not exist."""
-    # os.path answers no if a name is too long for a path; Path raises.
+    """Raise SettingsError if a folder that a setting names cannot be created, since its parent does not exist."""
+    # os.path.isdir returns False if the name is too long for a path; Path.is_dir raises.
     if folder is not None and not os.path.isdir(folder.parent):  # noqa: PTH112
         raise SettingsError(
-            variable, f"cannot be made, since there is no folder {folder.parent}", "make that one, or correct the path"
+            variable,
+            f"cannot be created, since the folder {folder.parent} does not exist",
+            "create that folder, or correct the path",
         )
 
 
 def make_folder(folder: Path, variable: str, mode: int = 0o777) -> None:
-    """Make the folder that a setting names unless it exists, and log that: its path may be misspelt. Raises OSError."""
+    """Create the folder that a setting names if it does not exist.
+
+    Log a warning then, since the path may be misspelt. Raises OSError.
+    """
     if not folder.is_dir():
         folder.mkdir(mode)
         log.warning(
-            "%s: the folder %s did not exist and was made. No event is concerned. If an earlier run kept something "
+            "%s: the folder %s did not exist and was created. No event is affected. If an earlier run kept files "
             "elsewhere, correct the setting",
-            *(variable, folder),
+            variable,
+            folder,
             extra={"event": "folder-made"},
         )
 
@@ -115,56 +121,57 @@ def read_toml(path: Path, variable: str, model: type[M]) -> M:
     Raises SettingsError with a problem for each wrong key.
     """
     try:
-        written = read_text(path)
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         problem = f"cannot be read ({describe_failure(error)})"
         raise SettingsError(variable, problem, "name a readable TOML file", place=(str(path),)) from None
     try:
-        return model.model_validate(tomllib.loads(written))
+        return model.model_validate(tomllib.loads(text))
     except ValidationError as error:
         wrong_keys = _describe_wrong_keys(error, model)
         raise SettingsError.of(
             SettingProblem(variable, problem, cure, (str(path), key)) for key, problem, cure in wrong_keys
         ) from None
-    except (ValueError, RecursionError) as error:  # numbers with thousands of digits, and deep nesting
-        raise SettingsError(variable, f"is no TOML: {error}", "correct the file", place=(str(path),)) from None
+    except (ValueError, RecursionError) as error:  # also for numbers with thousands of digits, and deep nesting
+        raise SettingsError(variable, f"is not valid TOML: {error}", "correct the file", place=(str(path),)) from None
 
 
 def _describe_wrong_keys(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
     """Yield key, problem and cure of each wrong key.
 
-    A missing key is not reported if a mistyped key is near to its name: both problems would have
+    A missing key is not reported if a mistyped key resembles its name: both problems would have
     one cause.
     """
-    details, keys = error.errors(include_url=False), set(_keys(model))
-    places = [_place(detail["loc"], keys) for detail in details]
-    meant = {
-        place: nearest_name(place.rpartition(".")[2], keys)
+    details, known_keys = error.errors(include_url=False), set(_key_names(model))
+    places = [_format_place(detail["loc"], known_keys) for detail in details]
+    suggestions = {
+        place: nearest_name(place.rpartition(".")[2], known_keys)
         for detail, place in zip(details, places, strict=True)
         if detail["type"] == "extra_forbidden"
     }
     for detail, place in zip(details, places, strict=True):
-        if place in meant:
-            cure = f"did you mean {meant[place]}?" if meant[place] else "remove it, or correct its name"
+        if place in suggestions:
+            suggestion = suggestions[place]
+            cure = f"did you mean {suggestion}?" if suggestion else "remove it, or correct its name"
             yield place, "is an unknown key", cure
-        elif detail["type"] != "missing" or place.rpartition(".")[2] not in meant.values():
+        elif detail["type"] != "missing" or place.rpartition(".")[2] not in suggestions.values():
             problem, cure = describe_problem(detail)
             yield place or "the file", problem, cure or "correct this key"
 
 
-def _place(loc: tuple[int | str, ...], keys: set[str]) -> str:
-    """Return a place in a model as `shapes[0].fields.timestamp`."""
+def _format_place(loc: tuple[int | str, ...], known_keys: set[str]) -> str:
+    """Return a place in a model as text, for example `shapes[0].fields.timestamp`."""
     text = ""
-    for at, step in enumerate(loc):
-        is_last = at == len(loc) - 1
+    for index, step in enumerate(loc):
+        is_last = index == len(loc) - 1
         if isinstance(step, int):
             text += f"[{step}]"
-        elif step in keys or is_last:  # pydantic's `loc` also names the member of a union that it tried
+        elif step in known_keys or is_last:  # pydantic's `loc` also names the member of a union that it tried
             text += f".{step}"
     return text.lstrip(".")
 
 
-def _keys(hint: Any) -> Iterator[str]:
+def _key_names(hint: Any) -> Iterator[str]:
     """Yield the names of all keys in a model and in the models inside it."""
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         yield from hint.model_fields
@@ -172,14 +179,14 @@ def _keys(hint: Any) -> Iterator[str]:
     else:
         hints = get_args(hint)
     for inner in hints:
-        yield from _keys(inner)
+        yield from _key_names(inner)
 
 
 # --- in words
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Return the known name that is nearest to a mistyped name; "" if none is near."""
+    """Return the known name that most resembles a mistyped name; "" if none does."""
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)), "")
 
 
@@ -233,6 +240,6 @@ def describe_problem(error: Mapping[str, Any]) -> tuple[str, str]:
     if isinstance(refusal, ValueError):
         return str(refusal), ""
     if error["type"] in ("list_type", "tuple_type") and isinstance(error.get("input"), dict):
-        return "is a table, and a list of tables is needed", f"write [[{error['loc'][-1]}]] above each of them"
+        return "is a table; it must be a list of tables", f"write [[{error['loc'][-1]}]] above each table"
     problem, cure = _PROBLEMS.get(error["type"], (_NO_FORM, ""))
     return problem.format(**context), cure.format(**context)

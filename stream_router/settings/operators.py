@@ -28,7 +28,7 @@ from stream_router.settings.types import (
 
 
 class QueueSettings(Settings):
-    """The dead-letter queue, if it is known, and the key under which `setup` encrypts what it makes."""
+    """The dead-letter queue, if it is known, and the KMS key with which `setup` encrypts what it creates."""
 
     sqs_dlq_url: QueueUrl | None = Field(None, validation_alias="SQS_DLQ_URL")
     kms_key: KmsKey | None = None
@@ -48,22 +48,25 @@ class Setup(QueueSettings, Common):
 
     @field_validator("kms_key")
     @classmethod
-    def _is_of_this_region(cls, key: str | None, info: ValidationInfo) -> str | None:
+    def _check_key_region(cls, key: str | None, info: ValidationInfo) -> str | None:
         """Refuse a key of another region: neither the stream nor a queue could use it."""
-        if key and key.split(":")[3] != info.data.get("aws_region", key.split(":")[3]):
+        if key is None:
+            return None
+        key_region = key.split(":")[3]
+        if key_region != info.data.get("aws_region", key_region):
             raise WrongValueError("is not in AWS_REGION", "name a key of this region")
         return key
 
     @field_validator("rule")
     @classmethod
-    def _is_a_rule(cls, rule: str) -> str:
+    def _refuse_no_rule(cls, rule: str) -> str:
         if rule == NO_RULE:
-            raise WrongValueError("leaves `setup` no rule to make", "name the rule, or run no `setup`")
+            raise WrongValueError("leaves `setup` no rule to create", "name the rule, or run no `setup`")
         return rule
 
     @field_validator("spill_queue")
     @classmethod
-    def _is_another_queue(cls, url: str | None, info: ValidationInfo) -> str | None:
+    def _refuse_dead_letter_queue(cls, url: str | None, info: ValidationInfo) -> str | None:
         """Refuse one queue for dead letters and for the spill."""
         if url is not None and url == info.data.get("sqs_dlq_url"):
             raise WrongValueError(*SAME_QUEUE)
@@ -71,15 +74,15 @@ class Setup(QueueSettings, Common):
 
     @property
     def tag_map(self) -> dict[str, str]:
-        """Tags of the operator, by key."""
+        """Tags that the operator adds to each resource, by key."""
         return types.parse_tags(self.tags)
 
 
 class DeadLetters(Consumer):
     """Settings of `dlq`, `replay` and `find`: the consumer's, and the queue of EventBridge's own dead letters.
 
-    Also the settings by which the receiver chooses a shard: a resubmitted line has to go to the
-    same place.
+    The receiver's settings that choose a shard belong to them as well, since a resubmitted line
+    has to go to the same shard.
     """
 
     target_dlq_arn: Arn | None = None
@@ -88,14 +91,14 @@ class DeadLetters(Consumer):
 
 
 class Mask(Settings):
-    """Settings of `mask`: key and shapes alone, so that a policy can be tried on any machine."""
+    """Settings of `mask`: only the key and the shapes, so that a policy can be tried on any machine."""
 
     config: Path | None = field_of(Common, "config")
     masking_key: Secret | None = None
 
 
 class AuditKey(Settings):
-    """Setting of `audit`: the chain's key.
+    """Setting of `audit`: the key of the audit files' hash chain.
 
     A weak key is accepted, because the files may have been written with it.
     """
@@ -142,10 +145,10 @@ class Cxone(Settings):
 
     @field_validator("client_secret")
     @classmethod
-    def _has_an_id(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def _require_id_and_secret(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         """Refuse the secret without the id, and the id without the secret."""
         if "client_id" in info.data and (secret is None or info.data["client_id"] is None):
-            raise WrongValueError("or its id is not set", "set CXONE_CLIENT_ID and CXONE_CLIENT_SECRET together")
+            raise WrongValueError("is not set, or CXONE_CLIENT_ID is not", "set both, or none")
         return secret
 
     @property

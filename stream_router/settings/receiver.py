@@ -24,14 +24,16 @@ from stream_router.settings.types import (
 
 MIB, TIB = 1024**2, 1024**4
 SPILL_MAX_BYTES = 1024**3
-"""Default of STREAM_ROUTER_SPILL_MAX_BYTES: 30 minutes of 500 events a second of 1 kB each."""
+"""Default of STREAM_ROUTER_SPILL_MAX_BYTES: 500 events a second of 1 kB each, for 30 minutes."""
 
-_IN_DIGITAL = ",".join(f"data.{name}.id" for name in ("case", "contact", "consumerContact", "thread"))
-_IN_ANSWERS = ",".join(f"postback.{path}" for path in _IN_DIGITAL.split(","))
-CONVERSATION_PATHS = f"conversationId,interactionId,{_IN_DIGITAL},{_IN_ANSWERS},masterContactId,contactId,page.id"
+_DIGITAL_PATHS = ",".join(f"data.{name}.id" for name in ("case", "contact", "consumerContact", "thread"))
+_POSTBACK_PATHS = ",".join(f"postback.{path}" for path in _DIGITAL_PATHS.split(","))
+CONVERSATION_PATHS = (
+    f"conversationId,interactionId,{_DIGITAL_PATHS},{_POSTBACK_PATHS},masterContactId,contactId,page.id"
+)
 """Paths of the conversation's id in NICE's shapes (docs/events.md).
 
-The consumer uses the same, or order would break.
+The consumer must use the same paths, or it would publish a conversation out of order.
 """
 
 
@@ -39,13 +41,13 @@ SAME_QUEUE = (
     "is SQS_DLQ_URL's queue, so dead letters would be taken for spilled events",
     "name a queue of its own",
 )
-"""Problem and cure of a spill queue that is the dead-letter queue as well."""
+"""Problem and cure of a spill queue that is also the dead-letter queue."""
 
 
-class Entrance(GuardedSettings):
+class ListenerSettings(GuardedSettings):
     """Addresses of the receiver, its TLS files, and how senders authenticate."""
 
-    admin_at = "receiver_admin_listen"
+    admin_listen_field = "receiver_admin_listen"
 
     listen: HostPort = "127.0.0.1:8080"
     receiver_admin_listen: HostPort = "127.0.0.1:9465"
@@ -61,7 +63,7 @@ class Entrance(GuardedSettings):
 
     @field_validator("webhook_scheme")
     @classmethod
-    def _gives_no_secret_away(cls, scheme: str | None, info: ValidationInfo) -> str | None:
+    def _refuse_exposed_secret(cls, scheme: str | None, info: ValidationInfo) -> str | None:
         """Refuse a scheme that sends the secret itself over plain HTTP, where others can read it."""
         exposure = [info.data.get(name, "wrong") for name in ("listen", "tls_cert", "trusted_proxies")]
         if info.context is None or scheme not in types.SENDS_ITS_SECRET or "wrong" in exposure:
@@ -78,13 +80,13 @@ class Entrance(GuardedSettings):
 
     @field_validator("webhook_secrets")
     @classmethod
-    def _are_strong(cls, webhook_secrets: SecretStr, info: ValidationInfo) -> SecretStr:
+    def _refuse_weak_secrets(cls, webhook_secrets: SecretStr, info: ValidationInfo) -> SecretStr:
         """Refuse weak secrets.
 
-        The scheme decides which bytes of a secret count; scheme `none` uses none.
+        The scheme decides which bytes of a secret count. Scheme `none` uses no secret.
         """
         scheme = info.data.get("webhook_scheme") or ""
-        return webhook_secrets if scheme == "none" else cls.strong(webhook_secrets, info, scheme)
+        return webhook_secrets if scheme == "none" else cls.require_strong(webhook_secrets, info, scheme)
 
 
 def is_unencrypted(listen: str, tls_cert: Path | None, trusted_proxies: str) -> bool:
@@ -112,12 +114,14 @@ class Signature(BaseModel):
 def find_unused(scheme: str, field_names: Collection[str]) -> list[str]:
     """Return the `hmac_*` fields among `field_names` that have no effect with `scheme`."""
     # Schemes without a signed id also read the delivery id from the header that `hmac_id_header` names.
-    takes_id = scheme in (*types.SENDS_ITS_SECRET, "none")
-    unneeded = sorted(name for name in field_names if name.startswith("hmac_") and scheme != "hmac")
-    return [name for name in unneeded if not (takes_id and name == "hmac_id_header")]
+    reads_id_header = scheme in (*types.SENDS_ITS_SECRET, "none")
+    if scheme == "hmac":
+        return []
+    hmac_fields = sorted(name for name in field_names if name.startswith("hmac_"))
+    return [name for name in hmac_fields if not (reads_id_header and name == "hmac_id_header")]
 
 
-class Receiver(Signature, Entrance):
+class Receiver(Signature, ListenerSettings):
     """Settings of `receive`.
 
     The order of the base classes is the order in which the pages list the settings.
@@ -139,22 +143,22 @@ class Receiver(Signature, Entrance):
 
     @field_validator("max_held_bytes", "spill_max_bytes")
     @classmethod
-    def _has_room_for_a_body(cls, size_bytes: int, info: ValidationInfo) -> int:
-        """Refuse a bound of memory or spill that is smaller than the largest body."""
+    def _require_room_for_largest_body(cls, size_bytes: int, info: ValidationInfo) -> int:
+        """Refuse a limit of memory or spill that is smaller than the largest body."""
         body_bytes = info.data.get("max_body_bytes", 0)
         if info.context is not None and size_bytes < body_bytes:
             raise WrongValueError(
-                (f"is less than one body may have ({variable(cls, 'max_body_bytes')}, {body_bytes} bytes)"),
-                "raise it, or lower that one",
+                f"is less than the largest body ({variable(cls, 'max_body_bytes')}, {body_bytes} bytes)",
+                "raise it, or lower the other",
             )
         return size_bytes
 
     @field_validator("spill_max_bytes")
     @classmethod
-    def _bounds_a_spill(cls, size_bytes: int, info: ValidationInfo) -> int:
-        """Refuse the bound of a spill folder if no folder is set: the operator believes that events are spilled."""
-        is_set = size_bytes != SPILL_MAX_BYTES  # setting the default changes nothing, so that is not refused
-        if info.context is not None and is_set and info.data.get("spill_dir", "wrong itself") is None:
+    def _require_spill_folder(cls, size_bytes: int, info: ValidationInfo) -> int:
+        """Refuse a spill limit without a spill folder: the operator would believe that events are spilled."""
+        is_set = size_bytes != SPILL_MAX_BYTES  # setting the default changes nothing, so it is not refused
+        if info.context is not None and is_set and info.data.get("spill_dir", "invalid") is None:
             raise WrongValueError(
                 f"is set without {variable(cls, 'spill_dir')}, so nothing is spilled to a disk", "set both, or none"
             )
@@ -162,16 +166,18 @@ class Receiver(Signature, Entrance):
 
     @field_validator("max_client_connections")
     @classmethod
-    def _is_a_part_of_all(cls, most: int | None, info: ValidationInfo) -> int | None:
-        """Refuse a bound for one client's connections above the bound for all: it would have no effect."""
-        if info.context is not None and most is not None and most > info.data.get("max_connections", most):
-            raise WrongValueError(f"is more than {variable(cls, 'max_connections')}", "lower it, or raise that one")
-        return most
+    def _require_at_most_max_connections(cls, client_connections: int | None, info: ValidationInfo) -> int | None:
+        """Refuse a limit of one client's connections above the limit of all connections: it would have no effect."""
+        if info.context is None or client_connections is None:
+            return client_connections
+        if client_connections > info.data.get("max_connections", client_connections):
+            raise WrongValueError(f"is more than {variable(cls, 'max_connections')}", "lower it, or raise the other")
+        return client_connections
 
     @field_validator("spill_queue")
     @classmethod
-    def _stands_alone(cls, url: str | None, info: ValidationInfo) -> str | None:
-        """Refuse a spill queue beside ordering, beside a spill folder, or without a dead-letter queue of its own."""
+    def _refuse_conflicts(cls, url: str | None, info: ValidationInfo) -> str | None:
+        """Refuse a spill queue with ordering, with a spill folder, or without a separate dead-letter queue."""
         if info.context is None or url is None:
             return url
         if info.data.get("ordering") == "conversation":
@@ -181,7 +187,8 @@ class Receiver(Signature, Entrance):
             )
         if info.data.get("spill_dir") is not None:
             raise WrongValueError(
-                f"stands beside {variable(cls, 'spill_dir')}", "events wait in one of the two, unset the other"
+                f"is set together with {variable(cls, 'spill_dir')}",
+                "events are spilled to one of the two: unset the other",
             )
         if info.data.get("sqs_dlq_url") is None:
             raise WrongValueError(
@@ -193,7 +200,7 @@ class Receiver(Signature, Entrance):
 
     @property
     def client_connections(self) -> int:
-        """Maximum of unauthenticated connections of one client address; half of all connections unless it is set."""
+        """Maximum number of unauthenticated connections of one client address; by default half of all connections."""
         return self.max_client_connections or max(1, self.max_connections // 2)
 
     @property
@@ -204,15 +211,15 @@ class Receiver(Signature, Entrance):
     def find_unused(self) -> Iterator[SettingProblem]:
         """Yield a problem for each setting that the scheme does not use, perhaps left over from an earlier scheme."""
         if self.webhook_secrets.get_secret_value() and self.webhook_scheme in (None, "none"):
-            reason = "no scheme is set" if self.webhook_scheme is None else "scheme none asks for no secret"
+            reason = "no scheme is set" if self.webhook_scheme is None else "scheme none uses no secret"
             yield SettingProblem(
                 variable(type(self), "webhook_secrets"),
-                f"{reason}, so nobody is asked for it",
+                f"{reason}, so it has no effect",
                 "unset it, or choose a scheme",
             )
         for name in find_unused(self.webhook_scheme or "hmac", self.model_fields_set):
             yield SettingProblem(
                 variable(type(self), name),
-                "is for scheme hmac, and the scheme is another, so it has no effect",
+                "is for scheme hmac, and another scheme is set, so it has no effect",
                 "unset it",
             )

@@ -15,18 +15,18 @@ VARIABLE = "STREAM_ROUTER_CONFIG"
 M = TypeVar("M", bound=BaseModel)
 
 
-class _Table(BaseModel):
+class _SourceTable(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
 
     name: str = Field(min_length=1, max_length=64)
 
 
-class PostedSource(_Table, Signature):
+class PostedSource(_SourceTable, Signature):
     """A source that posts to the receiver.
 
-    With `secrets` it has a path of its own, `/v1/events/<name>`.
+    With `secrets` the source has its own path, `/v1/events/<name>`.
 
-    The keys are the environment's settings of the same names, in lower case, for this source alone.
+    The keys have the names of environment settings, in lower case, and apply to this source only.
     Without `replay_window_s` the environment's value applies.
     """
 
@@ -39,16 +39,16 @@ class PostedSource(_Table, Signature):
     """Accept XML as well; scheme `expert` always does."""
 
     @property
-    def has_a_path(self) -> bool:
+    def has_own_path(self) -> bool:
         """Return whether the receiver serves this source at a path with its name."""
         return self.secrets is not None or self.scheme == "none"
 
     @model_validator(mode="after")
-    def _whole(self) -> "PostedSource":
+    def _check_scheme_and_name(self) -> "PostedSource":
         if self.secrets is not None and self.scheme is None:
             raise WrongValueError("has secrets and no scheme", "set scheme beside secrets")
-        if self.has_a_path and not (self.name.isascii() and self.name.replace("-", "").replace("_", "").isalnum()):
-            raise WrongValueError("has a name that cannot be a part of its path", "use letters, digits, - and _")
+        if self.has_own_path and not (self.name.isascii() and self.name.replace("-", "").replace("_", "").isalnum()):
+            raise WrongValueError("has a name that cannot be part of its path", "use letters, digits, - and _")
         return self
 
 
@@ -59,7 +59,7 @@ class WebhookSource(PostedSource):
     scheme: Scheme
 
 
-class DataStreamSource(_Table):
+class DataStreamSource(_SourceTable):
     """CXone Data Streams, which writes into the Kinesis stream itself."""
 
     type: Literal["data-stream"]
@@ -82,7 +82,7 @@ Source = Annotated[WebhookSource | DataStreamSource | DigitalSource, Field(discr
 class Sources(BaseModel):
     """The table `cxone`.
 
-    It refuses other keys: with a mistyped name the receiver would have no sources.
+    Unknown keys are refused: with a mistyped `sources` the receiver would have no sources.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -91,19 +91,18 @@ class Sources(BaseModel):
 
     @field_validator("sources")
     @classmethod
-    def _names_differ(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    def _refuse_repeated_names(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
         names = [source.name for source in sources]
-        if twice := [name for at, name in enumerate(names) if name in names[:at]]:
-            raise WrongValueError(f"{len(twice)} of them have the name of an earlier one", "give each its own name")
+        if repeated := len(names) - len(set(names)):
+            raise WrongValueError(f"{repeated} of them have the name of an earlier source", "give each its own name")
         return sources
 
 
 class Document(BaseModel):
     """The file's top-level keys.
 
-    It refuses others: with a mistyped name the receiver would have no sources.
-
-    The consumer checks the content of its own keys (pipeline/mapping/config_file.py).
+    Unknown keys are refused: with a mistyped `cxone` the receiver would have no sources. The
+    consumer checks the content of its own keys (pipeline/mapping/config_file.py).
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -132,6 +131,6 @@ def read_part(path: Path | None, model: type[M]) -> M:
     return files.read_toml(path, VARIABLE, model) if path else model()
 
 
-def plain(secret: SecretStr | None) -> str:
-    """Return a secret's text, empty if there is none."""
+def secret_text(secret: SecretStr | None) -> str:
+    """Return a secret's text; "" if there is none."""
     return secret.get_secret_value() if secret is not None else ""

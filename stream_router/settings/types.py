@@ -1,8 +1,8 @@
 """Types of settings: addresses, queues, lists of event types, paths into an event.
 
-Each type describes its form in words, as a text among its annotations. Error lines and the
-generated pages show it (`common.takes`). A value of another form raises WrongValueError. The description is
-the cure if the error names none.
+Each type has a description of its form, as a text among its annotations. Error lines and the
+generated pages show it (`common.allowed_values`). A value of another form raises ValueError. If the
+error names no cure, the description is shown as the cure.
 """
 
 import ipaddress
@@ -40,16 +40,16 @@ def is_quoted(text: str) -> bool:
 
 
 def accepted_by(parse: Callable[[str], object]) -> AfterValidator:
-    """Return a validator that keeps a text as it is written if `parse` accepts it.
+    """Return a validator that returns a text unchanged if `parse` accepts it.
 
-    `parse` raises ValueError if not.
+    `parse` raises ValueError for a text that it does not accept.
     """
 
-    def checked(text: str) -> str:
+    def validate(text: str) -> str:
         parse(text)
         return text
 
-    return AfterValidator(checked)
+    return AfterValidator(validate)
 
 
 # --- names and files
@@ -84,7 +84,7 @@ PemFile = Annotated[Path, "path of a PEM file"]
 TomlFile = Annotated[Path, "path of a TOML file"]
 
 
-# --- the region: a variable of AWS's own, checked here because a wrong one makes each call fail
+# --- the region: AWS's own variable, checked here because every call fails in a wrong region
 
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
 
@@ -108,10 +108,10 @@ def region_of_environment() -> str:
     return region
 
 
-def known_region(name: str) -> str:
+def check_region(name: str) -> str:
     """Return the region if botocore lists it. Raises ValueError if not.
 
-    If an endpoint is set, any name in a region's form is accepted.
+    If an endpoint is set, any name that has the form of a region is accepted.
     """
     from botocore import __version__
     from botocore.loaders import create_loader
@@ -119,13 +119,13 @@ def known_region(name: str) -> str:
     # botocore's own pattern accepts eu-centrall-1 as well. Each call would then fail without naming the region.
     partitions = create_loader().load_data("partitions")["partitions"]
     known = {region for partition in partitions for region in partition["regions"] if _REGION.fullmatch(region)}
-    elsewhere = any(value for variable, value in os.environ.items() if variable.startswith("AWS_ENDPOINT_URL"))
-    if name in known or (elsewhere and _REGION.fullmatch(name)):
+    has_endpoint = any(value for variable, value in os.environ.items() if variable.startswith("AWS_ENDPOINT_URL"))
+    if name in known or (has_endpoint and _REGION.fullmatch(name)):
         return name
     nearest = nearest_name(name, known)
     advice = f"did you mean {nearest}?" if nearest else "give one, for example us-east-1"
     raise WrongValueError(
-        f"is no region that botocore {__version__} knows",
+        f"is not a region that botocore {__version__} knows",
         f"{advice} (for a newer region upgrade botocore, or set AWS_ENDPOINT_URL)",
     )
 
@@ -133,8 +133,8 @@ def known_region(name: str) -> str:
 # --- secrets, and how a sender authenticates
 
 
-def _secret(value: SecretStr) -> SecretStr:
-    """Return the secret without a line break at its end, which a value read from a file usually has."""
+def _strip_secret(value: SecretStr) -> SecretStr:
+    """Return the secret without line breaks at its end: a value read from a file usually ends with one."""
     text = value.get_secret_value()
     if not is_utf8(text):
         raise ValueError("is not UTF-8")
@@ -143,7 +143,7 @@ def _secret(value: SecretStr) -> SecretStr:
     return SecretStr(text.rstrip("\r\n"))
 
 
-Secret = Annotated[SecretStr, AfterValidator(_secret), "the secret, file:PATH, secretsmanager:ARN", "ssm:NAME"]
+Secret = Annotated[SecretStr, AfterValidator(_strip_secret), "the secret, file:PATH, secretsmanager:ARN", "ssm:NAME"]
 
 Scheme = Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none"]
 """How a sender authenticates.
@@ -159,37 +159,42 @@ Template = Annotated[
     Field(pattern=r"^([^{}$]|\{(id|timestamp|body)\})*$"),
     "a text with {id}, {timestamp}, {body}, and no other braces or $",
 ]
-"""Any other placeholder would be signed as it is written, so no signature would ever match."""
+"""Form of STREAM_ROUTER_HMAC_TEMPLATE.
+
+An unknown placeholder would be signed literally, so no signature would ever match.
+"""
 
 
 # --- event types, and paths into an event
 
 
-def _event_types(value: str) -> None:
+def _check_event_types(value: str) -> None:
     """Raise ValueError for a list of event types that no event could have, or that EventBridge would refuse."""
     if set(value) & set("[]{}\"'"):
         raise WrongValueError(
             "is a list in brackets or quotes, which would be a part of a type's name",
-            ("write the bare types with commas between, for example interaction.created,conversation.updated"),
+            "write the bare types with commas between, for example interaction.created,conversation.updated",
         )
     if not all(len(name) <= limits.DETAIL_TYPE_MAX_CHARS and name.isprintable() for name in items(value)):
         raise ValueError(f"has an event type of over {limits.DETAIL_TYPE_MAX_CHARS} characters, or not of plain text")
     if "," not in value and len(value.split()) > 1:
         raise WrongValueError(
-            "has blanks and no comma, so all of it would be one event type",
-            ("put commas between the types (behind a single type with a blank in its name put one comma)"),
+            "has spaces and no comma, so the whole text would be one event type",
+            "put commas between the types (if a single type has a space in its name, put a comma after it)",
         )
 
 
-def _some_event_types(value: str) -> None:
-    _event_types(value)
+def _require_event_types(value: str) -> None:
+    _check_event_types(value)
     if not items(value):
         raise ValueError("names no event type")
 
 
-DropTypes = Annotated[str, accepted_by(_event_types), "event types with commas between, each of 1 to 128 characters"]
+DropTypes = Annotated[
+    str, accepted_by(_check_event_types), "event types with commas between, each of 1 to 128 characters"
+]
 EventTypes = Annotated[
-    str, accepted_by(_some_event_types), "event types with commas between, each of 1 to 128 characters"
+    str, accepted_by(_require_event_types), "event types with commas between, each of 1 to 128 characters"
 ]
 
 
@@ -197,7 +202,7 @@ def parse_paths(text: str) -> list[list[str]]:
     """Return a comma-separated list of dotted paths, each as its steps.
 
     Raises ValueError if there is no path, if a step is empty, or if a path is a JSONPath or a JSON
-    pointer: none of these matches anything in an event.
+    pointer. Such a path would match nothing in an event.
     """
     split_paths = [[step.strip() for step in path.split(".")] for path in items(text)]
     if not split_paths or not all(step for path in split_paths for step in path):
@@ -232,10 +237,10 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 def parse_host_names(text: str) -> tuple[str, ...]:
     """Return the host names of a comma-separated list, in lower case.
 
-    Raises ValueError if an item is no host name.
+    Raises ValueError if an item is not a host name.
     """
     if not all(map(_HOST_NAME.fullmatch, items(text))):
-        raise ValueError("has an item that is no host's name, or has a port or a scheme")
+        raise ValueError("has an item that is not a host name, or has a port or a scheme")
     return tuple(name.removesuffix(".").lower() for name in items(text))
 
 
@@ -243,14 +248,17 @@ HostNames = Annotated[str, accepted_by(parse_host_names), "host names with comma
 
 
 def own_url(listen: str, scheme: str = "http") -> str:
-    """Return the URL by which a client on the same host reaches a server at `HOST:PORT`, also at 0.0.0.0 and ::."""
+    """Return the URL at which a client on the same host reaches a server that listens at `HOST:PORT`.
+
+    A server that listens at 0.0.0.0 or :: is reached at loopback.
+    """
     host, port = split_host_port(listen)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing listens here
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def is_loopback(listen: str) -> bool:
-    """Return whether a server at `HOST:PORT` can be reached from this machine alone."""
+    """Return whether a server at `HOST:PORT` can be reached only from this machine."""
     return is_loopback_host(split_host_port(listen)[0])
 
 
@@ -265,21 +273,21 @@ def is_loopback_host(host: str) -> bool:
 def parse_networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     """Return the networks of a comma-separated list of CIDRs.
 
-    Raises ValueError if an item is no CIDR.
+    Raises ValueError if an item is not a CIDR.
     """
     try:
         return tuple(map(ipaddress.ip_network, items(text)))
     except ValueError:
-        raise ValueError("has an item that is no CIDR, or has bits set beyond its length") from None
+        raise ValueError("has an item that is not a CIDR, or has bits set beyond its length") from None
 
 
 Networks = Annotated[str, accepted_by(parse_networks), "comma-separated CIDRs, for example 10.0.0.0/8"]
 
 
 def is_url(text: str) -> bool:
-    """Return whether a text is an http or https URL with a host and, if it has a port, a valid one.
+    """Return whether a text is an http or https URL with a host, and with a valid port or none.
 
-    Clients would report a bad URL at their first call only, in words that name no setting.
+    A client would report a bad URL only at its first call, without naming the setting.
     """
     try:
         parts = urlsplit(text)
@@ -299,32 +307,32 @@ def check_for_credentials(url: str) -> None:
     """Raise ValueError unless the URL is https, or http on loopback, without a user in it."""
     parts = urlsplit(url) if is_url(url) else None
     if parts is None or parts.username or (parts.scheme == "http" and not is_loopback_host(parts.hostname or "")):
-        raise ValueError("is no https:// URL, or has a user in it: credentials are sent over HTTPS only")
+        raise ValueError("is not an https:// URL, or has a user in it: credentials are sent over HTTPS only")
 
 
 UrlForCredentials = Annotated[str, accepted_by(check_for_credentials), "an https:// URL"]
-"""HTTPS, without a user in it; plain HTTP on loopback alone."""
+"""URL with HTTPS and without a user; plain HTTP is allowed on loopback only."""
 
 
-def _standard_queue(url: str) -> None:
+def _check_queue_url(url: str) -> None:
     """Raise ValueError unless the text is the URL of a standard queue.
 
     A FIFO queue refuses messages without a group.
     """
     if url != url.strip():
-        raise WrongValueError("begins or ends with a blank", "take it away")
+        raise WrongValueError("begins or ends with white space", "remove it")
     if url.startswith("arn:"):
         raise WrongValueError("is an ARN", "give the queue's URL (`aws sqs get-queue-url` prints it)")
     if not is_url(url):
-        raise ValueError("is no URL")
+        raise ValueError("is not a URL")
     if url.endswith(".fifo"):
         raise WrongValueError("is a FIFO queue", "name a standard one")
 
 
 QueueUrl = Annotated[
     str,
-    accepted_by(_standard_queue),
-    "a queue's URL (standard, not FIFO); `stream-router setup` makes one",
+    accepted_by(_check_queue_url),
+    "a queue's URL (standard, not FIFO); `stream-router setup` creates one",
 ]
 
 
@@ -337,7 +345,7 @@ def parse_tags(text: str) -> dict[str, str]:
     """Return `key=value,…` as a mapping. Raises ValueError for a tag that AWS would refuse."""
     matches = [_TAG.fullmatch(item) for item in items(text)]
     if not all(matches):
-        raise ValueError("has an item that is no key=value as AWS takes it")
+        raise ValueError("has an item that is not key=value, or that AWS does not allow")
     return {tag[1].strip(): tag[2].strip() for tag in matches if tag}
 
 

@@ -29,13 +29,13 @@ from stream_router.telemetry.metrics_catalogue import STAGE_LABELS
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 5.0
+CLIENT_TIMEOUT_S = 5.0
 """Maximum number of seconds without progress while a client sends its request or receives its answer."""
 
-CONNECTIONS_MAX = 32
+MAX_CONNECTIONS = 32
 """Maximum number of connections. A further connection replaces the oldest, so slow clients block no health check."""
 
-FREE = frozenset({"/healthz", "/readyz", "/"})
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/"})
 """Paths that need no token: those of the platform's health checks, and the web page's file, which holds no data."""
 
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
@@ -58,7 +58,7 @@ class ProbeAnswer(NamedTuple):
     word: str
 
 
-FOREIGN = Page(
+UNKNOWN_HOST_PAGE = Page(
     421,
     TEXT,
     b"no answer for this Host; ask by address or as localhost, or name the host in STREAM_ROUTER_ADMIN_HOSTS\n",
@@ -90,9 +90,9 @@ def routes(
 class AdminServer:
     """HTTP server of `pages`, by path. It serves from `start` until `close`.
 
-    Every page except those of FREE requires the bearer token `token`, if set. `variable` is the name of the setting
-    that holds the address `listen`. A Host header must be an IP address, localhost, the host of `listen`, or a name in
-    `hosts`. The constructor raises SettingsError if the server cannot listen.
+    Every page except those of PUBLIC_PATHS requires the bearer token `token`, if set. `variable` is the name of the
+    setting that holds the address `listen`. A Host header must be an IP address, localhost, the host of `listen`, or a
+    name in `hosts`. The constructor raises SettingsError if the server cannot listen.
     """
 
     def __init__(self, listen: str, variable: str, token: str | None, hosts: Iterable[str], pages: Pages) -> None:
@@ -122,16 +122,16 @@ class AdminServer:
 
         A request without a Host header is permitted, since every browser sends the header.
         """
-        if not all(self._is_ours(host) for host in hosts):
-            return FOREIGN
+        if not all(self._is_permitted_host(host) for host in hosts):
+            return UNKNOWN_HOST_PAGE
         page = self._pages.get(path)
         if page is None:
             return Page(404, TEXT, b"not found\n")
-        if self._token is not None and path not in FREE and not _bears(authorization, self._token):
+        if self._token is not None and path not in PUBLIC_PATHS and not _has_token(authorization, self._token):
             return Page(401, TEXT, b"the bearer token of STREAM_ROUTER_ADMIN_TOKEN is required\n")
         return page()
 
-    def _is_ours(self, host: str) -> bool:
+    def _is_permitted_host(self, host: str) -> bool:
         """Return whether a Host header is permitted: an IP address, or a known name.
 
         An IP address cannot be the name of a foreign page. The port is not compared, since tunnels change it.
@@ -155,7 +155,7 @@ def _probe(answer: ProbeAnswer) -> Page:
     return Page(200 if answer.good else 503, TEXT, f"{answer.word}\n".encode())
 
 
-def _bears(authorization: str, token: bytes) -> bool:
+def _has_token(authorization: str, token: bytes) -> bool:
     scheme, _, presented = authorization.partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(presented.strip().encode("utf-8", "replace"), token)
 
@@ -163,7 +163,7 @@ def _bears(authorization: str, token: bytes) -> bool:
 class _AdminHandler(BaseHTTPRequestHandler):
     """Handler of GET and HEAD requests for the pages of `answer`."""
 
-    timeout = IDLE_S
+    timeout = CLIENT_TIMEOUT_S
     answer: Callable[[str, str, list[str]], Page]
 
     def do_GET(self) -> None:
@@ -203,7 +203,7 @@ class _AdminHandler(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    """HTTP server with at most CONNECTIONS_MAX connections at once."""
+    """HTTP server with at most MAX_CONNECTIONS connections at once."""
 
     daemon_threads = True
     block_on_close = False
@@ -221,7 +221,7 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Accept the connection. If there are too many, cut the oldest, which ends its thread."""
-        if len(self._open) >= CONNECTIONS_MAX and (oldest := next(iter(self._open), None)):
+        if len(self._open) >= MAX_CONNECTIONS and (oldest := next(iter(self._open), None)):
             self._open.pop(oldest, None)
             with contextlib.suppress(OSError):
                 oldest.shutdown(socket.SHUT_RDWR)

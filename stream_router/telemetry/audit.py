@@ -27,13 +27,13 @@ log = logging.getLogger(__name__)
 
 VARIABLE = "STREAM_ROUTER_AUDIT_DIR"
 
-FIRST = "0" * 64
+CHAIN_START = "0" * 64
 """Digest of the previous line in the first line of a chain."""
 
 TO_STDERR = Path("-")
 """Value of the folder for which lines go to standard error, so that the platform ships them."""
 
-WAITING_MAX = 1_000
+MAX_WAITING_RECORDS = 1_000
 """Maximum number of records that wait while the file cannot be written.
 
 Further records are lost, and the next line has their number.
@@ -42,7 +42,7 @@ Further records are lost, and the next line has their number.
 _SEAL = b',"digest":"'
 
 
-def of_batch(batch: Batch, shard_id: str, masking: str, retention: str, now_s: float) -> dict[str, Any]:
+def build_record(batch: Batch, shard_id: str, masking: str, retention: str, now_s: float) -> dict[str, Any]:
     """Return the audit record of a batch whose events are all settled.
 
     Its form is in docs/contract.md, "Audit record". `masking` is the policy's name, or `off`. `retention` is the
@@ -63,12 +63,12 @@ def of_batch(batch: Batch, shard_id: str, masking: str, retention: str, now_s: f
         metrics["masked"] = dict(batch.masked)
     if batch.probes:
         metrics["probes"] = batch.probes
-    doubts = {
+    unverified_if = {
         "events_unaccounted": batch.delivered + dead + batch.dropped + batch.probes != batch.events,
         "masking_off": masking == "off" and batch.delivered > 0,
         "masking_failed": batch.dead_letters["masking_failed"] > 0,
     }
-    reasons = [doubt for doubt, applies in doubts.items() if applies]
+    reasons = [reason for reason, applies in unverified_if.items() if applies]
     return {
         "auditTimestamp": iso(now_s * 1000),
         "pipelineId": PIPELINE_ID,
@@ -109,15 +109,15 @@ class AuditLog:
     def __init__(self, path: Path | None, key: bytes | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._key = key
-        self._previous = FIRST
+        self._previous = CHAIN_START
         """Digest of the last line that went to standard error."""
         self._waiting: list[dict[str, Any]] = []
         self._lost = 0
         self._to_be_logged = LogLimiter(clock)
 
     def append(self, record: dict[str, Any]) -> bool:
-        """Write a record that `of_batch` made. Return False if the record has to wait, or is lost."""
-        if len(self._waiting) >= WAITING_MAX and not self.flush():
+        """Write a record that `build_record` made. Return False if the record has to wait, or is lost."""
+        if len(self._waiting) >= MAX_WAITING_RECORDS and not self.flush():
             self._lost += 1
             return False
         self._waiting.append({**record, "lostBefore": self._lost} if self._lost else record)
@@ -169,7 +169,7 @@ class AuditLog:
             size = os.lseek(fd, 0, os.SEEK_END) - torn_bytes
             if torn_bytes:
                 os.ftruncate(fd, size)
-            previous = digest(last, self._key) if last else FIRST
+            previous = digest(last, self._key) if last else CHAIN_START
             while self._waiting:
                 record = self._waiting[0]
                 if torn_bytes:
@@ -240,7 +240,7 @@ def _check(line: bytes, previous: dict[str, str], key: bytes | None) -> str:
         shard_id, before, begins = record["shardId"], record["previous"], record.get("to") == "stderr"
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return "is no audit record"
-    if before != previous.get(shard_id, FIRST) and not (begins and before == FIRST):
+    if before != previous.get(shard_id, CHAIN_START) and not (begins and before == CHAIN_START):
         return "does not follow the line before: a line was removed, added or moved"
     previous[shard_id] = digest(line, key)
     return ""

@@ -40,10 +40,10 @@ REFUSED: Final = ("InvalidParameter", "MissingParameter", "MissingRequiredParame
 EVERY_S = 60.0
 """Seconds between two publications of metrics: CloudWatch stores minutes, and the alarms count minutes."""
 
-WAITING_MAX = 240
+MAX_WAITING_REQUESTS = 240
 """Maximum number of requests that wait while CloudWatch fails (some hours). The oldest is dropped first."""
 
-LAST_WITHIN_S = 1.0
+FINAL_SEND_TIMEOUT_S = 1.0
 """Seconds for which a program waits for its last metrics when it ends."""
 
 Request = list[dict[str, Any]]
@@ -91,7 +91,7 @@ class Sender:
         self._metrics = metrics
         self._zeros = zeros
         self._sent = take()
-        self._waiting: deque[Request] = deque(maxlen=WAITING_MAX)
+        self._waiting: deque[Request] = deque(maxlen=MAX_WAITING_REQUESTS)
         self._log_limiter = LogLimiter(clock)
         self._lock = threading.Lock()
 
@@ -114,10 +114,10 @@ class Sender:
                     )
 
     def last(self) -> None:
-        """Send the last counts when the program ends. Wait for that, but at most LAST_WITHIN_S."""
+        """Send the last counts when the program ends. Wait for that, but at most FINAL_SEND_TIMEOUT_S."""
         last = threading.Thread(target=self, name="last-metrics", daemon=True)
         last.start()
-        last.join(LAST_WITHIN_S)
+        last.join(FINAL_SEND_TIMEOUT_S)
 
     def _send(self, request: Request) -> None:
         try:

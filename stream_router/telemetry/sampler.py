@@ -12,17 +12,17 @@ log = logging.getLogger(__name__)
 
 
 class Sampler:
-    """Thread that calls each of `takers` every `every_s` seconds, from `start` until `close`.
+    """Thread that calls each of `tasks` every `interval_s` seconds, from `start` until `close`.
 
     A failure is logged once a minute. Each wait is randomly longer or shorter by up to the share `spread`, so that
     hosts that started together do not keep calling the same service together.
     """
 
     def __init__(
-        self, every_s: float, takers: Sequence[Callable[[], object]], name: str = "sampler", spread: float = 0.0
+        self, interval_s: float, tasks: Sequence[Callable[[], object]], name: str = "sampler", spread: float = 0.0
     ) -> None:
-        self._every_s, self._spread = every_s, spread
-        self._takers = tuple(takers)
+        self._interval_s, self._spread = interval_s, spread
+        self._tasks = tuple(tasks)
         self._log_limiter = LogLimiter(time.monotonic)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -37,9 +37,9 @@ class Sampler:
 
     def _run(self) -> None:
         while True:
-            for take in self._takers:
+            for task in self._tasks:
                 try:
-                    take()
+                    task()
                 except Exception:  # the next call may succeed, and without this thread no sample is taken
                     if self._log_limiter():
                         log.exception(
@@ -48,5 +48,5 @@ class Sampler:
                             extra={"event": "sample-failed"},
                         )
             spread = random.uniform(1 - self._spread, 1 + self._spread)  # noqa: S311 - jitter
-            if self._stop.wait(self._every_s * spread):
+            if self._stop.wait(self._interval_s * spread):
                 return

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from stream_router.telemetry.merged import MergedShard
 from stream_router.telemetry.verdict import Code, Trouble
 
-CALLBACK_WITHIN_S = 10.0
+RECENT_CALLBACK_S = 10.0
 """Seconds since the last callback up to which a shard may count as caught up (docs/metrics.md, "Lag")."""
 
-YOUNG_S = 10.0
+KEEPS_UP_AGE_S = 10.0
 """Age of the oldest unsettled event up to which a shard keeps up: a busy shard always has pending events."""
 
 
@@ -40,12 +40,12 @@ def lag(shard: MergedShard, now_s: float) -> Lag:
     if received_ms is None and behind_s is None:
         # The daemon has not called this child yet, so only the child's wait for that call is known.
         return Lag(
-            oldest_age_s=callback_ago_s if callback_ago_s > CALLBACK_WITHIN_S else None,
+            oldest_age_s=callback_ago_s if callback_ago_s > RECENT_CALLBACK_S else None,
             arrived_ago_s=None,
             caught_up=False,
         )
     if received_ms is None and unread_s is None:
-        if callback_ago_s <= CALLBACK_WITHIN_S:
+        if callback_ago_s <= RECENT_CALLBACK_S:
             return Lag(oldest_age_s=0.0, arrived_ago_s=0.0, caught_up=True)
         return Lag(
             oldest_age_s=caught_up_ago_s + snapshot_age_s,
@@ -61,7 +61,7 @@ def _oldest(now_s: float, at_ms: float | None, unread_s: float | None) -> float:
     return max(since_s, unread_s or 0.0)
 
 
-def trouble(shard: MergedShard, known: Lag, now_s: float) -> Trouble | None:
+def trouble(shard: MergedShard, shard_lag: Lag, now_s: float) -> Trouble | None:
     """Return the state of a shard at `now_s` (epoch seconds), None if it is well."""
     if shard.holding:
         held_s = shard.number("holdingS")
@@ -73,13 +73,15 @@ def trouble(shard: MergedShard, known: Lag, now_s: float) -> Trouble | None:
             "its child died repeatedly at one place, and opens one event at a time until that place is passed",
         )
     if raised := shard.many_dead_letters:
-        return Trouble(Code.MANY_DEAD_LETTERS, f"in one minute {many_in_words(raised)}", float(raised["sinceS"]))
+        return Trouble(
+            Code.MANY_DEAD_LETTERS, f"in one minute {describe_many_dead_letters(raised)}", float(raised["sinceS"])
+        )
     if shard.snapshot.states.get("full"):
         return Trouble(Code.BACK_PRESSURE, "the window is full; the events in flight are being settled")
-    if known.oldest_age_s is not None and known.oldest_age_s <= YOUNG_S:
+    if shard_lag.oldest_age_s is not None and shard_lag.oldest_age_s <= KEEPS_UP_AGE_S:
         return None
     why = _why_late(shard, now_s)
-    if known.oldest_age_s is None and not why:
+    if shard_lag.oldest_age_s is None and not why:
         return Trouble(Code.STARTING, "the daemon has brought no records yet")
     return Trouble(Code.CATCHING_UP, why or "events wait for longer than 10 s")
 
@@ -87,17 +89,17 @@ def trouble(shard: MergedShard, known: Lag, now_s: float) -> Trouble | None:
 def _why_late(shard: MergedShard, now_s: float) -> str:
     """Return words on a child that does not report, or a daemon that brings no records; "" if both are active."""
     silent_s = max(0.0, now_s - shard.snapshot.at_s)
-    if silent_s > CALLBACK_WITHIN_S:
+    if silent_s > RECENT_CALLBACK_S:
         return (
             f"its child has not reported for {silent_s:.0f} s: it hangs, or STREAM_ROUTER_STATE_DIR cannot be written"
         )
     uncalled_s = (shard.number("callbackAgoS") or 0.0) + silent_s
-    if uncalled_s > CALLBACK_WITHIN_S:
+    if uncalled_s > RECENT_CALLBACK_S:
         return f"the daemon has brought no records for {uncalled_s:.0f} s"
     return ""
 
 
-def many_in_words(raised: Mapping[str, Any]) -> str:
+def describe_many_dead_letters(raised: Mapping[str, Any]) -> str:
     """Return words on the alarm: the number of dead letters, and the reason, source and type of most of them."""
     source = f" from the source {raised['source']}" if raised["source"] else ""
     event_type = f" of the type {raised['event_type']}" if raised["event_type"] else ""

@@ -33,28 +33,28 @@ class Answers:
     def follow(self, client: Any, service: str) -> Any:
         """Follow the calls of a client, and return it."""
 
-        def sent(**_: Any) -> None:
-            self.asked(service)
+        def on_request(**_: Any) -> None:
+            self.record_request(service)
 
-        def received(response_dict: Any = None, **_: Any) -> None:
+        def on_response(response_dict: Any = None, **_: Any) -> None:
             if response_dict is not None:
-                self.answered(service)
+                self.record_answer(service)
 
-        client.meta.events.register("before-send", sent)
-        client.meta.events.register("response-received", received)
+        client.meta.events.register("before-send", on_request)
+        client.meta.events.register("response-received", on_response)
         return client
 
-    def asked(self, service: str) -> None:
+    def record_request(self, service: str) -> None:
         """Record that a call was sent."""
         with self._lock:
             self._unanswered.setdefault(service, self._clock())
 
-    def answered(self, service: str) -> None:
+    def record_answer(self, service: str) -> None:
         """Record that a call was answered, by a success or a refusal."""
         with self._lock:
             self._unanswered.pop(service, None)
 
-    def silent(self) -> list[Silence]:
+    def silent_services(self) -> list[Silence]:
         """Return the services that are silent, the longest first."""
         now, wall_s = self._clock(), self._now_s()
         with self._lock:
@@ -63,7 +63,7 @@ class Answers:
         return sorted(silences, key=lambda silence: silence.since_s)
 
 
-def in_words(silences: Sequence[Silence]) -> str:
+def join_service_names(silences: Sequence[Silence]) -> str:
     """Return the names of the services, as a list in a sentence."""
     names = list(dict.fromkeys(silence.service for silence in silences))
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -19,14 +19,14 @@ from stream_router.telemetry.metrics_catalogue import COUNTERS, Metric
 from stream_router.telemetry.snapshot import Labels, Snapshot
 
 SCHEMA: Final = "stream-router.status/3"
-SAMPLE_S = 10.0
+SAMPLE_INTERVAL_S = 10.0
 """Seconds between two samples that are kept."""
-RATES_S = 60.0
+RATE_WINDOW_S = 60.0
 """Seconds over which rates are computed."""
-LATELY_S = 300.0
+RECENT_S = 300.0
 """Seconds over which the latest percentiles are computed."""
 
-_BEGAN_S = time.time()
+_STARTED_AT_S = time.time()
 
 
 class StatusLayout(NamedTuple):
@@ -83,12 +83,12 @@ class RecentSamples:
     """Samples of the last five minutes, one every ten seconds. Call `note` at least that often."""
 
     def __init__(self) -> None:
-        self._samples: deque[Sample] = deque(maxlen=int(LATELY_S / SAMPLE_S) + 2)
+        self._samples: deque[Sample] = deque(maxlen=int(RECENT_S / SAMPLE_INTERVAL_S) + 2)
 
     def note(self, now: Sample) -> Sample | None:
         """Add a sample if one is due. Return the sample before it; None if there is none, or nothing was added."""
         before = self._samples[-1] if self._samples else None
-        if before and now.at - before.at < SAMPLE_S - 0.5:
+        if before and now.at - before.at < SAMPLE_INTERVAL_S - 0.5:
             return None
         self._samples.append(now)
         return before
@@ -116,7 +116,7 @@ def status(
 
     `parts` has the fields of this program alone, `totals` the fields that only its totals have.
     """
-    rates, lately = recent.before(at, RATES_S), recent.before(at, LATELY_S)  # samples to compare `now` with
+    minute_start, recent_start = recent.before(at, RATE_WINDOW_S), recent.before(at, RECENT_S)
     return {
         "schema": SCHEMA,
         "program": shape.program,
@@ -126,7 +126,7 @@ def status(
         "region": region,
         "stream": stream,
         "at": iso(now.at_s * 1000),
-        "startedAt": iso(_BEGAN_S * 1000),
+        "startedAt": iso(_STARTED_AT_S * 1000),
         "code": now.states["code"],
         "state": now.states["state"],
         "level": now.states["level"],
@@ -134,7 +134,7 @@ def status(
         "reason": now.states["reason"],
         "meaning": now.states["meaning"],
         "cure": now.states["cure"],
-        "rates": {name: _rate(shape.counters[counter], now, rates, at) for name, counter in shape.rates.items()},
+        "rates": {name: _rate(shape.counters[counter], now, minute_start, at) for name, counter in shape.rates.items()},
         "totals": {
             "counters": counters(shape, now),
             **{name: _table(now.counts.get(metric.name, {})) for name, metric in shape.tables.items()},
@@ -142,8 +142,8 @@ def status(
             **totals,
         },
         "recent": {
-            "seconds": round(at - lately.at) if lately else 0,
-            "latenciesMs": _latencies(shape, now.since(lately.snapshot)) if lately else {},
+            "seconds": round(at - recent_start.at) if recent_start else 0,
+            "latenciesMs": _latencies(shape, now.since(recent_start.snapshot)) if recent_start else {},
         },
         **parts,
     }

@@ -25,14 +25,14 @@ from stream_router.settings.operators import Top
 from stream_router.top.view import Host, screen, verdict_of
 
 SCHEMA = "stream-router.top/1"
-EVERY_S = 2.0
+UPDATE_INTERVAL_S = 2.0
 """Seconds between two updates of the live view. The ports make their status at most once a second."""
 
 VERDICT = ("code", "state", "level", "since", "reason", "meaning", "cure")
 """Fields of the worst verdict, as in `/status`."""
 
-PATIENCE_S = 3.0
-QUIT = ("q", "Q", "\x03", "\x1b", "")
+ANSWER_TIMEOUT_S = 3.0
+QUIT_KEYS = ("q", "Q", "\x03", "\x1b", "")
 
 STATUS = "stream-router.status"
 """Name of the status schema without its version. Later versions add fields, and a missing field shows as unknown."""
@@ -59,7 +59,7 @@ def run(settings: Top, options: TopOptions) -> int:
     if console.is_terminal and not (options.once or options.as_json):
         asyncio.run(_live(urls, settings.token, console))
         return 0
-    hosts = asyncio.run(ask(urls, settings.token))
+    hosts = asyncio.run(fetch_statuses(urls, settings.token))
     if options.as_json:
         sys.stdout.write(_json(hosts) + "\n")
     else:
@@ -73,22 +73,26 @@ def run(settings: Top, options: TopOptions) -> int:
     return 0
 
 
-async def ask(urls: Sequence[str], token: str, transport: httpx.AsyncBaseTransport | None = None) -> list[Host]:
-    """Return each port's status in the order of the URLs, within PATIENCE_S."""
+async def fetch_statuses(
+    urls: Sequence[str], token: str, transport: httpx.AsyncBaseTransport | None = None
+) -> list[Host]:
+    """Return each port's status in the order of the URLs, within ANSWER_TIMEOUT_S."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     # The environment's proxy is ignored, since admin ports are on this machine or in this network.
-    async with httpx.AsyncClient(headers=headers, timeout=PATIENCE_S, trust_env=False, transport=transport) as client:
-        return await asyncio.gather(*(_ask(client, url.rstrip("/").removesuffix("/status")) for url in urls))
+    async with httpx.AsyncClient(
+        headers=headers, timeout=ANSWER_TIMEOUT_S, trust_env=False, transport=transport
+    ) as client:
+        return await asyncio.gather(*(_fetch_status(client, url.rstrip("/").removesuffix("/status")) for url in urls))
 
 
-async def _ask(client: httpx.AsyncClient, url: str) -> Host:
+async def _fetch_status(client: httpx.AsyncClient, url: str) -> Host:
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
             answer = await client.get(f"{url}/status")
     except (httpx.TimeoutException, TimeoutError):
-        return Host(url, None, {}, f"no answer within {PATIENCE_S:.0f} s")
+        return Host(url, None, {}, f"no answer within {ANSWER_TIMEOUT_S:.0f} s")
     except (httpx.TransportError, httpx.InvalidURL, UnicodeError) as error:
-        return Host(url, None, {}, f"does not answer ({_short(error)})")
+        return Host(url, None, {}, f"does not answer ({_short_reason(error)})")
     if answer.status_code == 401:
         return Host(url, None, {}, "asks for another token: set STREAM_ROUTER_ADMIN_TOKEN as it is set there")
     if answer.status_code == 421:
@@ -97,15 +101,15 @@ async def _ask(client: httpx.AsyncClient, url: str) -> Host:
         )
     try:
         status: dict[str, Any] = answer.json()
-        ours = str(status["schema"]).partition("/")[0] == STATUS and status["program"] in ("consume", "receive")
+        is_ours = str(status["schema"]).partition("/")[0] == STATUS and status["program"] in ("consume", "receive")
     except (ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
+        is_ours = False
+    if not is_ours:
         return Host(url, None, {}, f"answers {answer.status_code}, but is no admin port of ours; check the URL")
     return Host(url, status["program"], status, "")
 
 
-def _short(error: BaseException) -> str:
+def _short_reason(error: BaseException) -> str:
     """Return the system's own message, which httpx wraps, or the library's if there is none."""
     cause: BaseException | None = error
     while cause is not None:
@@ -127,36 +131,36 @@ def _json(hosts: Sequence[Host]) -> str:
 
 async def _live(urls: Sequence[str], token: str, console: Console) -> None:
     """Draw on the alternate screen. `q` and signals end the view at once, even if a host hangs."""
-    loop, quit_asked = asyncio.get_running_loop(), asyncio.Event()
+    loop, quit_requested = asyncio.get_running_loop(), asyncio.Event()
     # SIGINT needs a handler too, since a shell's background process ignores it. SIGHUP is a closed terminal.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, quit_asked.set)
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(signal_number, quit_requested.set)
     live = Live("asking…", console=console, screen=True, auto_refresh=False, vertical_overflow="crop")
-    with live, _keys_come_one_by_one():
+    with live, _unbuffered_keys():
         if sys.stdin.isatty():
-            loop.add_reader(sys.stdin, _pressed, quit_asked)
-        asker = asyncio.create_task(_follow(urls, token, live))
-        await asyncio.wait((asker, asyncio.create_task(quit_asked.wait())), return_when=asyncio.FIRST_COMPLETED)
-        asker.cancel()
+            loop.add_reader(sys.stdin, _on_key, quit_requested)
+        updates = asyncio.create_task(_update_repeatedly(urls, token, live))
+        await asyncio.wait((updates, asyncio.create_task(quit_requested.wait())), return_when=asyncio.FIRST_COMPLETED)
+        updates.cancel()
 
 
-def _pressed(quit_asked: asyncio.Event) -> None:
+def _on_key(quit_requested: asyncio.Event) -> None:
     try:
         key = os.read(sys.stdin.fileno(), 1).decode("ascii", "replace")
     except OSError:  # the terminal was closed
         key = ""
-    if key in QUIT:
-        quit_asked.set()
+    if key in QUIT_KEYS:
+        quit_requested.set()
 
 
-async def _follow(urls: Sequence[str], token: str, live: Live) -> None:
+async def _update_repeatedly(urls: Sequence[str], token: str, live: Live) -> None:
     while True:
-        live.update(screen(await ask(urls, token), live.console, live=True), refresh=True)
-        await asyncio.sleep(EVERY_S)
+        live.update(screen(await fetch_statuses(urls, token), live.console, live=True), refresh=True)
+        await asyncio.sleep(UPDATE_INTERVAL_S)
 
 
 @contextlib.contextmanager
-def _keys_come_one_by_one() -> Iterator[None]:
+def _unbuffered_keys() -> Iterator[None]:
     """Make the terminal deliver keys at once and without echo. Restore it at the end."""
     if not sys.stdin.isatty():
         yield

@@ -8,7 +8,7 @@ from typing import Literal
 from stream_router.settings.operators import Top
 from stream_router.telemetry.verdict import no_answer, sentence
 
-PATIENCE_S = 3.0
+ANSWER_TIMEOUT_S = 3.0
 
 
 def run(name: Literal["receive", "consume"], settings: Top) -> int:
@@ -18,16 +18,18 @@ def run(name: Literal["receive", "consume"], settings: Top) -> int:
     """
     consumer_url, receiver_url = settings.urls
     url = f"{receiver_url if name == 'receive' else consumer_url}/healthz"
-    ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the environment's proxy cannot reach this host
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({})
+    )  # the environment's proxy cannot reach this host
     try:
-        with ask.open(url, timeout=PATIENCE_S) as answer:
-            status, word = answer.status, answer.read(80)
+        with opener.open(url, timeout=ANSWER_TIMEOUT_S) as answer:
+            status, state = answer.status, answer.read(80)
     except urllib.error.HTTPError as error:
         with error:  # closes the connection, which the error holds
-            status, word = error.code, error.read(80)
+            status, state = error.code, error.read(80)
     except OSError as error:
         verdict = no_answer(url, f"({getattr(error, 'reason', error)})")
         sys.stderr.write(f"stream-router health: {name}: {sentence(verdict, '')}\n")
         return 1
-    sys.stdout.write(f"{url} {status} {word.decode('utf-8', 'replace').strip()}\n")
+    sys.stdout.write(f"{url} {status} {state.decode('utf-8', 'replace').strip()}\n")
     return 0 if status == 200 else 1

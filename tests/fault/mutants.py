@@ -561,7 +561,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "An admin port answers no host name": {
         "any name of a host is answered": Mutant(
             "stream_router/telemetry/admin_server.py",
-            "        if not all(self._is_ours(host) for host in hosts):\n",
+            "        if not all(self._is_permitted_host(host) for host in hosts):\n",
             "        if False:\n",
             ("tests/integration/test_admin_port.py::test_only_hosts_that_cannot_be_anothers_are_answered",),
         ),
@@ -654,7 +654,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "Telemetry holds up no event": {
         "a stop waits for CloudWatch": Mutant(
             "stream_router/telemetry/cloudwatch.py",
-            "        last.join(LAST_WITHIN_S)",
+            "        last.join(FINAL_SEND_TIMEOUT_S)",
             "        last.join()",
             ("tests/unit/test_status.py::test_a_cloudwatch_that_hangs_holds_up_no_stop",),
         ),
@@ -716,7 +716,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "a refusal of the daemon's call is over at once": Mutant(
             "stream_router/consumer/supervisor/daemon_refusals.py",
             "            seen.noted_at = now\n",
-            "            seen.noted_at = now - LASTS_S\n",
+            "            seen.noted_at = now - REFUSAL_EXPIRY_S\n",
             ("tests/unit/test_daemon_refusals.py",),
         ),
     },

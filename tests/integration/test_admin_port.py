@@ -17,7 +17,7 @@ from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.errors import SettingsError
 from stream_router.telemetry import admin_server
 from stream_router.telemetry.verdict import judge
-from stream_router.top.command import ask
+from stream_router.top.command import fetch_statuses
 
 TOKEN = "a token of many bytes"
 Serve = Callable[..., httpx.Client]
@@ -92,7 +92,7 @@ def test_only_hosts_that_cannot_be_anothers_are_answered(serve: Serve) -> None:
             asker.sendall(head + b"\r\n\r\n")
             assert asker.recv(65536).split()[1] == status
     refusing = httpx.MockTransport(lambda _: httpx.Response(421))
-    (shown,) = asyncio.run(ask(["http://consumer-1.example:9464"], "", refusing))
+    (shown,) = asyncio.run(fetch_statuses(["http://consumer-1.example:9464"], "", refusing))
     assert "STREAM_ROUTER_ADMIN_HOSTS" in shown.error
 
 
@@ -110,7 +110,7 @@ def test_it_reads_only_and_an_address_that_is_taken_is_refused_in_one_line(serve
 def test_askers_that_hang_hold_up_nobody_and_are_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who holds every place keeps no probe out, or the platform kills the program: the oldest goes, later all do."""
     monkeypatch.setattr(admin_server._AdminHandler, "timeout", admin_server._AdminHandler.timeout * 0.6)
-    monkeypatch.setattr(admin_server, "CONNECTIONS_MAX", 4)
+    monkeypatch.setattr(admin_server, "MAX_CONNECTIONS", 4)
     port = serve()
     address = (port.base_url.host, port.base_url.port or 0)
     with contextlib.ExitStack() as stack:

@@ -78,7 +78,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         vitals = Vitals()
         vitals.record_daemon_start(1)
         status = ConsumerStatus(SETTINGS, state, vitals, TargetStateMachine())
-        status.look()
+        status.observe()
         with Child(fake_aws.url, state.path) as child:
             child.initialize()
             for first in range(0, EVENTS, 1000):

@@ -87,7 +87,7 @@ def test_the_image_says_how_it_is_run(image: Image) -> None:
     own = image.root / "opt" / "stream-router"
     for package in ("pip", "setuptools"):
         assert not list(own.glob(f"lib/python3*/site-packages/{package}"))
-    assert {path.name for path in own.glob("share/stream_router/jars/*")} == {jar.name for jar in jars.listed()}
+    assert {path.name for path in own.glob("share/stream_router/jars/*")} == {jar.name for jar in jars.list_jars()}
     assert json.loads((own / "share/stream_router/sbom.cdx.json").read_text())["bomFormat"] == "CycloneDX"
 
 

@@ -33,7 +33,7 @@ def record(events: int, masking: str = "default 1", **batch: Any) -> dict[str, A
     made.events = made.delivered = events
     for name, value in batch.items():
         setattr(made, name, value)
-    return audit.of_batch(made, "shardId-000000000003", masking, "unknown", 1767225600.5)
+    return audit.build_record(made, "shardId-000000000003", masking, "unknown", 1767225600.5)
 
 
 def told(path: Path, name: str = "eventsProcessed") -> list[Any]:
@@ -136,12 +136,12 @@ def test_what_had_to_be_given_up_is_told_by_the_chain(tmp_path: Path) -> None:
     path = tmp_path / "a" / "shard.jsonl"
     path.parent.write_text("no folder")
     log = audit.AuditLog(path, None)
-    assert not any(log.append(record(1)) for _ in range(audit.WAITING_MAX + 2))
-    assert log.close() == audit.WAITING_MAX + 2
+    assert not any(log.append(record(1)) for _ in range(audit.MAX_WAITING_RECORDS + 2))
+    assert log.close() == audit.MAX_WAITING_RECORDS + 2
     path.parent.unlink()
     assert log.append(record(3))
-    assert told(path, "lostBefore") == [None] * audit.WAITING_MAX + [2]
-    assert audit.verify(path, None) == audit.Result(audit.WAITING_MAX + 1, "")
+    assert told(path, "lostBefore") == [None] * audit.MAX_WAITING_RECORDS + [2]
+    assert audit.verify(path, None) == audit.Result(audit.MAX_WAITING_RECORDS + 1, "")
 
 
 def test_the_command_says_which_line_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stream_router.aws_error_codes import MissingPermission
-from stream_router.consumer.supervisor.daemon_log import LONGEST_MESSAGE, DaemonLog
+from stream_router.consumer.supervisor.daemon_log import MAX_MESSAGE_CHARS, DaemonLog
 from stream_router.log import Form, as_json
 
 PID = 4711
@@ -54,7 +54,7 @@ def test_a_repeated_trace_is_said_once_a_minute_with_its_count() -> None:
     assert [line.get("repeated") for line in world.said()] == [None, None, None, 59]
     assert {line["pid"] for line in world.said()} == {PID}, "Java does not write its own"
     world.kcl("x" * 10_000)
-    assert len(world.said()[-1]["message"]) == LONGEST_MESSAGE
+    assert len(world.said()[-1]["message"]) == MAX_MESSAGE_CHARS
     for _ in range(3):
         world.log.take('{"time":"t","level":"WARNING","event":"holding","message":"m","pid":12}')
     assert [line["pid"] for line in world.said()[-3:]] == [12, 12, 12]

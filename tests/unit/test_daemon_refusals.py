@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from stream_router.aws_error_codes import UNNAMED_RESOURCE, MissingPermission, describe_error, find_refusal
-from stream_router.consumer.supervisor.daemon_refusals import LASTS_S, DaemonRefusals
+from stream_router.consumer.supervisor.daemon_refusals import REFUSAL_EXPIRY_S, DaemonRefusals
 
 STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/cxone-events"
 USER = "User: arn:aws:iam::000000000000:user/consume is not authorized to perform"
@@ -64,7 +64,7 @@ def test_a_refusal_is_logged_once_a_minute_and_is_over_when_it_stops(caplog: pyt
     for word in ("stream-router consume", *GET_RECORDS, "setup --policy consume"):
         assert word in lines[0].getMessage()
     assert refusals.current() == [(GET_RECORDS, 1_000.0), (other, 1_070.0)]
-    now = 71.0 + LASTS_S
+    now = 71.0 + REFUSAL_EXPIRY_S
     assert refusals.current() == [(GET_RECORDS, 1_000.0)]
-    now = 99.0 + LASTS_S
+    now = 99.0 + REFUSAL_EXPIRY_S
     assert refusals.current() == []

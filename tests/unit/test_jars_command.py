@@ -47,7 +47,7 @@ def repository() -> Iterator[Repository]:
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation without jars, a user without a cache."""
-    monkeypatch.setattr(jars, "listed", lambda: LIST)
+    monkeypatch.setattr(jars, "list_jars", lambda: LIST)
     monkeypatch.setattr(jars, "folders", lambda: iter([tmp_path / "prefix" / "jars", tmp_path / "user" / "jars"]))
     monkeypatch.setattr(fetch_jars, "FIRST_WAIT_S", 0.01)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -100,7 +100,7 @@ def test_a_folder_does_as_well(tmp_path: Path, layout: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(CONTENTS[jar.artifact])
     assert fetch_jars.run(str(tmp_path / "media")) == 0
-    jars.prove_whole()
+    jars.check_jars_are_whole()
 
 
 def test_a_folder_that_is_not_ours_is_never_passed_over(

@@ -63,12 +63,12 @@ def test_jars_that_are_not_the_listed_ones_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
 ) -> None:
     """With the command that mends it, before a JVM is started; an older list's jar beside them is not loaded."""
-    for jar in jars.listed():
+    for jar in jars.list_jars():
         (tmp_path / jar.name).symlink_to(jars.folder() / jar.name)
     (tmp_path / "amazon-kinesis-client-3.1.3.jar").touch()
     monkeypatch.setattr(jars, "folders", lambda: iter([tmp_path]))
-    assert len(jars.class_path().split(":")) == len(jars.listed())
-    victim = tmp_path / next(jar.name for jar in jars.listed() if jar.artifact == "amazon-kinesis-client")
+    assert len(jars.class_path().split(":")) == len(jars.list_jars())
+    victim = tmp_path / next(jar.name for jar in jars.list_jars() if jar.artifact == "amazon-kinesis-client")
     content = victim.read_bytes()
     victim.unlink()
     if fault == "no folder":
@@ -76,7 +76,7 @@ def test_jars_that_are_not_the_listed_ones_are_named(
     elif fault != "missing":
         victim.write_bytes(content[:-1] + (b"" if fault == "cut" else bytes([content[-1] ^ 1])))
     with pytest.raises(SettingsError, match=rf"^KCL daemon: .*{said}.*; run `stream-router jars`"):
-        java.prove(Path("/bin/false"))
+        java.check_daemon_loads(Path("/bin/false"))
 
 
 def test_this_environments_daemon_loads_in_any_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,13 +85,13 @@ def test_this_environments_daemon_loads_in_any_locale(tmp_path: Path, monkeypatc
     folder.symlink_to(jars.folder())
     monkeypatch.setattr(jars, "folder", lambda: folder)
     monkeypatch.setenv("LC_ALL", "C")
-    assert java.prove(java.find_java()) == len(jars.listed())
+    assert java.check_daemon_loads(java.find_java()) == len(jars.list_jars())
 
 
 def test_the_daemon_is_proved_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A container's file system is read-only but for the state folder, /tmp too."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "read-only"))
-    assert java.prove(java.find_java()) == len(jars.listed())
+    assert java.check_daemon_loads(java.find_java()) == len(jars.list_jars())
 
 
 @pytest.mark.parametrize("chosen", [{"jvm_options": "-Xmx1g"}, {"properties": Path("own.properties")}])

@@ -74,8 +74,8 @@ PAIRS = '{"webhook":"0123456789abcdef-of-a-pair","other":"0123456789abcdef-of-an
 @pytest.mark.parametrize(
     ("text", "of_one", "of_many"),
     [
-        ("# nothing yet\n", "there are 0 secrets where it points", "holds no secret; write a secret there"),
-        (f"{SECRET}\n{SECRET}2\n", "there are 2 secrets where it points", ""),
+        ("# nothing yet\n", "holds 0 secrets", "holds no secret; write a secret there"),
+        (f"{SECRET}\n{SECRET}2\n", "holds 2 secrets", ""),
         ("short\n", "has a secret of less than 16 bytes", "less than 16 bytes"),
         ("x" * (1024 * 1024 + 1), "larger than 1 MiB", "larger than 1 MiB"),
         (f"{SECRET}\n".encode("utf-16-le").decode(), "holds zero bytes", "holds zero bytes"),
@@ -92,7 +92,7 @@ def test_what_cannot_be_the_secret_is_refused_in_one_line(
     in_aws = [] if "holds" in of_one or "larger" in of_one else ["secretsmanager:secret"]
     for where in (f"file:{tmp_path / 'secret'}", *in_aws):
         with pytest.raises(SettingsError, match=f"^KEY: .*{of_one}") as refused:
-            secrets.read_secret(SecretStr(where), "KEY", region="eu-west-1", weak=False)
+            secrets.read_secret(SecretStr(where), "KEY", region="eu-west-1", allow_weak=False)
         assert not any(one in str(refused.value) for one in ("\n", SECRET, "of-a-pair"))
         if of_many:
             with pytest.raises(SettingsError, match=of_many):

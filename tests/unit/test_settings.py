@@ -338,14 +338,14 @@ def test_the_admin_token_is_as_strong(
         listen = {f"STREAM_ROUTER_{name}ADMIN_LISTEN": beyond for name in ("", "RECEIVER_")}
         for where in (short, kept):
             given(monkeypatch, {**listen, "STREAM_ROUTER_WEAK_SECRETS": weak, token: where})
-            assert load(program).key("admin_token") == short
+            assert load(program).strong_secret("admin_token") == short
     monkeypatch.delenv("STREAM_ROUTER_WEAK_SECRETS")
     for where in (short, "$THE_TOKEN_OF_THE_PORT"):
         (line,) = refused(PROGRAMS[program], {token: where})
         assert line.startswith(f"{token}: ")
     given(monkeypatch, {token: kept})
     with pytest.raises(SettingsError, match=f"^{token}: "):
-        load(program).key("admin_token")
+        load(program).strong_secret("admin_token")
 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,7 +380,7 @@ def test_the_region_comes_from_where_boto3_reads_it(
     given(monkeypatch, {"AWS_REGION": "xx-nowhere-9", "AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:1"})
     assert load(Setup).aws_region == "xx-nowhere-9"
     (line,) = refused("setup", {"AWS_REGION": "frankfurt"})
-    assert line.startswith("AWS_REGION: 'frankfurt' is no region")
+    assert line.startswith("AWS_REGION: 'frankfurt' is not a region")
 
 
 def test_what_others_set_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> None:

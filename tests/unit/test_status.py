@@ -13,13 +13,13 @@ import pytest
 from stream_router.aws_error_codes import MissingPermission
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import history
-from stream_router.consumer.supervisor.status import ConsumerStatus, tells_zeros
+from stream_router.consumer.supervisor.status import ConsumerStatus, sends_zeros
 from stream_router.consumer.supervisor.stream_watch import NO_OWNER, StreamFacts, UnreadShard
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.target_check import CheckResult, TargetBroken, TargetOk, TargetStateMachine, TargetUnknown
 from stream_router.dead_letter_reasons import Reason
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry.cloudwatch import LAST_WITHIN_S, MetricDimensions, Sender
+from stream_router.telemetry.cloudwatch import FINAL_SEND_TIMEOUT_S, MetricDimensions, Sender
 from stream_router.telemetry.histogram import PERCENTILES
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH, STAGES
 from stream_router.telemetry.silence import Silence
@@ -60,7 +60,7 @@ class World:
         )
         self.sent: list[dict[str, Any]] = []
         whose, metrics = MetricDimensions("us-east-1", "router"), CONSUMER_IN_CLOUDWATCH
-        self.send = Sender(self, whose, self.status.snapshot, metrics, tells_zeros)
+        self.send = Sender(self, whose, self.status.snapshot, metrics, sends_zeros)
         self.after(2)  # what was there when it began is kept for a second
 
     def put_metric_data(self, **call: Any) -> None:
@@ -101,7 +101,7 @@ class World:
         """With a look every ten seconds, as the supervisor's sampler has them."""
         for _ in range(seconds // 10):
             self.after(10)
-            self.status.look()
+            self.status.observe()
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_the_verdict(world: World, what: str, later_s: float, code: str, reason:
     """The worst of what is known, with its reason. A shard that is read here is not unread, whatever the table says."""
     for one in filter(None, what.split(", ")):
         HAPPENS[one](world)
-    world.status.look()
+    world.status.observe()
     world.after(later_s + 1)
     page = world.status_object()
     row = TABLE[Code(code)]
@@ -274,7 +274,7 @@ def test_the_hour_has_a_row_of_what_happened_since_the_one_before(world: World) 
     world.wall += 3600
     world.after(10)
     world.child_says("a", delivered=100, latencies_ms=[1.0] * 1000 + [float(n) for n in range(1, 101)])
-    world.status.look()
+    world.status.observe()
     page = json.loads(world.status.history())
     first, *others, before, row = (dict(zip(page["columns"], one, strict=True)) for one in page["rows"])
     assert len(others) + 3 == history.ROWS_MAX
@@ -340,6 +340,6 @@ def test_a_cloudwatch_that_hangs_holds_up_no_stop(world: World, monkeypatch: pyt
     world.child_says("a", pid=os.getpid())
     began = time.monotonic()
     world.send.last()
-    assert time.monotonic() - began < LAST_WITHIN_S + 1
+    assert time.monotonic() - began < FINAL_SEND_TIMEOUT_S + 1
     assert asked.is_set()
     released.set()

@@ -13,7 +13,7 @@ from stream_router.receiver.events import NOT_STORED, TO_SPILL, TO_STREAM
 from stream_router.receiver.states import SPEED_S, StreamSpeed
 from stream_router.receiver.stats import Stats
 from stream_router.telemetry.disks import Disks
-from stream_router.telemetry.silence import SILENT_AFTER_S, Answers, in_words
+from stream_router.telemetry.silence import SILENT_AFTER_S, Answers, join_service_names
 from stream_router.telemetry.verdict import (
     TABLE,
     Code,
@@ -86,18 +86,18 @@ def test_a_service_is_silent_once_a_call_has_had_no_answer_for_three_seconds() -
     """Whether the call is open or failed. A refusal is an answer, and any answer ends the silence."""
     now = [100.0]
     answers = Answers(lambda: now[0], lambda: now[0] + 1000)
-    answers.asked("Kinesis")
+    answers.record_request("Kinesis")
     now[0] += 1
-    answers.asked("DynamoDB")
-    answers.asked("Kinesis")
+    answers.record_request("DynamoDB")
+    answers.record_request("Kinesis")
     now[0] += SILENT_AFTER_S - 1
-    assert [(one.service, one.since_s) for one in answers.silent()] == [("Kinesis", 1100.0)]
+    assert [(one.service, one.since_s) for one in answers.silent_services()] == [("Kinesis", 1100.0)]
     now[0] += 1
-    assert in_words(answers.silent()) == "Kinesis and DynamoDB"
-    answers.answered("Kinesis")
-    assert in_words(answers.silent()) == "DynamoDB"
-    answers.answered("DynamoDB")
-    assert answers.silent() == []
+    assert join_service_names(answers.silent_services()) == "Kinesis and DynamoDB"
+    answers.record_answer("Kinesis")
+    assert join_service_names(answers.silent_services()) == "DynamoDB"
+    answers.record_answer("DynamoDB")
+    assert answers.silent_services() == []
 
 
 def test_the_calls_of_a_client_are_followed() -> None:
@@ -111,7 +111,7 @@ def test_the_calls_of_a_client_are_followed() -> None:
     with pytest.raises(BotoCoreError):
         client.list_tables()
     now[0] += SILENT_AFTER_S
-    assert in_words(answers.silent()) == "DynamoDB"
+    assert join_service_names(answers.silent_services()) == "DynamoDB"
 
 
 def test_the_stream_is_slow_once_a_quarter_of_the_requests_are_not_stored_in_time() -> None:

@@ -14,7 +14,7 @@ from stream_router.dead_letter_reasons import REASONS_OF_DATA
 from stream_router.envelope import find_source
 from stream_router.log import LogLimiter, is_name
 from stream_router.model import DeadLetter
-from stream_router.telemetry.shard_state import many_in_words
+from stream_router.telemetry.shard_state import describe_many_dead_letters
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class DeadLetterAlarm:
             return
         log.warning(
             "In one minute %s. No event is lost, and none waits behind them. %s",
-            many_in_words(self.raised),
+            describe_many_dead_letters(self.raised),
             ADVICE,
             extra={
                 "event": "many-dead-letters",

@@ -62,7 +62,7 @@ class ShardLedger:
         self._audit: audit.AuditLog | None = None
         if folder := settings.audit_dir:
             path = None if folder == audit.TO_STDERR else folder / f"{settings.application}.{shard_id}.jsonl"
-            self._audit = audit.AuditLog(path, settings.key("audit_key").encode() or None)
+            self._audit = audit.AuditLog(path, settings.strong_secret("audit_key").encode() or None)
             self._retention = state_dir.read_retention(settings.state_dir)
         self._counts: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
         self._dead_lettered_by_reason: Counter[str] = Counter()
@@ -176,7 +176,7 @@ class ShardLedger:
         """Append the audit record of a batch whose records are all settled. `flush` writes it."""
         if self._audit is None:
             return
-        record = audit.of_batch(batch, self._shard_id, self._transform.masking, self._retention, self._now_s())
+        record = audit.build_record(batch, self._shard_id, self._transform.masking, self._retention, self._now_s())
         if not self._audit.append(record):
             self._counts["audit_failed"] += 1
 

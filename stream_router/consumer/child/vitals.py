@@ -8,7 +8,7 @@ from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.window import HOLD_REASONS, HOLD_THRESHOLD_S, Window
 from stream_router.pipeline.route import Router
 from stream_router.telemetry.metrics_catalogue import ENTRIES_PER_CALL, TIME
-from stream_router.telemetry.shard_state import CALLBACK_WITHIN_S
+from stream_router.telemetry.shard_state import RECENT_CALLBACK_S
 from stream_router.telemetry.snapshot import Snapshot
 
 Wait = Callable[[float, bool], None]
@@ -95,7 +95,7 @@ class ShardVitals:
     def __call__(self, snapshot: Snapshot) -> None:
         """Write the present state into `snapshot`."""
         now, oldest_ms = self._clock(), self._oldest_unsettled_ms()
-        if oldest_ms is None and self._behind_ms == 0 and now - self._callback_at <= CALLBACK_WITHIN_S:
+        if oldest_ms is None and self._behind_ms == 0 and now - self._callback_at <= RECENT_CALLBACK_S:
             self._caught_up_at = now
         working_s = max(0.0, now - self._began_at - sum(self._waited_s.values()))
         spent_s = {**self._waited_s, "work": working_s}

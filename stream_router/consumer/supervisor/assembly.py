@@ -30,7 +30,7 @@ from stream_router.consumer.supervisor import (
 )
 from stream_router.consumer.supervisor.daemon_refusals import DaemonRefusals
 from stream_router.consumer.supervisor.hang_watch import HangWatch
-from stream_router.consumer.supervisor.status import VERDICT_INTERVAL_S, ConsumerStatus, admin_port, tells_zeros
+from stream_router.consumer.supervisor.status import VERDICT_INTERVAL_S, ConsumerStatus, admin_port, sends_zeros
 from stream_router.consumer.supervisor.stuck_watch import StuckWatch
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, SupervisorEvent
 from stream_router.consumer.supervisor.vitals import Vitals
@@ -57,7 +57,7 @@ from stream_router.telemetry.disks import CHECK_INTERVAL_S, Disks
 from stream_router.telemetry.metrics_catalogue import CONSUMER_IN_CLOUDWATCH
 from stream_router.telemetry.sampler import Sampler
 from stream_router.telemetry.silence import Answers
-from stream_router.telemetry.status import LATELY_S, SAMPLE_S
+from stream_router.telemetry.status import RECENT_S, SAMPLE_INTERVAL_S
 
 log = logging.getLogger(__name__)
 
@@ -113,21 +113,21 @@ def _run(settings: Consumer, state: StateDir) -> int:
         target_checker.target_state,
         lambda: stream.known,
         table_waits_for=lambda: table.wait_reason,
-        silences=answers.silent,
+        silences=answers.silent_services,
         disk_trouble=lambda: disks.trouble,
         refusals=refusals.current,
     )
-    token = settings.key("admin_token") or None
+    token = settings.strong_secret("admin_token") or None
     admin = admin_port(settings.admin_listen, token, settings.admin_hosts, vitals, status)
     metrics = cloudwatch.Sender(
         cloudwatch.client(session),
         cloudwatch.MetricDimensions(settings.aws_region, settings.application),
         status.snapshot,
         CONSUMER_IN_CLOUDWATCH,
-        tells_zeros,
+        sends_zeros,
     )
-    hangs = HangWatch(state.path / HEARTBEATS, vitals, lambda: status.look().shards, lambda: stream.services_answer)
-    jvm = _proven_java(settings, rendered)
+    hangs = HangWatch(state.path / HEARTBEATS, vitals, lambda: status.observe().shards, lambda: stream.services_answer)
+    jvm = _find_usable_java(settings, rendered)
     if settings.audit_dir:
         state.write(RETENTION, _retention(settings))
     supervisor = _supervisor(settings, state, jvm, rendered, target_checker, events, vitals, table, refusals)
@@ -151,8 +151,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
         # Each has threads of its own, so that a slow call delays no other watch.
         for component in (
             admin,
-            Sampler(LATELY_S, [status.say], "consumer-runs"),
-            Sampler(SAMPLE_S, [status.look], "sampler"),
+            Sampler(RECENT_S, [status.log_work], "consumer-runs"),
+            Sampler(SAMPLE_INTERVAL_S, [status.observe], "sampler"),
             Sampler(VERDICT_INTERVAL_S, [status.log_change], "verdict"),
             Sampler(CHECK_INTERVAL_S, [disks.check], "disks"),
             Sampler(hang_watch.CHECK_INTERVAL_S, [hangs.check], "hang-watch"),
@@ -207,10 +207,10 @@ def _first_shards(session: Session, stream: str) -> Callable[[], list[Shard]]:
     return lambda: list(list_shards(kinesis, stream, ShardFilter={"Type": "AT_TRIM_HORIZON"}))
 
 
-def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
+def _find_usable_java(settings: Consumer, rendered: properties.Rendered) -> Path:
     """Return the Java to run, once it, the jars and AWS are checked. Raise SettingsError if one of them fails."""
     jvm = java.find_java()
-    java.prove(jvm, rendered.jvm_options)
+    java.check_daemon_loads(jvm, rendered.jvm_options)
     session, bucket = endpoints.create_session(settings.aws_region), settings.offload_bucket
     questions: list[Callable[[], Finding]] = [
         lambda: checks.check_stream(session, settings.stream),

@@ -17,17 +17,17 @@ import orjson
 from stream_router.aws_error_codes import MissingPermission, find_refusal
 from stream_router.log import Form, choose_form, write_to_stderr
 
-EVERY_S = 60.0
+REPEAT_INTERVAL_S = 60.0
 """Seconds between two lines of the same kind."""
-MOST_KINDS = 1_000
+MAX_LINE_KINDS = 1_000
 """Maximum number of kinds of lines that are remembered."""
-LONGEST_MESSAGE = 2_000
+MAX_MESSAGE_CHARS = 2_000
 """Characters of a message that are passed on: a stack trace of 5 KB says no more than its first frames."""
 
-OF_THE_KCL = ("kcl", "kcl-batch-failed", "kpl-damaged")
+KCL_LOG_EVENTS = ("kcl", "kcl-batch-failed", "kpl-damaged")
 """Log events of the KCL's lines, as properties/logback.xml sets them."""
 
-SKIPS = (
+SKIPPED_RECORDS_MESSAGES = (
     "The incoming data has been skipped",  # ShardConsumer
     "Caught exception from handleInput",  # ShardConsumerSubscriber
     "a batch failed in the KCL before its child had it",  # ProcessTask, as properties/logback.xml says it
@@ -97,9 +97,9 @@ class DaemonLog:
         if not isinstance(line, dict) or "level" not in line:
             self._write(raw)  # a crash report of the JVM or of an interpreter, which is not JSON
             return
-        if line.get("event") in OF_THE_KCL:
+        if line.get("event") in KCL_LOG_EVENTS:
             message = str(line.get("message", ""))
-            if any(words in message for words in SKIPS):
+            if any(words in message for words in SKIPPED_RECORDS_MESSAGES):
                 self._skipped()
             if NOT_INITIALIZED in message:
                 self._not_initialized()
@@ -108,7 +108,7 @@ class DaemonLog:
             repeats = self._repeats(str(line.get("logger")), message)
             if repeats is None:
                 return
-            line |= {"message": message[:LONGEST_MESSAGE], "pid": self._pid}
+            line |= {"message": message[:MAX_MESSAGE_CHARS], "pid": self._pid}
             if repeats:
                 line["repeated"] = repeats
         self._write(self._form(line))
@@ -117,11 +117,11 @@ class DaemonLog:
         """Return the number of lines of this kind held back before this line; None if this line is held back too."""
         now = self._clock()
         kind = (logger, _VARIES.sub("#", message[:300]))
-        passed_at, kept_back = self._kinds.get(kind, (-EVERY_S, 0))
-        if now - passed_at < EVERY_S:
+        passed_at, kept_back = self._kinds.get(kind, (-REPEAT_INTERVAL_S, 0))
+        if now - passed_at < REPEAT_INTERVAL_S:
             self._kinds[kind] = (passed_at, kept_back + 1)
             return None
-        if len(self._kinds) >= MOST_KINDS:  # a bound for memory; forgetting only costs some repeated lines
+        if len(self._kinds) >= MAX_LINE_KINDS:  # a bound for memory; forgetting only costs some repeated lines
             self._kinds.clear()
         self._kinds[kind] = (now, 0)
         return kept_back

@@ -15,7 +15,7 @@ from stream_router.log import LogLimiter
 
 log = logging.getLogger(__name__)
 
-LASTS_S = 30.0
+REFUSAL_EXPIRY_S = 30.0
 """Seconds since a call was last refused after which its refusal counts as over.
 
 KCL 3.5.1 repeats a refused GetRecords, and most calls of its lease table, several times a second (docs/facts.md,
@@ -33,7 +33,7 @@ class _Seen:
 
 
 class DaemonRefusals:
-    """The refusals of the last LASTS_S. Any thread may call it. `clock` is monotonic, `now_s` the wall clock."""
+    """Refusals that have not expired. Any thread may call it. `clock` is monotonic, `now_s` the wall clock."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, now_s: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -65,4 +65,4 @@ class DaemonRefusals:
             return sorted(((refusal, seen.since_s) for refusal, seen in self._seen.items()), key=lambda pair: pair[1])
 
     def _forget_old(self, now: float) -> None:
-        self._seen = {refusal: seen for refusal, seen in self._seen.items() if now - seen.noted_at < LASTS_S}
+        self._seen = {refusal: seen for refusal, seen in self._seen.items() if now - seen.noted_at < REFUSAL_EXPIRY_S}

@@ -44,7 +44,7 @@ class Jar(NamedTuple):
 
 
 @cache
-def listed() -> tuple[Jar, ...]:
+def list_jars() -> tuple[Jar, ...]:
     """Return every jar of `jars.txt`, in its order."""
     lines = files("stream_router.consumer.supervisor").joinpath("jars.txt").read_text("utf-8").splitlines()
     rows = (line.split() for line in lines if line and not line.startswith("#"))
@@ -53,7 +53,7 @@ def listed() -> tuple[Jar, ...]:
 
 def version_of(artifact: str) -> str:
     """Return the version of one of our jars."""
-    return next(jar.version for jar in listed() if jar.artifact == artifact)
+    return next(jar.version for jar in list_jars() if jar.artifact == artifact)
 
 
 def shares() -> Iterator[Path]:
@@ -86,13 +86,13 @@ def folder() -> Path:
     )
 
 
-def prove_whole() -> int:
+def check_jars_are_whole() -> int:
     """Check that every jar is present and whole, and return their number. Raise SettingsError if one is not.
 
     It reads 33 MB, which costs little compared with the start of a JVM.
     """
     where = folder()
-    for jar in listed():
+    for jar in list_jars():
         try:
             content = (where / jar.name).read_bytes()
         except OSError as error:
@@ -101,10 +101,10 @@ def prove_whole() -> int:
         if not jar.is_content(content):
             reason = "cut short" if len(content) < jar.size_bytes else "changed"
             raise SettingsError("KCL daemon", f"{jar.name} was {reason}", CURE)
-    return len(listed())
+    return len(list_jars())
 
 
 def class_path() -> str:
-    """Return the class path of the listed jars. Jars that an older version left in the folder must not be loaded."""
+    """Return the class path of the jars in `jars.txt`, so that jars of an older version are not loaded."""
     where = folder()
-    return ":".join(str(where / jar.name) for jar in listed())
+    return ":".join(str(where / jar.name) for jar in list_jars())

@@ -38,7 +38,7 @@ LOCALE = {"LC_ALL": "C.UTF-8"}
 In a locale without UTF-8 Java opens no path that is not ASCII, and in some locales it writes numbers in other digits.
 """
 
-PROOF_TIMEOUT_S = 60.0
+JAVA_CHECK_TIMEOUT_S = 60.0
 """Seconds within which a JVM must answer when it is checked."""
 
 
@@ -77,7 +77,9 @@ def _candidates() -> Iterator[tuple[str, Path]]:
 def java_version(java: Path) -> int:
     """Return the feature version of `java` (17 for 17.0.15; 8 for 1.8.0), 0 if it does not run."""
     try:
-        done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=PROOF_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            [java, "-version"], capture_output=True, text=True, timeout=JAVA_CHECK_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return 0
     match = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
@@ -88,12 +90,12 @@ _PREAMBLE = "Error occurred during initialization of VM"
 """Line that a JVM prints before the line with the reason."""
 
 
-def prove(java: Path, options: Sequence[str] = ()) -> int:
+def check_daemon_loads(java: Path, options: Sequence[str] = ()) -> int:
     """Check that the daemon can start: every jar is whole, and the daemon's class loads. Return the number of jars.
 
     Otherwise the supervisor would start the daemon again for ever. Raises SettingsError with the cure.
     """
-    count = jars.prove_whole()
+    count = jars.check_jars_are_whole()
     # Without a properties file the daemon prints its usage. ErrorFile: a crash must not leave a report in the folder.
     command = [str(java), "-XX:ErrorFile=/dev/null", *options, "-cp", jars.class_path(), DAEMON_CLASS]
     try:
@@ -101,7 +103,7 @@ def prove(java: Path, options: Sequence[str] = ()) -> int:
             command,
             capture_output=True,
             text=True,
-            timeout=PROOF_TIMEOUT_S,
+            timeout=JAVA_CHECK_TIMEOUT_S,
             check=False,
             env={**os.environ, **LOCALE},
         )
@@ -122,7 +124,7 @@ def prove(java: Path, options: Sequence[str] = ()) -> int:
     )
 
 
-FULL_HEAP = 3
+HEAP_FULL_EXIT_STATUS = 3
 """Exit status of -XX:+ExitOnOutOfMemoryError."""
 
 _HALF_OF_MEMORY = "-XX:MaxRAMPercentage=50.0"
@@ -133,12 +135,12 @@ _HEAP_OPTIONS = ("-Xmx", "-XX:MaxHeapSize", "-XX:MaxRAM")
 
 def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:
     """Return the command of the JVM, which dies with this process, logs by our logback.xml, reads the properties."""
-    of_the_daemon = [
+    daemon_arguments = [
         *("--log-configuration", str(properties.shipped("logback.xml"))),
         *("--properties-file", str(daemon_properties)),
     ]
     options = [*rendered.jvm_options, f"-Dstream_router.state={daemon_properties.parent}"]
-    return kill_with_parent([str(jvm), *options, "-cp", jars.class_path(), DAEMON_CLASS, *of_the_daemon])
+    return kill_with_parent([str(jvm), *options, "-cp", jars.class_path(), DAEMON_CLASS, *daemon_arguments])
 
 
 def environment(settings: Consumer, state: Path) -> dict[str, str]:
@@ -147,7 +149,7 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
     A masking key that is stored in AWS is read here, once for all children. So they need no permission for its store,
     and all of them hash with the same key. Raise SettingsError if the key cannot be read.
     """
-    keys = {variable(Consumer, name): settings.key(name) for name in ("masking_key", "audit_key")}
+    keys = {variable(Consumer, name): settings.strong_secret(name) for name in ("masking_key", "audit_key")}
     ours = {
         "AWS_REGION": settings.aws_region,
         "STREAM_ROUTER_STATE_DIR": str(state),
@@ -175,22 +177,22 @@ class JvmExit(NamedTuple):
     """End of the JVM with its exit status (negative: the signal that killed it)."""
 
     status: int
-    by_us: bool = False
+    killed_by_supervisor: bool = False
     """Whether the supervisor killed it. The same signal from the kernel means that memory ran out."""
     planned: bool = False
     """Whether the supervisor restarts the daemon on purpose, so that the end is no crash."""
 
 
-def ended(exited: JvmExit, *, gets_more: bool) -> str:
+def describe_exit(exited: JvmExit, *, has_larger_heap_next: bool) -> str:
     """Return a description of a daemon's end, with the cure if there is one."""
     status = exited.status
-    if exited.by_us:
+    if exited.killed_by_supervisor:
         return "killed by the supervisor, for the reason logged before"
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
-    if status == FULL_HEAP:
+    if status == HEAP_FULL_EXIT_STATUS:
         cure = "give it a larger one (STREAM_ROUTER_JVM_OPTIONS=-Xmx1g), or the host fewer shards"
-        if gets_more:
+        if has_larger_heap_next:
             cure = f"from now on it may take half of the memory; {cure}"
         return f"its heap is full (exit status {status}): {cure}"
     return f"exit status {status}"
@@ -250,7 +252,7 @@ def main() -> int:
     """Print the Java and the jars that `consume` would use. If they cannot work, print the cure and return 1."""
     try:
         java = find_java()
-        count = prove(java)
+        count = check_daemon_loads(java)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 
-LOOK_EVERY_S = 0.05
+ORPHAN_POLL_INTERVAL_S = 0.05
 """Seconds between two checks whether adopted processes have ended. They cannot be waited for with a timeout."""
 
 
@@ -37,17 +37,17 @@ def send(pids: list[int], signal_number: signal.Signals) -> None:
             os.kill(pid, signal_number)
 
 
-def end_orphans(patience_s: float) -> int:
-    """Wait until the adopted children have ended, kill the rest after `patience_s`, and return the number of those.
+def end_orphans(timeout_s: float) -> int:
+    """Wait until the adopted children have ended, kill the rest after `timeout_s`, and return the number of those.
 
     Call this once every child that this process started itself has been waited for.
     """
-    killed, deadline = set[int](), time.monotonic() + patience_s
-    while left := children(os.getpid()):
+    killed, deadline = set[int](), time.monotonic() + timeout_s
+    while orphans := children(os.getpid()):
         if time.monotonic() >= deadline:
-            send(left, signal.SIGKILL)
-            killed |= {*left}
-        time.sleep(LOOK_EVERY_S)
+            send(orphans, signal.SIGKILL)
+            killed |= {*orphans}
+        time.sleep(ORPHAN_POLL_INTERVAL_S)
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -34,7 +34,7 @@ child handles it: if a child dies during its start, the daemon waits for its who
 _OWN_ENDPOINTS = Config(ignore_configured_endpoint_urls=True)  # type: ignore[call-arg] # unknown to the stubs
 """Configuration with which botocore ignores endpoints of the environment and the profile."""
 
-THE_PROGRAMS: dict[str, str | None] = {
+REQUIRED_PROPERTIES: dict[str, str | None] = {
     # In an empty callback the child checkpoints records that were settled and checked meanwhile. Without it the last
     # records before a pause would stay above the checkpoint, and be read again after a crash.
     "callProcessRecordsEvenForEmptyRecordList": "true",
@@ -167,7 +167,7 @@ def render(settings: Consumer, addresses: Endpoints, worker_id: str) -> Rendered
     """
     source, of_file = _files(settings.properties, is_local=addresses.is_local)
     decided = _from_settings(settings, addresses, worker_id)
-    of_settings = {key.lower() for key in (*decided.keys() - THE_PROGRAMS.keys(), *FURTHER_NAMES)}
+    of_settings = {key.lower() for key in (*decided.keys() - REQUIRED_PROPERTIES.keys(), *FURTHER_NAMES)}
     if clash := sorted(key for key in of_file if key.lower() in of_settings):
         raise SettingsError(
             "STREAM_ROUTER_PROPERTIES", f"{source} sets {clash[0]}", "leave it out, the settings decide it"
@@ -204,7 +204,7 @@ def _read(file: Path) -> dict[str, str]:
 
 
 def _refuse_other_than_the_programs(source: Path, of_file: Mapping[str, str]) -> None:
-    programs = {name.lower(): (name, value) for name, value in THE_PROGRAMS.items()}
+    programs = {name.lower(): (name, value) for name, value in REQUIRED_PROPERTIES.items()}
     for key, value in of_file.items():
         name, right = programs.get(key.lower(), ("", None))  # the KCL takes a name with a capital first letter too
         if name and value.lower() != right:
@@ -231,7 +231,7 @@ def _from_settings(settings: Consumer, addresses: Endpoints, worker_id: str) -> 
         "applicationName": settings.application,
         "regionName": settings.aws_region,
         "workerId": worker_id,
-        **{name: value for name, value in THE_PROGRAMS.items() if value is not None},
+        **{name: value for name, value in REQUIRED_PROPERTIES.items() if value is not None},
     }
     if addresses.kinesis:
         properties["kinesisEndpoint"] = addresses.kinesis

@@ -27,30 +27,30 @@ from stream_router.settings.consumer import Consumer
 from stream_router.settings.types import parse_host_names
 from stream_router.telemetry import metrics_catalogue as metrics
 from stream_router.telemetry import prometheus, shard_state, silence
-from stream_router.telemetry import status as of_both
+from stream_router.telemetry import status as common_status
 from stream_router.telemetry.admin_server import AdminServer, ProbeAnswer, routes
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.merged import Merged, MergedShard, Merger
 from stream_router.telemetry.shard_state import Lag
 from stream_router.telemetry.silence import Silence
 from stream_router.telemetry.snapshot import Labels, Numbers, Snapshot
-from stream_router.telemetry.status import CONSUMER, LATELY_S, RATES_S, RecentSamples, Sample
+from stream_router.telemetry.status import CONSUMER, RATE_WINDOW_S, RECENT_S, RecentSamples, Sample
 from stream_router.telemetry.verdict import START_S, TABLE, Code, Trouble, Verdict, VerdictLog, judge
 
 log = logging.getLogger(__name__)
 
-KEPT_S = 1.0
+CACHE_S = 1.0
 """Seconds for which a snapshot serves all requests."""
 VERDICT_INTERVAL_S = 1.0
 """Seconds between two checks of the verdict: a change is logged within two seconds."""
 
-DOWN_S = 60.0
+DAEMON_DOWN_AFTER_S = 60.0
 """Seconds without a daemon after which it counts as down. Before, it is being started, as at each program start."""
 
-READ_S = 5.0
+RECENT_CALLBACK_S = 5.0
 """Seconds since a child's last callback within which its shard counts as read."""
 
-SLOWEST = 0.001
+MIN_CATCH_UP_SPEED = 0.001
 """Seconds of lag made up per second, below which a shard does not count as catching up."""
 
 PARTLY_READ_MEANING = "The shards that are read go on. Events of the others wait in the stream."
@@ -58,15 +58,15 @@ PARTLY_READ_MEANING = "The shards that are read go on. Events of the others wait
 ACTIVITIES = ("waiting", "work", "bus", "holding", "deadLetters")
 
 
-class StatusInput(NamedTuple):
-    """All facts known at one time. `at` is the snapshot's time in monotonic seconds."""
+class StatusFacts(NamedTuple):
+    """All facts vitals at one time. `at` is the snapshot's time in monotonic seconds."""
 
     at: float
     snapshot: Snapshot
     """The worker's snapshot: its children's counts, gauges by shard, and the worst of them without labels."""
     shards: list[MergedShard]
     lags: Mapping[str, Lag]
-    known: VitalsSnapshot
+    vitals: VitalsSnapshot
     bus: Mapping[str, Any]
     rule: Mapping[str, Any]
     rule_broken_s: float | None
@@ -89,8 +89,8 @@ class StatusInput(NamedTuple):
 class ConsumerStatus:
     """Status of this worker, evaluated on request and at most once a second. Any thread may call it.
 
-    `look` must be called every few seconds, since rates, recent percentiles and the history come from its samples.
-    `target_state` is the result of the target check. The other arguments return the fields of StatusInput with similar
+    `observe` must be called every few seconds, since rates, recent percentiles and the history come from its samples.
+    `target_state` is the result of the target check. The other arguments return the fields of StatusFacts with similar
     names.
     """
 
@@ -123,7 +123,7 @@ class ConsumerStatus:
         self._recent = RecentSamples()
         self._history = History()
         self._lock = threading.Lock()
-        self._seen: StatusInput | None = None
+        self._facts: StatusFacts | None = None
         self.latest_verdict = judge([Trouble(Code.STARTING)], now_s())
         self._verdict_log = VerdictLog()
         self._read_at: float | None = None
@@ -131,12 +131,12 @@ class ConsumerStatus:
         self._all_read_since: float | None = None
         """Start (epoch seconds) of the daemon since whose start each shard of the stream had a reader at some time."""
 
-    def look(self) -> StatusInput:
+    def observe(self) -> StatusFacts:
         """Return all known facts, at most a second old."""
         with self._lock:
-            if self._seen is None or self._clock() - self._seen.at >= KEPT_S:
-                self._seen = self._look(self._clock(), self._now_s())
-            return self._seen
+            if self._facts is None or self._clock() - self._facts.at >= CACHE_S:
+                self._facts = self._observe(self._clock(), self._now_s())
+            return self._facts
 
     def log_change(self) -> None:
         """Log the verdict if it has changed. Called every VERDICT_INTERVAL_S."""
@@ -144,18 +144,18 @@ class ConsumerStatus:
 
     def verdict(self) -> Verdict:
         """Return the verdict, at most a second old."""
-        self.look()
+        self.observe()
         return self.latest_verdict
 
     def snapshot(self) -> Snapshot:
         """Return the worker's snapshot, at most a second old."""
-        return self.look().snapshot
+        return self.observe().snapshot
 
     def status(self) -> bytes:
         """Return the document of `/status`."""
-        seen = self.look()
+        facts = self.observe()
         with self._lock:
-            return orjson.dumps(self._status_object(seen))
+            return orjson.dumps(self._status_object(facts))
 
     def metrics(self) -> bytes:
         """Return the page of `/metrics`."""
@@ -166,18 +166,18 @@ class ConsumerStatus:
         with self._lock:
             return self._history.page(self._now_s() - self._clock())
 
-    def say(self) -> None:
-        """Log the work of the last LATELY_S, the caller's interval, so that an idle consumer and a hung one differ."""
-        seen = self.look()
+    def log_work(self) -> None:
+        """Log the work of the last RECENT_S, the caller's interval, so that an idle consumer and a hung one differ."""
+        facts = self.observe()
         with self._lock:
-            now, before = seen.snapshot, self._recent.before(seen.at, LATELY_S)
-        if before is None or seen.at - before.at < RATES_S:
+            now, before = facts.snapshot, self._recent.before(facts.at, RECENT_S)
+        if before is None or facts.at - before.at < RATE_WINDOW_S:
             return  # just started: there is no earlier sample to compare with
-        done = of_both.counters(CONSUMER, now.since(before.snapshot))
-        lag_s, over_s = now.gauge(metrics.OLDEST_AGE.name), seen.at - before.at
+        done = common_status.counters(CONSUMER, now.since(before.snapshot))
+        lag_s, over_s = now.gauge(metrics.OLDEST_AGE.name), facts.at - before.at
         fields = {
             "event": "consumer-runs",
-            "shards": [shard.shard_id for shard in seen.shards],
+            "shards": [shard.shard_id for shard in facts.shards],
             "lagS": None if lag_s is None else round(lag_s, 1),
             "holdingShards": int(now.gauge(metrics.HOLDING.name) or 0),
             "deliveredPerSecond": round(done["delivered"] / over_s, 1),
@@ -189,18 +189,18 @@ class ConsumerStatus:
         }
         log.info("The consumer runs.", extra=fields)
 
-    def _look(self, at: float, at_s: float) -> StatusInput:
+    def _observe(self, at: float, at_s: float) -> StatusFacts:
         merged = self._merger.merge()
         bus, rule = self._target(at, at_s)
         silences = [*self._silences(), *_silent_destinations(merged.shards, at_s)]
         if merged.shards or silences or self._read_at is None:
             self._read_at = at
-        seen = StatusInput(
+        facts = StatusFacts(
             at=at,
             snapshot=Snapshot(at_s),
             shards=merged.shards,
             lags={shard.shard_id: shard_state.lag(shard, at_s) for shard in merged.shards},
-            known=self._vitals.read(),
+            vitals=self._vitals.read(),
             bus=bus,
             rule=rule,
             rule_broken_s=at_s - (at - self._target_state.broken_since_s) if self._target_state.broken else None,
@@ -211,30 +211,30 @@ class ConsumerStatus:
             refusals=self._refusals(),
             reads_nothing_s=at - self._read_at,
         )
-        seen = seen._replace(not_read_yet=self._not_read_yet(seen))
-        snapshot = _snapshot(seen, merged.totals)
-        if (catch_up_s := self._catch_up_s(seen, snapshot)) is not None:
+        facts = facts._replace(not_read_yet=self._not_read_yet(facts))
+        snapshot = _snapshot(facts, merged.totals)
+        if (catch_up_s := self._catch_up_s(facts, snapshot)) is not None:
             snapshot.gauges[metrics.CATCH_UP.name][()] = catch_up_s
-        self.latest_verdict = judge(troubles(seen), at_s, self.latest_verdict)
+        self.latest_verdict = judge(troubles(facts), at_s, self.latest_verdict)
         snapshot.states = self.latest_verdict.fields()
-        times = {(shard.shard_id, shard.pid): _times(shard) for shard in seen.shards}
+        times = {(shard.shard_id, shard.pid): _activity_times(shard) for shard in facts.shards}
         if last := self._recent.note(Sample(at, snapshot, times)):
-            self._history.add(at, at - last.at, snapshot.since(last.snapshot), len(seen.shards))
-        return seen._replace(snapshot=snapshot)
+            self._history.add(at, at - last.at, snapshot.since(last.snapshot), len(facts.shards))
+        return facts._replace(snapshot=snapshot)
 
-    def _not_read_yet(self, seen: StatusInput) -> Sequence[str]:
+    def _not_read_yet(self, facts: StatusFacts) -> Sequence[str]:
         """Return the shards that no worker reads yet, in the first START_S after the daemon's start.
 
         The result is empty later, and once every shard was read since that start.
         """
-        known, stream = seen.known, seen.stream
-        if known.state != "running" or seen.snapshot.at_s - known.since_s >= START_S:
+        vitals, stream = facts.vitals, facts.stream
+        if vitals.state != "running" or facts.snapshot.at_s - vitals.since_s >= START_S:
             return ()
         if stream.unread is not None and not stream.unread and not stream.without_owner:
-            self._all_read_since = known.since_s
-        if self._all_read_since == known.since_s:
+            self._all_read_since = vitals.since_s
+        if self._all_read_since == vitals.since_s:
             return ()
-        here = {shard.shard_id for shard in seen.shards}
+        here = {shard.shard_id for shard in facts.shards}
         unread = {shard.shard for shard in stream.unread or ()}
         return sorted({*stream.without_owner, *unread} - here)
 
@@ -263,10 +263,10 @@ class ConsumerStatus:
             "cure": broken.cure if broken else None,
         }
 
-    def _catch_up_s(self, seen: StatusInput, now: Snapshot) -> float | None:
+    def _catch_up_s(self, facts: StatusFacts, now: Snapshot) -> float | None:
         """Return the seconds until all shards have caught up, at the last minute's speed; None if one does not gain."""
-        slowest_s, before = 0.0, self._recent.before(seen.at, RATES_S)
-        for shard in seen.lags:
+        slowest_s, before = 0.0, self._recent.before(facts.at, RATE_WINDOW_S)
+        for shard in facts.lags:
             lag_s = now.gauge(metrics.OLDEST_AGE.name, (shard,))
             lag_before_s = before.snapshot.gauge(metrics.OLDEST_AGE.name, (shard,)) if before else None
             if lag_s is None:
@@ -274,44 +274,44 @@ class ConsumerStatus:
             if lag_s:
                 if before is None or lag_before_s is None:
                     return None
-                speed = (lag_before_s - lag_s) / (seen.at - before.at)
-                if speed < SLOWEST:
+                speed = (lag_before_s - lag_s) / (facts.at - before.at)
+                if speed < MIN_CATCH_UP_SPEED:
                     return None
                 slowest_s = max(slowest_s, lag_s / speed)
-        return round(slowest_s, 1) if seen.lags else None
+        return round(slowest_s, 1) if facts.lags else None
 
-    def _time_shares(self, seen: StatusInput, shard: MergedShard) -> dict[str, float] | None:
+    def _time_shares(self, facts: StatusFacts, shard: MergedShard) -> dict[str, float] | None:
         """Return the child's activities in the last minute, as shares that sum to 1; None if it reports none."""
-        now, sample = _times(shard), self._recent.before(seen.at, RATES_S)
+        now, sample = _activity_times(shard), self._recent.before(facts.at, RATE_WINDOW_S)
         before = sample.times.get((shard.shard_id, shard.pid), {}) if sample else {}
         spent = {name: max(0.0, now.get((name,), 0.0) - before.get((name,), 0.0)) for name in ACTIVITIES}
         total = sum(spent.values())
         return {name: round(seconds / total, 4) for name, seconds in spent.items()} if total > 0 else None
 
-    def _status_object(self, seen: StatusInput) -> dict[str, Any]:
+    def _status_object(self, facts: StatusFacts) -> dict[str, Any]:
         """Return the object of `/status`: the fields of both programs, then the consumer's own."""
-        now, settings, unread = seen.snapshot, self._settings, seen.stream.unread
-        by_size = now.counts.get(metrics.ENTRIES_PER_CALL.name, {})
-        calls, entries = sum(by_size.values()), sum(int(size) * count for (size,), count in by_size.items())
-        caught_up = bool(seen.lags) and all(lag.caught_up for lag in seen.lags.values()) and not unread
-        return of_both.status(
+        now, settings, unread = facts.snapshot, self._settings, facts.stream.unread
+        calls_by_size = now.counts.get(metrics.ENTRIES_PER_CALL.name, {})
+        calls, entries = sum(calls_by_size.values()), sum(int(size) * count for (size,), count in calls_by_size.items())
+        caught_up = bool(facts.lags) and all(lag.caught_up for lag in facts.lags.values()) and not unread
+        return common_status.status(
             CONSUMER,
             settings.aws_region,
             settings.stream,
             now,
             self._recent,
-            seen.at,
+            facts.at,
             {
                 "application": settings.application,
                 "worker": self._worker,
                 "daemon": {
-                    "pid": seen.known.daemon,
-                    "restarts": seen.known.restarts,
-                    "plannedRestarts": sum(seen.known.planned_restarts.values()),
-                    "rssBytes": rss_bytes(seen.known.daemon),
+                    "pid": facts.vitals.daemon,
+                    "restarts": facts.vitals.restarts,
+                    "plannedRestarts": sum(facts.vitals.planned_restarts.values()),
+                    "rssBytes": rss_bytes(facts.vitals.daemon),
                 },
-                "bus": seen.bus,
-                "rule": seen.rule,
+                "bus": facts.bus,
+                "rule": facts.rule,
                 "lag": {
                     "oldestUnsettledAgeS": _round(now.gauge(metrics.OLDEST_AGE.name)),
                     "retentionHeadroomS": _round(now.gauge(metrics.HEADROOM.name)),
@@ -321,13 +321,13 @@ class ConsumerStatus:
                 "unreadShards": None
                 if unread is None
                 else [{"shard": shard.shard, "why": shard.why, "since": iso(shard.since_s * 1000)} for shard in unread],
-                "shards": [self._shard(shard, seen) for shard in seen.shards],
+                "shards": [self._shard(shard, facts) for shard in facts.shards],
             },
             {"entriesPerCall": round(entries / calls, 2) if calls else None},
         )
 
-    def _shard(self, shard: MergedShard, seen: StatusInput) -> dict[str, Any]:
-        trouble = shard_state.trouble(shard, seen.lags[shard.shard_id], seen.snapshot.at_s) or Trouble(Code.WELL)
+    def _shard(self, shard: MergedShard, facts: StatusFacts) -> dict[str, Any]:
+        trouble = shard_state.trouble(shard, facts.lags[shard.shard_id], facts.snapshot.at_s) or Trouble(Code.WELL)
         row = TABLE[trouble.code]
         return {
             "shard": shard.shard_id,
@@ -338,10 +338,10 @@ class ConsumerStatus:
             "level": row.level.value,
             "reason": trouble.reason or None,
             "since": None if trouble.since_s is None else iso(trouble.since_s * 1000),
-            "gauges": {name: _round(value) for name, value in _gauges(shard, seen).items()},
+            "gauges": {name: _round(value) for name, value in _gauges(shard, facts).items()},
             "manyDeadLetters": _many_dead_letters(shard),
-            "timeShares": self._time_shares(seen, shard),
-            "counters": of_both.counters(CONSUMER, shard.snapshot),
+            "timeShares": self._time_shares(facts, shard),
+            "counters": common_status.counters(CONSUMER, shard.snapshot),
         }
 
 
@@ -353,7 +353,7 @@ def _many_dead_letters(shard: MergedShard) -> dict[str, Any] | None:
     return {**counts, "reason": raised["reason"], "source": raised["source"], "eventType": raised["event_type"]}
 
 
-def _snapshot(seen: StatusInput, totals: Snapshot) -> Snapshot:
+def _snapshot(facts: StatusFacts, totals: Snapshot) -> Snapshot:
     """Return the worker's snapshot: its children's counts, its shards' gauges, and the supervisor's own gauges.
 
     An unknown value is omitted, since a 0 would claim health. A gauge by shard also exists without labels, with the
@@ -364,30 +364,32 @@ def _snapshot(seen: StatusInput, totals: Snapshot) -> Snapshot:
     # codes, the labels of the retries, are not known in advance.
     reasons: dict[Labels, float] = dict.fromkeys(((reason.value,) for reason in Reason), 0)
     counts[metrics.COUNTERS["dead_lettered"].name] = reasons | counts.get(metrics.COUNTERS["dead_lettered"].name, {})
-    counts[metrics.DAEMON_RESTARTS.name] = {(): seen.known.restarts}
-    counts[metrics.PLANNED_RESTARTS.name] = {(cause,): n for cause, n in seen.known.planned_restarts.items()}
+    counts[metrics.DAEMON_RESTARTS.name] = {(): facts.vitals.restarts}
+    counts[metrics.PLANNED_RESTARTS.name] = {(cause,): n for cause, n in facts.vitals.planned_restarts.items()}
     gauges: Numbers = {metric.name: {} for metric in metrics.CONSUMER if metric.kind == "gauge"}
-    for shard in seen.shards:
-        for name, value in _gauges(shard, seen).items():
+    for shard in facts.shards:
+        for name, value in _gauges(shard, facts).items():
             if value is not None and name in gauges:
                 gauges[name][shard.shard_id,] = value
         gauges[metrics.HOLDING.name][shard.shard_id, shard.holding] = float(bool(shard.holding))
         raised = shard.many_dead_letters or {"reason": "", "source": ""}
         labels = (shard.shard_id, str(raised["reason"]), str(raised["source"]))
         gauges[metrics.MANY_DEAD_LETTERS.name][labels] = float(bool(shard.many_dead_letters))
-    known, at_s = seen.known, seen.snapshot.at_s
-    is_down = known.daemon is None and known.state != "draining" and at_s - known.since_s >= DOWN_S
-    of_all: dict[metrics.Metric, float | None] = {
+    vitals, at_s = facts.vitals, facts.snapshot.at_s
+    is_down = vitals.daemon is None and vitals.state != "draining" and at_s - vitals.since_s >= DAEMON_DOWN_AFTER_S
+    worst_values: dict[metrics.Metric, float | None] = {
         metrics.OLDEST_AGE: max(gauges[metrics.OLDEST_AGE.name].values(), default=None),
         metrics.HEADROOM: min(gauges[metrics.HEADROOM.name].values(), default=None),
-        metrics.HOLDING: sum(bool(shard.holding) for shard in seen.shards) if seen.shards else None,
-        metrics.MANY_DEAD_LETTERS: sum(bool(shard.many_dead_letters) for shard in seen.shards) if seen.shards else None,
-        metrics.UNREAD: None if seen.stream.unread is None else len(seen.stream.unread),
-        metrics.RULE_MATCHED: {"matched": 1.0, "unmatched": 0.0}.get(seen.rule["state"]),
+        metrics.HOLDING: sum(bool(shard.holding) for shard in facts.shards) if facts.shards else None,
+        metrics.MANY_DEAD_LETTERS: sum(bool(shard.many_dead_letters) for shard in facts.shards)
+        if facts.shards
+        else None,
+        metrics.UNREAD: None if facts.stream.unread is None else len(facts.stream.unread),
+        metrics.RULE_MATCHED: {"matched": 1.0, "unmatched": 0.0}.get(facts.rule["state"]),
         metrics.DAEMON_UP: float(not is_down),
-        metrics.DAEMON_MEMORY: rss_bytes(known.daemon),
+        metrics.DAEMON_MEMORY: rss_bytes(vitals.daemon),
     }
-    for metric, worst in of_all.items():
+    for metric, worst in worst_values.items():
         if worst is not None:
             gauges[metric.name][()] = worst
     stages: dict[Labels, Histogram] = {(stage,): Histogram() for stage in metrics.STAGES}
@@ -395,9 +397,9 @@ def _snapshot(seen: StatusInput, totals: Snapshot) -> Snapshot:
     return Snapshot(at_s, counts, gauges, {metrics.STAGE_LATENCY.name: stages})
 
 
-def _gauges(shard: MergedShard, seen: StatusInput) -> dict[str, float | None]:
+def _gauges(shard: MergedShard, facts: StatusFacts) -> dict[str, float | None]:
     """Return a shard's gauges by the catalogue's names: its child's, and its lag, which grows with the clock."""
-    lag, retention_s = seen.lags[shard.shard_id], seen.stream.retention_s
+    lag, retention_s = facts.lags[shard.shard_id], facts.stream.retention_s
     gauges: dict[str, float | None] = {name: series.get(()) for name, series in shard.snapshot.gauges.items()}
     gauges[metrics.OLDEST_AGE.name] = lag.oldest_age_s
     unknown = retention_s is None or lag.arrived_ago_s is None
@@ -405,68 +407,68 @@ def _gauges(shard: MergedShard, seen: StatusInput) -> dict[str, float | None]:
     return gauges
 
 
-def troubles(seen: StatusInput) -> Iterator[Trouble]:
+def troubles(facts: StatusFacts) -> Iterator[Trouble]:
     """Yield every state that the worker is in. The table of states decides which of them is reported."""
-    known, at_s, unread = seen.known, seen.snapshot.at_s, seen.stream.unread
-    if seen.silences:
-        begun_s = min(silence.since_s for silence in seen.silences)
-        yield Trouble(Code.AWS_SILENT, silence.in_words(seen.silences), begun_s)
-    if known.state == "draining":
-        yield Trouble(Code.DRAINING, known.reason, known.since_s)
+    vitals, at_s, unread = facts.vitals, facts.snapshot.at_s, facts.stream.unread
+    if facts.silences:
+        began_s = min(silence.since_s for silence in facts.silences)
+        yield Trouble(Code.AWS_SILENT, silence.join_service_names(facts.silences), began_s)
+    if vitals.state == "draining":
+        yield Trouble(Code.DRAINING, vitals.reason, vitals.since_s)
         return
-    if seen.rule_broken_s is not None:
+    if facts.rule_broken_s is not None:
         yield Trouble(
-            Code.TARGET_BROKEN, seen.rule["problem"], seen.rule_broken_s, cure=_as_sentence(seen.rule["cure"])
+            Code.TARGET_BROKEN, facts.rule["problem"], facts.rule_broken_s, cure=_as_sentence(facts.rule["cure"])
         )
-    if seen.disk_trouble:
-        yield Trouble(Code.DISK_FULL, seen.disk_trouble)
-    if seen.refusals:
-        refused = _the_first([refusal.in_words() for refusal, _ in seen.refusals], "; ")
-        yield Trouble(Code.DAEMON_REFUSED, refused, seen.refusals[0][1])
-    if known.state != "running":
-        code = Code.STARTING if known.state == "starting" else Code.RESTARTING
-        yield Trouble(code, known.reason, known.since_s)
+    if facts.disk_trouble:
+        yield Trouble(Code.DISK_FULL, facts.disk_trouble)
+    if facts.refusals:
+        refused = _join_first([refusal.in_words() for refusal, _ in facts.refusals], "; ")
+        yield Trouble(Code.DAEMON_REFUSED, refused, facts.refusals[0][1])
+    if vitals.state != "running":
+        code = Code.STARTING if vitals.state == "starting" else Code.RESTARTING
+        yield Trouble(code, vitals.reason, vitals.since_s)
         return
-    if known.hangs:
-        yield Trouble(Code.HANGING, _the_first(known.hangs, "; "))
-    yield from _of_shards(seen)
-    if seen.shards and seen.not_read_yet:
-        shards = _the_first(seen.not_read_yet, ", ")
-        yield Trouble(Code.STARTING, f"not read yet: {shards}", known.since_s, meaning=PARTLY_READ_MEANING)
-    is_young = at_s - known.since_s < START_S and (not seen.shards or bool(seen.not_read_yet))
-    if unread and not is_young and not (seen.table_waits_for and not seen.shards):
-        shards = _the_first([f"{shard.shard} ({shard.why})" for shard in unread], ", ")
+    if vitals.hangs:
+        yield Trouble(Code.HANGING, _join_first(vitals.hangs, "; "))
+    yield from _shard_troubles(facts)
+    if facts.shards and facts.not_read_yet:
+        shards = _join_first(facts.not_read_yet, ", ")
+        yield Trouble(Code.STARTING, f"not read yet: {shards}", vitals.since_s, meaning=PARTLY_READ_MEANING)
+    is_young = at_s - vitals.since_s < START_S and (not facts.shards or bool(facts.not_read_yet))
+    if unread and not is_young and not (facts.table_waits_for and not facts.shards):
+        shards = _join_first([f"{shard.shard} ({shard.why})" for shard in unread], ", ")
         yield Trouble(Code.SHARDS_UNREAD, f"nobody reads {shards}", min(shard.since_s for shard in unread))
-    if not seen.shards:
-        yield _without_shards(seen)
+    if not facts.shards:
+        yield _trouble_without_shards(facts)
 
 
-def _without_shards(seen: StatusInput) -> Trouble:
+def _trouble_without_shards(facts: StatusFacts) -> Trouble:
     """Return the state of a worker that runs and reads no shard."""
-    known = seen.known
-    if seen.table_waits_for:
-        return Trouble(Code.STARTING, seen.table_waits_for)
-    if seen.reads_nothing_s < START_S:
-        has_restarted = known.restarts or any(known.planned_restarts.values())
+    vitals = facts.vitals
+    if facts.table_waits_for:
+        return Trouble(Code.STARTING, facts.table_waits_for)
+    if facts.reads_nothing_s < START_S:
+        has_restarted = vitals.restarts or any(vitals.planned_restarts.values())
         daemon = "the KCL daemon was started again and" if has_restarted else "the KCL daemon"
         return Trouble(Code.STARTING, f"{daemon} reads no shard yet")
-    if seen.bus["unaskedS"] is not None and seen.stream.unread is None:
+    if facts.bus["unaskedS"] is not None and facts.stream.unread is None:
         return Trouble(Code.CUT_OFF, "no shard is read here, and neither bus nor stream can be asked")
     return Trouble(Code.WELL, "no shard is read here")
 
 
-def _of_shards(seen: StatusInput) -> Iterator[Trouble]:
+def _shard_troubles(facts: StatusFacts) -> Iterator[Trouble]:
     """Yield the states that shards of this worker are in, each once."""
-    troubles = [shard_state.trouble(shard, seen.lags[shard.shard_id], seen.snapshot.at_s) for shard in seen.shards]
+    troubles = [shard_state.trouble(shard, facts.lags[shard.shard_id], facts.snapshot.at_s) for shard in facts.shards]
     by_code: dict[Code, list[Trouble]] = {}
     for trouble in troubles:
         if trouble is not None:
             by_code.setdefault(trouble.code, []).append(trouble)
     for code, same in by_code.items():
         reasons = sorted({trouble.reason for trouble in same})
-        begun_s = [trouble.since_s for trouble in same if trouble.since_s is not None]
-        where = f"{len(same)} of {len(troubles)} shards: {_the_first(reasons, ', ')}"
-        yield Trouble(code, where, min(begun_s, default=None))
+        began_s = [trouble.since_s for trouble in same if trouble.since_s is not None]
+        where = f"{len(same)} of {len(troubles)} shards: {_join_first(reasons, ', ')}"
+        yield Trouble(code, where, min(began_s, default=None))
 
 
 def _silent_destinations(shards: Sequence[MergedShard], at_s: float) -> Iterator[Silence]:
@@ -482,21 +484,21 @@ def _as_sentence(text: str | None) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def _the_first(texts: Sequence[str], between: str) -> str:
+def _join_first(texts: Sequence[str], between: str) -> str:
     """Join the first three texts and the number of the others, since a host may have a hundred shards."""
     return between.join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
-def _without_shards_read_here(known: StreamFacts, merged: Merged) -> StreamFacts:
-    """Return `known` without the unread shards that this worker reads by now: its children know sooner."""
-    if not known.unread:
-        return known
+def _without_shards_read_here(stream: StreamFacts, merged: Merged) -> StreamFacts:
+    """Return `stream` without the unread shards that this worker reads by now: its children know sooner."""
+    if not stream.unread:
+        return stream
     called_ago_s = {shard.shard_id: shard.number("callbackAgoS") for shard in merged.shards}
-    here = {shard for shard, ago_s in called_ago_s.items() if ago_s is not None and ago_s < READ_S}
-    return known._replace(unread=[unread for unread in known.unread if unread.shard not in here])
+    here = {shard for shard, ago_s in called_ago_s.items() if ago_s is not None and ago_s < RECENT_CALLBACK_S}
+    return stream._replace(unread=[unread for unread in stream.unread if unread.shard not in here])
 
 
-def _times(shard: MergedShard) -> Mapping[Labels, float]:
+def _activity_times(shard: MergedShard) -> Mapping[Labels, float]:
     return shard.snapshot.counts.get(metrics.TIME.name, {})
 
 
@@ -513,7 +515,7 @@ def rss_bytes(pid: int | None) -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE")  # 64 KiB on some arm64
 
 
-def tells_zeros(snapshot: Snapshot) -> bool:
+def sends_zeros(snapshot: Snapshot) -> bool:
     """Return whether CloudWatch gets a 0 for each counter without events: only if shards are read and none holds."""
     return snapshot.gauge(metrics.HOLDING.name) == 0
 
@@ -527,10 +529,10 @@ def admin_port(listen: str, token: str | None, hosts: str, vitals: Vitals, statu
         return ProbeAnswer(healthy, verdict.probe_words(healthy=healthy))
 
     def ready() -> ProbeAnswer:
-        known = vitals.read()
-        if known.ready:
+        current = vitals.read()
+        if current.ready:
             return ProbeAnswer(good=True, word="ready")
-        return ProbeAnswer(good=False, word="hanging" if known.hangs else known.state)
+        return ProbeAnswer(good=False, word="hanging" if current.hangs else current.state)
 
     pages = routes(health, ready, status.status, status.metrics, status.history)
     return AdminServer(listen, "STREAM_ROUTER_ADMIN_LISTEN", token, parse_host_names(hosts), pages)

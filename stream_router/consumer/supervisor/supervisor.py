@@ -302,7 +302,7 @@ class DaemonSupervisor:
         asked_to_stop = False
         while not isinstance(event := self._events.get(), JvmExit):
             asked_to_stop = True
-        return None if asked_to_stop else event._replace(by_us=True)
+        return None if asked_to_stop else event._replace(killed_by_supervisor=True)
 
     def _wait_to_restart(self, ended: JvmExit, ran_s: float) -> bool:
         """Wait for the backoff, with jitter. Return False if a signal arrived meanwhile.
@@ -317,12 +317,12 @@ class DaemonSupervisor:
         share = 0.5 + self._jitter() / 2  # at least half of the backoff, since a start costs seconds of CPU
         wait_s = backoff_s(self._short_run_count, BACKOFF_FIRST_S, BACKOFF_MAX_S, share)
         self._short_run_count += 1
-        if gets_more := ended.status == java.FULL_HEAP and bool(self._command_with_larger_heap):
+        if has_larger_heap_next := ended.status == java.HEAP_FULL_EXIT_STATUS and bool(self._command_with_larger_heap):
             self._command, self._command_with_larger_heap = self._command_with_larger_heap, []
         if not ended.planned:
             log.error(
                 "The KCL daemon ended: %s. It is started again, and unsettled records are read again.",
-                java.ended(ended, gets_more=gets_more),
+                java.describe_exit(ended, has_larger_heap_next=has_larger_heap_next),
                 extra={"event": "daemon-ended", "ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
             )
         return self._wait_for_event(wait_s) is None

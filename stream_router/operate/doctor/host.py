@@ -37,8 +37,8 @@ from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import Top
 from stream_router.settings.reading import load, read
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secrets import IN_AWS
-from stream_router.settings.sources import plain
+from stream_router.settings.secrets import AWS_PREFIXES
+from stream_router.settings.sources import secret_text
 from stream_router.telemetry.audit import TO_STDERR
 from stream_router.telemetry.disks import full, nearest
 from stream_router.telemetry.verdict import Level, runbook_of, sentence
@@ -123,9 +123,9 @@ def _read_secrets(world: World, settings: Any, *names: str) -> Any:
     Offline a placeholder replaces secrets stored in AWS.
     """
     for name in names:
-        if world.offline and plain(getattr(settings, name)).startswith(IN_AWS):
+        if world.offline and secret_text(getattr(settings, name)).startswith(AWS_PREFIXES):
             settings = settings.model_copy(update={name: SecretStr("stored in AWS, not read offline")})
-        settings.key(name)
+        settings.strong_secret(name)
     return settings
 
 
@@ -236,7 +236,7 @@ def _check_java(_: World) -> Iterator[Finding]:
         return
     yield ok("SR006", f"Java {java.java_version(java_path)} ({java_path})")
     try:
-        yield ok("SR007", f"{jars.prove_whole()} jars")
+        yield ok("SR007", f"{jars.check_jars_are_whole()} jars")
     except SettingsError as error:
         yield report_problem("SR007", error.problems[0])
         yield skipped("SR106", "waits for SR007")
@@ -247,7 +247,7 @@ def _check_java(_: World) -> Iterator[Finding]:
         yield skipped("SR106", "waits for SR002")
         return
     try:
-        java.prove(java_path, options)
+        java.check_daemon_loads(java_path, options)
         yield ok("SR106", "the KCL daemon loads")
     except SettingsError as error:
         yield report_problem("SR106", error.problems[0])
@@ -272,7 +272,7 @@ def _check_programs(world: World) -> Iterator[Finding]:
     settings = read(Top)
     urls = dict(zip(("consume", "receive"), settings.urls, strict=True))
     wanted = [program for program in CODES if program in world.programs]
-    answers = asyncio.run(top.ask([urls[program] for program in wanted], settings.token))
+    answers = asyncio.run(top.fetch_statuses([urls[program] for program in wanted], settings.token))
     silent = all("does not answer" in host.error for host in answers)
     for program, host in zip(wanted, answers, strict=True):
         yield _judge_program(CODES[program], program, host, named=world.named, expected=world.named or not silent)
