@@ -18,7 +18,7 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.errors import SettingsError, UnforeseenError
 
 if TYPE_CHECKING:
-    from stream_router.operate.put_back import Selection
+    from stream_router.operate.resubmit import Selection
     from stream_router.settings.common import Settings
 
     S = TypeVar("S", bound=Settings)
@@ -337,7 +337,7 @@ def replay(
     Each says metadata.replayed. Example: stream-router replay --since 2026-11-24T09:00Z --until 2h --dry-run
     """
     from stream_router.operate import replay as operate
-    from stream_router.operate.put_back import parse_selection
+    from stream_router.operate.resubmit import parse_selection
     from stream_router.settings.operators import DeadLetters
 
     wanted = parse_selection(since, until, event_type or (), id or ())
@@ -347,7 +347,7 @@ def replay(
 dlq = typer.Typer(
     name="dlq",
     no_args_is_help=True,
-    help="Looks at dead letters and puts them back on the stream (SQS_DLQ_URL); with --undelivered EventBridge's own "
+    help="Inspects dead letters and resubmits them (SQS_DLQ_URL); with --undelivered EventBridge's own "
     "ones of the rule's target. See docs/dead-letters.md.",
 )
 OfEventBridge = Annotated[
@@ -360,7 +360,7 @@ Until = Annotated[str, Option("--until", help="Only those sent to the queue befo
 
 def _selection(undelivered: bool, reason: str, *others: Any) -> "Selection":
     """Return the filters, as typed; a reason that no dead letter of ours can have ends the command with 2."""
-    from stream_router.operate.put_back import parse_selection
+    from stream_router.operate.resubmit import parse_selection
 
     if reason and not undelivered and reason not in set(Reason):
         raise typer.BadParameter(f"{reason!r} is none of: {', '.join(Reason)}", param_hint="'--reason'")
@@ -384,7 +384,7 @@ def list_(
     from stream_router.operate import dlq as operate
 
     wanted = _selection(undelivered, reason, since, until, event_type, id)
-    _end(operate.run_at_queue(undelivered, lambda at: operate.list_(at, wanted), of_bus_too=True))
+    _end(operate.run_at_queue(undelivered, lambda at: operate.list_(at, wanted), include_bus_queue=True))
 
 
 @dlq.command()
@@ -414,7 +414,7 @@ def export(
     id: Id = None,  # noqa: A002
     undelivered: OfEventBridge = False,
 ) -> None:
-    """Write dead letters to a file, to be mended by hand and put back by `redrive --file`. They stay in the queue.
+    """Write dead letters to a file, to be corrected by hand and resubmitted by `redrive --file`. They stay queued.
 
     Example: stream-router dlq export letters.jsonl --reason schema_mismatch
     """
@@ -452,7 +452,7 @@ def redrive(
     """
     from stream_router.operate import dlq as operate
     from stream_router.operate.letters import RedriveOptions
-    from stream_router.operate.put_back import run_began_ms
+    from stream_router.operate.resubmit import run_began_ms
 
     if run:
         run_began_ms(run)

@@ -43,7 +43,7 @@ class Home(NamedTuple):
         domain = "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
         return f"https://sqs.{self.region}.{domain}/{self.account}/{name}"
 
-    def queue_of(self, url: str) -> str:
+    def queue_arn(self, url: str) -> str:
         """Return the ARN of a queue by its URL, which ends with account and name, or by its bare name."""
         account, name = url.split("/")[-2:] if "/" in url else (self.account, url)
         return f"arn:{self.partition}:sqs:{self.region}:{account}:{name}"
@@ -74,12 +74,12 @@ class Home(NamedTuple):
         """
         return f"{bus.partition(':event-busv2/')[0]}:subscriber/{name}/*"
 
-    def owns(self, arn: Arn) -> bool:
+    def contains(self, arn: Arn) -> bool:
         """Return whether a resource is in this account and region."""
         return (arn.region, arn.account) == (self.region, self.account)
 
 
-def is_made(bus: str) -> bool:
+def is_made_by_setup(bus: str) -> bool:
     """Return whether `setup` makes a classic bus of this name: not the default one, nor one named by its ARN."""
     return bus != "default" and not bus.startswith("arn:")
 

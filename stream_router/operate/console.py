@@ -40,12 +40,12 @@ def warn(text: str) -> None:
     write_line(sys.stderr, text)
 
 
-def count_of(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """Return a count with its noun: `1 dead letter`, `2 dead letters`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration in s, min or h, whichever reads best."""
     whole = max(1, round(seconds))
     if whole < 120:
@@ -82,7 +82,7 @@ _AGO = re.compile(r"(\d{1,6})(s|m|h|d)")
 _MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-def moment_ms(text: str, option: str, now_ms: int) -> int:
+def parse_time_ms(text: str, option: str, now_ms: int) -> int:
     """Return a moment as epoch ms: `2026-11-24T09:30:00Z` (UTC if no zone is given), or `90m`, `2h`, `3d` ago.
 
     Raises SettingsError with one line that names the option.
@@ -116,30 +116,30 @@ class Stop:
     """Request to end a command. The command finishes the work in progress and reports the rest."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-    def ask(self, *_: Any) -> None:
+    def request(self, *_: Any) -> None:
         """Request the stop; also callable from a signal handler.
 
         `threading.Event.set` takes a lock that `wait` may hold in the interrupted thread.
         SimpleQueue.put is reentrant.
         """
-        if not self.asked:
-            self.asked = True
+        if not self.requested:
+            self.requested = True
             self._wakeups.put(None)
 
     def wait(self, seconds: float) -> bool:
         """Wait for `seconds` or until a stop is requested. Return whether one was requested."""
-        if not self.asked and seconds > 0:
+        if not self.requested and seconds > 0:
             with contextlib.suppress(queue.Empty):
                 self._wakeups.get(timeout=seconds)
-        return self.asked
+        return self.requested
 
 
 @contextlib.contextmanager
 def stopping() -> Iterator[Stop]:
     """Yield a Stop that Ctrl-C, SIGTERM and a closed terminal request while the block runs."""
     stop = Stop()
-    with handle_signals(stop.ask, *stop_signals()):
+    with handle_signals(stop.request, *stop_signals()):
         yield stop

@@ -3,7 +3,7 @@
 A redrive only puts lines on the stream, under their earlier ids; the consumer does the rest. A
 message is deleted once its line has a sequence number. So at any moment, also after a kill, each
 event is in the queue or on the stream; it may be in both, and then under one id. The lines that
-a run prints come from `put_back.py`, which `replay` uses too.
+a run prints come from `resubmit.py`, which `replay` uses too.
 """
 
 import hashlib
@@ -22,10 +22,25 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.envelope import is_too_deep, member
 from stream_router.event_id import event_id_as_typed
 from stream_router.log import start_logging
-from stream_router.operate.console import Stop, count_of, duration, print_line, print_tally, stopping, warn, write_line
-from stream_router.operate.letters import OurLetter, RedriveOptions, UndeliveredEvent, our_letters, undelivered_events
-from stream_router.operate.put_back import ResubmitRun, Selection
+from stream_router.operate.console import (
+    Stop,
+    format_count,
+    format_duration,
+    print_line,
+    print_tally,
+    stopping,
+    warn,
+    write_line,
+)
+from stream_router.operate.letters import (
+    OurLetter,
+    RedriveOptions,
+    UndeliveredEvent,
+    read_our_letters,
+    read_undelivered_events,
+)
 from stream_router.operate.queue import Message, QueueError, QueueReader, bus_undelivered_url, undelivered_url
+from stream_router.operate.resubmit import ResubmitRun, Selection
 from stream_router.operate.stream_writer import OutgoingLine, StreamRefusesError
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from stream_router.process import failpoint, iso, now_ms
@@ -33,19 +48,19 @@ from stream_router.settings import types
 from stream_router.settings.operators import DeadLetters
 from stream_router.settings.reading import load
 
-IDS_SHOWN = 3
+SAMPLE_IDS = 3
 """Number of ids, those of the oldest letters, that `list` prints for each kind."""
 
 PROGRESS_INTERVAL_S = 5.0
 """Seconds between two lines of progress while a queue is read."""
 
-IN_HAND, BYTES_IN_HAND = 10_000, 64 * 1024 * 1024
+BATCH_LETTERS, BATCH_BYTES = 10_000, 64 * 1024 * 1024
 """Letters and bytes that a redrive sorts and resubmits as one batch."""
 
-DELETED_AT_ONCE = 100
+DELETE_BATCH = 100
 """Messages that are deleted together once their lines are stored: the most that a kill resubmits twice."""
 
-STILL_S = 300.0
+FAILING_WINDOW_S = 300.0
 """If the target refused an event within this time, it is reported as failing."""
 
 AnyLetter = OurLetter | UndeliveredEvent
@@ -61,29 +76,29 @@ class QueueSession:
         self.undelivered = undelivered
         self._unread: list[UnreadableLetterError] = []
         held = f"; {queue.hidden:,} more are hidden, since another reader has them" if queue.hidden else ""
-        print_line(f"{queue.name} holds about {count_of(queue.visible, 'message')}{held}")
+        print_line(f"{queue.name} holds about {format_count(queue.visible, 'message')}{held}")
 
     def read(self) -> Iterator[AnyLetter]:
         """Yield each whole dead letter that was in the queue when the command began, once."""
-        letters: Iterator[AnyLetter] = our_letters(self.queue, self._unread)
+        letters: Iterator[AnyLetter] = read_our_letters(self.queue, self._unread)
         if self.undelivered:
-            letters = undelivered_events(self.queue, self._unread)
+            letters = read_undelivered_events(self.queue, self._unread)
         due_s = time.monotonic() + PROGRESS_INTERVAL_S
         for count, letter in enumerate(letters, 1):
             yield letter
             if time.monotonic() >= due_s:
                 due_s = time.monotonic() + PROGRESS_INTERVAL_S
-                total = count_of(self.queue.visible, "message")
-                warn(f"read {count_of(count, 'dead letter')} of about {total}; Ctrl-C ends it")
+                total = format_count(self.queue.visible, "message")
+                warn(f"read {format_count(count, 'dead letter')} of about {total}; Ctrl-C ends it")
 
     def end(self) -> None:
         """Print which messages could not be read, and why messages were not seen."""
         print_tally("not read", Counter(map(str, self._unread)))
-        if self.queue.missing:
-            print_line(f"note: {self.queue.missing}")
+        if self.queue.unseen_reason:
+            print_line(f"note: {self.queue.unseen_reason}")
 
 
-def run_at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, of_bus_too: bool = False) -> int:
+def run_at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, include_bus_queue: bool = False) -> int:
     """Run `work` at our queue, or with `undelivered` at EventBridge's own.
 
     Return the command's exit status.
@@ -97,8 +112,8 @@ def run_at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, of_b
     try:
         with stopping() as stop:
             urls = [undelivered_url(settings, clients.sqs) if undelivered else settings.sqs_dlq_url]
-            if undelivered and of_bus_too and (of_bus := bus_undelivered_url(settings, clients)):
-                urls.append(of_bus)
+            if undelivered and include_bus_queue and (bus_queue_url := bus_undelivered_url(settings, clients)):
+                urls.append(bus_queue_url)
             status = 0
             for url in dict.fromkeys(urls):
                 with QueueReader(clients.sqs, url, stop) as queue:
@@ -126,27 +141,27 @@ class LetterTally:
         self.count += 1
         self.first_ms, self.last_ms = min(self.first_ms, letter.sent_ms), max(self.last_ms, letter.sent_ms)
         identity = letter.event_id or letter.messages[0].id
-        self.oldest = sorted([*self.oldest, (letter.sent_ms, identity)])[:IDS_SHOWN]
+        self.oldest = sorted([*self.oldest, (letter.sent_ms, identity)])[:SAMPLE_IDS]
 
 
-def list_(session: QueueSession, wanted: Selection) -> int:
+def list_(session: QueueSession, selection: Selection) -> int:
     """Count the whole queue by reason, code and event type, with ids that `show` takes; 1 if not all of it was seen."""
     kinds: dict[tuple[str, str, str], LetterTally] = {}
     seen = matching = 0
     for letter in session.read():
         seen += 1
-        if letter.is_selected(wanted):
+        if letter.is_selected(selection):
             matching += 1
             name = (letter.reason, letter.code, letter.event_type or "(type not known)")
             kinds.setdefault(name, LetterTally()).add(letter)
-    filtered = f"; {matching:,} of them match" if wanted != Selection() else ""
-    print_line(f"read {count_of(seen, 'dead letter')}{filtered}")
+    filtered = f"; {matching:,} of them match" if selection != Selection() else ""
+    print_line(f"read {format_count(seen, 'dead letter')}{filtered}")
     for name, kind in sorted(kinds.items(), key=lambda pair: (-pair[1].count, pair[0])):
         print_line(f"  {kind.count:>7,}  {'  '.join(dict.fromkeys(name))}")
         print_line(f"           {iso(kind.first_ms)} to {iso(kind.last_ms)}")
         print_line("           " + " ".join(identity for _, identity in kind.oldest))
     session.end()
-    return 1 if session.stop.asked or session.queue.missing else 0
+    return 1 if session.stop.requested or session.queue.unseen_reason else 0
 
 
 def show(session: QueueSession, identity: str, *, payload: bool) -> int:
@@ -154,14 +169,14 @@ def show(session: QueueSession, identity: str, *, payload: bool) -> int:
 
     Return 1 if it was not seen, else 0.
     """
-    wanted = Selection(ids=(event_id_as_typed(identity),))
+    selection = Selection(ids=(event_id_as_typed(identity),))
     for letter in session.read():
-        if letter.is_selected(wanted) or any(identity == message.id for message in letter.messages):
-            for name, value in letter.rows().items():
+        if letter.is_selected(selection) or any(identity == message.id for message in letter.messages):
+            for name, value in letter.describe().items():
                 print_line(f"{name:<11} {value}")
             try:
                 if payload:
-                    write_line(sys.stdout, letter.shown(session.settings, letter.raw(session.clients)))
+                    write_line(sys.stdout, letter.render(session.settings, letter.raw(session.clients)))
             except UnreadableLetterError as error:
                 warn(f"stream-router dlq: {error}")
                 return 1
@@ -173,7 +188,7 @@ def show(session: QueueSession, identity: str, *, payload: bool) -> int:
     return 1
 
 
-def export(session: QueueSession, file: Path, wanted: Selection) -> int:
+def export(session: QueueSession, file: Path, selection: Selection) -> int:
     """Write the letters to a new file as JSON lines, unmasked; the messages stay.
 
     Return 1 if not all were written.
@@ -182,7 +197,7 @@ def export(session: QueueSession, file: Path, wanted: Selection) -> int:
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
             for letter in session.read():
-                if letter.is_selected(wanted):
+                if letter.is_selected(selection):
                     try:
                         out.write(export_line(letter, letter.raw(session.clients)))
                         written += 1
@@ -191,22 +206,27 @@ def export(session: QueueSession, file: Path, wanted: Selection) -> int:
     except OSError as error:
         warn(f"stream-router dlq: {file} cannot be written completely ({error.strerror}); name a new file")
         return 1
-    print_line(f"exported {count_of(written, 'dead letter')} to {file}; the file holds customers' data, unmasked")
+    print_line(f"exported {format_count(written, 'dead letter')} to {file}; the file holds customers' data, unmasked")
     print_tally("skipped", skipped)
     session.end()
-    is_partial = session.stop.asked or bool(session.queue.missing or skipped)
-    return 1 if is_partial or (wanted.ids and not written) else 0
+    is_partial = session.stop.requested or bool(session.queue.unseen_reason or skipped)
+    return 1 if is_partial or (selection.ids and not written) else 0
 
 
 def export_line(letter: AnyLetter, raw: bytes) -> bytes:
     """Return a line of the export: the letter's facts, and last the editable `event` or `line`.
 
-    `was` is the digest of the editable text, by which an edit is recognized. `told` is what `dlq show` prints.
+    `was` is the digest of the editable text, by which an edit is recognized. `description` is what `dlq show` prints.
     """
     name, text = _editable(raw)
-    known: dict[str, object] = {"key": _key(letter), "was": _digest(text)}
-    known |= {"eventId": letter.event_id, "reason": letter.reason, "sentAt": iso(letter.sent_ms), "told": letter.rows()}
-    head = orjson.dumps(known)[:-1]
+    fields: dict[str, object] = {"key": _key(letter), "was": _digest(text)}
+    fields |= {
+        "eventId": letter.event_id,
+        "reason": letter.reason,
+        "sentAt": iso(letter.sent_ms),
+        "description": letter.describe(),
+    }
+    head = orjson.dumps(fields)[:-1]
     # The event's own bytes are appended: to serialize it again would round numbers and drop one of two equal keys.
     editable = f',"{name}":'.encode() + text if name else b""
     return head + editable + b"}\n"
@@ -271,12 +291,12 @@ def redrive(session: QueueSession, options: RedriveOptions) -> int:
     try:
         file = read_export(options.file) if options.file else None
     except (OSError, UnusableFileError) as error:
-        warn(f"stream-router dlq: {options.file}: {error}; nothing was put back")
+        warn(f"stream-router dlq: {options.file}: {error}; nothing was resubmitted")
         return 1
     if file is not None:
         edited = sum(edit is not None for edit in file.values())
         print_line(
-            f"the file holds {count_of(len(file), 'dead letter')}, {edited:,} edited (marked in metadata.replayed)"
+            f"the file holds {format_count(len(file), 'dead letter')}, {edited:,} edited (marked in metadata.replayed)"
         )
     return Redrive(session, options, file).run()
 
@@ -295,18 +315,18 @@ class Redrive:
 
     def run(self) -> int:
         """Resubmit all batches and print the summary. Return the exit status."""
-        ended = "an unforeseen error"
+        end_reason = "an unforeseen error"
         self._run.announce(self._continue_command())
         try:
-            for some in self._read_batches():
-                self._resubmit_batch(some)
-                if self._session.stop.asked or self._remaining == 0:
+            for batch in self._read_batches():
+                self._resubmit_batch(batch)
+                if self._session.stop.requested or self._remaining == 0:
                     break
-            ended = "broken off" if self._session.stop.asked else ""
+            end_reason = "broken off" if self._session.stop.requested else ""
         except (QueueError, StreamRefusesError) as error:
-            ended = str(error)
-        finally:  # after any exception as well: only the summary says what was put back
-            status = self._report(ended)
+            end_reason = str(error)
+        finally:  # after any exception as well: only the summary says what was resubmitted
+            status = self._report(end_reason)
         return status
 
     @property
@@ -319,39 +339,39 @@ class Redrive:
 
         Copies of a letter are one letter with several messages.
         """
-        some: dict[object, AnyLetter] = {}
-        size = 0
+        batch: dict[object, AnyLetter] = {}
+        batch_bytes = 0
         for letter in self._session.read():
-            if not letter.is_selected(self._options.wanted) or (
+            if not letter.is_selected(self._options.selection) or (
                 self._file is not None and _key(letter) not in self._file
             ):
                 continue
-            if (before := some.get(letter.key)) is not None:
-                before.messages += letter.messages
+            if (first_copy := batch.get(letter.key)) is not None:
+                first_copy.messages += letter.messages
                 continue
-            some[letter.key] = letter
-            size += letter.size_bytes
-            if len(some) >= min(IN_HAND, self._remaining or IN_HAND) or size >= BYTES_IN_HAND:
-                yield sorted(some.values(), key=lambda letter: letter.order)
-                some, size = {}, 0
-        if some:
-            yield sorted(some.values(), key=lambda letter: letter.order)
+            batch[letter.key] = letter
+            batch_bytes += letter.size_bytes
+            if len(batch) >= min(BATCH_LETTERS, self._remaining or BATCH_LETTERS) or batch_bytes >= BATCH_BYTES:
+                yield sorted(batch.values(), key=lambda letter: letter.order)
+                batch, batch_bytes = {}, 0
+        if batch:
+            yield sorted(batch.values(), key=lambda letter: letter.order)
 
     def _resubmit_batch(self, letters: list[AnyLetter]) -> None:
-        settings, going = self._session.settings, list[AnyLetter]()
+        settings, resubmittable = self._session.settings, list[AnyLetter]()
         if self._session.undelivered and not self._selected:
             _print_warnings(max(letter.sent_ms for letter in letters))
         self._selected += len(letters)
         for letter in letters:
-            if why := letter.passed_over(self._options, settings):
-                self._run.passed_over[why] += 1
+            if why := letter.explain_skipping(self._options, settings):
+                self._run.skipped[why] += 1
             else:
-                going.append(letter)
-        if self._session.undelivered and self._run.passed_over:
-            print_tally("note: these stay", self._run.passed_over)
-        self._send(self._outgoing(letter for letter in going if letter.reason != Reason.CRASHED))
+                resubmittable.append(letter)
+        if self._session.undelivered and self._run.skipped:
+            print_tally("note: these stay", self._run.skipped)
+        self._send(self._outgoing(letter for letter in resubmittable if letter.reason != Reason.CRASHED))
         # An event that kills its process takes the other events of its record with it, so it gets a record of its own.
-        for outgoing in self._outgoing(letter for letter in going if letter.reason == Reason.CRASHED):
+        for outgoing in self._outgoing(letter for letter in resubmittable if letter.reason == Reason.CRASHED):
             self._send([outgoing])
 
     def _outgoing(self, letters: Iterable[AnyLetter]) -> Iterator[OutgoingLine]:
@@ -359,11 +379,11 @@ class Redrive:
             try:
                 raw = letter.raw(self._session.clients)
                 edited = self._file[_key(letter)] if self._file is not None else None
-                line = letter.line(raw, edited, self._session.settings, self._run.name)
+                line = letter.build_line(raw, edited, self._session.settings, self._run.name)
             except UnreadableLetterError as error:
-                self._run.passed_over[str(error)] += 1
+                self._run.skipped[str(error)] += 1
                 continue
-            yield OutgoingLine(line, letter.conversation(raw if edited is None else edited, self._paths), letter)
+            yield OutgoingLine(line, letter.find_conversation(raw if edited is None else edited, self._paths), letter)
 
     def _send(self, outgoing: Iterable[OutgoingLine]) -> None:
         stored: list[Message] = []
@@ -372,53 +392,57 @@ class Redrive:
                 failpoint("redrive_put_before_deleted")
                 assert isinstance(stored_line.token, AnyLetter)
                 stored += stored_line.token.messages
-                if len(stored) >= DELETED_AT_ONCE:
+                if len(stored) >= DELETE_BATCH:
                     taken, stored = stored, []
                     self._delete(taken)
         finally:
             self._delete(stored)
 
     def _delete(self, messages: list[Message]) -> None:
-        if messages and (left := self._session.queue.delete(messages)):
+        if messages and (undeleted := self._session.queue.delete(messages)):
             raise QueueError(
-                f"SQS did not delete {count_of(len(left), 'message')} ({self._session.queue.trouble}): their events "
-                "are on the stream, and the next redrive puts them there again, under the same ids; "
-                "allow sqs:DeleteMessage"
+                f"SQS did not delete {format_count(len(undeleted), 'message')} "
+                f"({self._session.queue.last_error_code}): their events are on the stream, and the next "
+                "redrive resubmits them, under the same ids; allow sqs:DeleteMessage"
             )
 
-    def _report(self, ended: str) -> int:
+    def _report(self, end_reason: str) -> int:
         """Print the summary, and return the command's exit status."""
-        session, options, back = self._session, self._options, self._run
+        session, options, resubmit_run = self._session, self._options, self._run
         print_line(f"selected {self._selected:,}")
         session.end()
-        back.report(ended, self._continue_command() if ended else "")
-        if back.count and not options.dry_run and not ended:
-            of_it = " --undelivered" if session.undelivered else ""
+        resubmit_run.report(end_reason, self._continue_command() if end_reason else "")
+        if resubmit_run.count and not options.dry_run and not end_reason:
+            queue_option = " --undelivered" if session.undelivered else ""
             print_line(
-                f"events that fail again are listed by: stream-router dlq list{of_it} --since {iso(self._began_ms)}"
+                "events that fail again are listed by: "
+                f"stream-router dlq list{queue_option} --since {iso(self._began_ms)}"
             )
-        nothing = not back.count and bool(self._selected or session.queue.missing or options.wanted.ids or options.file)
-        return 1 if ended or nothing else 0
+        is_nothing_done = not resubmit_run.count and bool(
+            self._selected or session.queue.unseen_reason or options.selection.ids or options.file
+        )
+        return 1 if end_reason or is_nothing_done else 0
 
     def _continue_command(self) -> str:
         """Return the command that continues this run.
 
-        The queue still has the letters that were not put back.
+        The queue still has the letters that were not resubmitted.
         """
         options = self._options
         words = ["dlq", "redrive", "--run", self._run.name, "--rate", f"{options.rate:g}"]
         words += ["--file", str(options.file)] if options.file else []
         words += ["--limit", str(self._remaining)] if options.limit else []
         flags = {"--all": options.take_all, "--yes": options.yes, "--undelivered": self._session.undelivered}
-        return options.wanted.as_command(*words, *(name for name, is_set in flags.items() if is_set))
+        return options.selection.as_command(*words, *(name for name, is_set in flags.items() if is_set))
 
 
 def _print_warnings(latest_ms: int) -> None:
-    """Print warnings before undelivered events are put back.
+    """Print warnings before undelivered events are resubmitted.
 
     `latest_ms` is the time of the latest one (epoch ms).
     """
     print_line("note: PutEvents cannot address one target: every matching rule of the bus gets these events again")
     ago_s = (now_ms() - latest_ms) / 1000
-    looks = "still seems to fail" if ago_s < STILL_S else "seems to work, as far as this queue shows"
-    print_line(f"note: the target {looks}: the latest of these came {duration(ago_s)} ago; run `stream-router doctor`")
+    appearance = "still seems to fail" if ago_s < FAILING_WINDOW_S else "seems to work, as far as this queue shows"
+    age = format_duration(ago_s)
+    print_line(f"note: the target {appearance}: the latest of these came {age} ago; run `stream-router doctor`")

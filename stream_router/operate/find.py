@@ -23,10 +23,19 @@ from stream_router.leases import Position
 from stream_router.model import DeadLetter, Dropped, Event, Record
 from stream_router.operate import leases
 from stream_router.operate import stream as stream_
-from stream_router.operate.console import Stop, check_span, count_of, moment_ms, print_line, stopping, warn, write_line
+from stream_router.operate.console import (
+    Stop,
+    check_span,
+    format_count,
+    parse_time_ms,
+    print_line,
+    stopping,
+    warn,
+    write_line,
+)
 from stream_router.operate.dry_run import build_transform, describe_outcome, event_type_of, render_event
 from stream_router.operate.leases import LeasesError
-from stream_router.operate.letters import OurLetter, UndeliveredEvent, our_letters, undelivered_events
+from stream_router.operate.letters import OurLetter, UndeliveredEvent, read_our_letters, read_undelivered_events
 from stream_router.operate.queue import QueueAbsentError, QueueError, QueueReader, undelivered_url
 from stream_router.operate.stream import Span, UnreadableError, UserRecord, has_passed
 from stream_router.pipeline.mapping import config_file
@@ -49,7 +58,7 @@ _MASKED = re.compile(r"\[[A-Z_]+\]|^\*{4}|^hmac:")
 
 _CHECKPOINT_WORDS = {True: "past it", False: "not past it", None: "not known"}
 
-CLOCKS_MS = 5_000
+CLOCK_DIFFERENCE_MAX_MS = 5_000
 """Largest assumed difference between the clocks of Kinesis and a consumer's host when copies are put in order."""
 
 
@@ -71,7 +80,7 @@ def run(settings: DeadLetters, options: Options) -> int:
     """
     try:
         until_ms = int(now_ms())
-        span = Span(moment_ms(options.since, "--since", until_ms), until_ms)
+        span = Span(parse_time_ms(options.since, "--since", until_ms), until_ms)
         check_span(*span)
         search = Search(settings, SearchCriteria(settings, options), span)
         search.read(Clients(settings.aws_region))
@@ -162,12 +171,12 @@ class EventFate(NamedTuple):
     why: str
 
 
-class Place:
+class StreamCopy:
     """A copy of an event in the stream, with its dead letter or its undelivered message if a queue has one."""
 
     def __init__(self, shard_id: str, record: UserRecord, opened: Event | DeadLetter) -> None:
         self.shard_id, self.position, self.arrived_at_ms = shard_id, record.position, record.arrived_at_ms
-        self.passed_over = record.passed_over
+        self.is_skipped = record.is_skipped
         self.opened = opened
         self.event = opened.event if isinstance(opened, DeadLetter) else opened
         self.token = deduplication_id(shard_id, self.event)
@@ -181,9 +190,9 @@ class Place:
         mark = read_resubmitted(self.event.resubmitted)
         if mark is None:
             return ""
-        return f"; put back by {mark.command} (run {mark.run}, time {mark.times})"
+        return f"; resubmitted by {mark.command} (run {mark.run}, time {mark.times})"
 
-    def is_of(self, application: str) -> bool:
+    def is_for(self, application: str) -> bool:
         """Return whether this copy is for `application`: a resubmitted copy is for one application alone."""
         mark = read_resubmitted(self.event.resubmitted)
         return mark is None or mark.application == application
@@ -199,7 +208,7 @@ class Search:
     def __init__(self, settings: DeadLetters, wanted: SearchCriteria, span: Span) -> None:
         self._settings, self._wanted, self._span = settings, wanted, span
         self._transform = build_transform(settings)
-        self._places: dict[str, list[Place]] = {}
+        self._copies: dict[str, list[StreamCopy]] = {}
         """Copies by event id, in the order of arrival."""
         self._verdicts: dict[str, EventFate] = {}
         """Outcome by event id, for each event that was found anywhere."""
@@ -221,9 +230,9 @@ class Search:
         with stopping() as stop:
             self._read_letters(clients, stop)
             self._read_undelivered(clients, stop)
-        for event_id, places in self._places.items():
-            ours = [place for place in places if place.is_of(self._settings.application)]
-            self._verdicts[event_id] = self._judge((ours or places)[-1])
+        for event_id, copies in self._copies.items():
+            ours = [copy for copy in copies if copy.is_for(self._settings.application)]
+            self._verdicts[event_id] = self._judge((ours or copies)[-1])
 
     def _read_stream(self, clients: Clients, stop: Stop) -> None:
         settings, span = self._settings, self._span
@@ -231,47 +240,48 @@ class Search:
             stream = stream_.describe(clients.kinesis, settings.stream, span.since_ms, span.until_ms)
             for piece in stream_.read(clients, stream, span, stop):
                 for record in piece.records:
-                    whole = Record(record.data, *record.position, record.arrived_at_ms)
-                    for opened in open_record(whole):
+                    stream_record = Record(record.data, *record.position, record.arrived_at_ms)
+                    for opened in open_record(stream_record):
                         if self._wanted.matches(opened):
-                            place = Place(piece.shard.shard_id, record, opened)
-                            self._places.setdefault(place.event.event_id, []).append(place)
-                    whole.data = b""  # an event that is kept has its own line and must not keep its record's bytes
-            if stop.asked:
+                            copy = StreamCopy(piece.shard.shard_id, record, opened)
+                            self._copies.setdefault(copy.event.event_id, []).append(copy)
+                    # An event that is kept has its own line, and must not keep its record's bytes.
+                    stream_record.data = b""
+            if stop.requested:
                 self._unseen["stream"] = "the reading was interrupted"
             # Shards are listed again: if one was resharded meanwhile, the leases of its children show its checkpoint.
-            now = stream_.describe(clients.kinesis, settings.stream, span.since_ms, span.until_ms)
-            found_leases = leases.read(clients.dynamodb, settings.application)
-            self._checkpoints = leases.checkpoints(found_leases, {**stream.shards, **now.shards})
+            current_description = stream_.describe(clients.kinesis, settings.stream, span.since_ms, span.until_ms)
+            lease_rows = leases.read(clients.dynamodb, settings.application)
+            self._checkpoints = leases.checkpoints(lease_rows, {**stream.shards, **current_description.shards})
         except UnreadableError as error:
             self._unseen["stream"] = self._unseen["checkpoints"] = str(error)
         except LeasesError as error:
             self._unseen["checkpoints"] = str(error)
-        for places in self._places.values():
-            places.sort(key=lambda place: place.arrived_at_ms)
+        for copies in self._copies.values():
+            copies.sort(key=lambda copy: copy.arrived_at_ms)
 
     def _read_letters(self, clients: Clients, stop: Stop) -> None:
         """Attach each dead letter to its event in the stream. A letter without one is the verdict on its event."""
-        every = (place for places in self._places.values() for place in places)
-        by_key: dict[object, Place] = {
-            (self._settings.stream, place.shard_id, *place.position, place.event.line): place for place in every
+        all_copies = (copy for copies in self._copies.values() for copy in copies)
+        by_key: dict[object, StreamCopy] = {
+            (self._settings.stream, copy.shard_id, *copy.position, copy.event.line): copy for copy in all_copies
         }
-        unread: list[UnreadableLetterError] = []
+        unreadable: list[UnreadableLetterError] = []
         try:
             with QueueReader(clients.sqs, self._settings.sqs_dlq_url, stop) as queue:
-                for letter in our_letters(queue, unread):
-                    taken = self._wanted.matches_letter(letter, clients)
-                    self._uncompared += taken is None
-                    if taken and (place := by_key.get((*letter.letter.place[:2], *letter.order))):
-                        place.letter = letter
-                    elif taken:
+                for letter in read_our_letters(queue, unreadable):
+                    is_match = self._wanted.matches_letter(letter, clients)
+                    self._uncompared += is_match is None
+                    if is_match and (copy := by_key.get((*letter.letter.place[:2], *letter.order))):
+                        copy.letter = letter
+                    elif is_match:
                         self._verdicts[letter.event_id] = EventFate(DEAD, _explain_dead_letter(letter))
-            unseen = queue.missing
+            unseen = queue.unseen_reason
         except QueueError as error:
             unseen = str(error)
-        strange = sum(isinstance(error, StrangeLetterError) for error in unread)
-        of_them = f"{count_of(strange, 'message')} of the dead-letter queue cannot be read by this version"
-        self._unseen["letters"] = "; ".join(filter(None, (unseen, of_them if strange else "")))
+        strange = sum(isinstance(error, StrangeLetterError) for error in unreadable)
+        strange_text = f"{format_count(strange, 'message')} of the dead-letter queue cannot be read by this version"
+        self._unseen["letters"] = "; ".join(filter(None, (unseen, strange_text if strange else "")))
 
     def _read_undelivered(self, clients: Clients, stop: Stop) -> None:
         settings = self._settings
@@ -279,22 +289,22 @@ class Search:
         try:
             url = undelivered_url(settings, clients.sqs)
             with QueueReader(clients.sqs, url, stop) as queue:
-                for undelivered in undelivered_events(queue, []):
-                    self._take_undelivered(undelivered)
-            self._unseen["undelivered"] = queue.missing
+                for undelivered in read_undelivered_events(queue, []):
+                    self._attach_undelivered(undelivered)
+            self._unseen["undelivered"] = queue.unseen_reason
         except QueueError as error:
             if isinstance(error, QueueAbsentError) and others and not settings.target_dlq_arn:
                 warn("note: what the rule's targets did not take is not looked for (STREAM_ROUTER_TARGET_DLQ_ARN)")
             else:  # without a rule of ours `setup` makes no such queue
                 self._unseen["undelivered"] = str(error)
 
-    def _take_undelivered(self, undelivered: UndeliveredEvent) -> None:
+    def _attach_undelivered(self, undelivered: UndeliveredEvent) -> None:
         """Attach an undelivered message to its copy: by token (v2), else the last before publication."""
-        by_token = [place for places in self._places.values() for place in places if place.token in undelivered.tokens]
-        copies = self._places.get(undelivered.event_id, []) if self._wanted.matches_detail(undelivered.detail) else []
-        before = [copy for copy in copies if copy.arrived_at_ms <= undelivered.published_ms + CLOCKS_MS]
-        for place in by_token or (before or copies)[-1:]:
-            place.undelivered = undelivered
+        by_token = [copy for copies in self._copies.values() for copy in copies if copy.token in undelivered.tokens]
+        copies = self._copies.get(undelivered.event_id, []) if self._wanted.matches_detail(undelivered.detail) else []
+        before = [copy for copy in copies if copy.arrived_at_ms <= undelivered.published_ms + CLOCK_DIFFERENCE_MAX_MS]
+        for copy in by_token or (before or copies)[-1:]:
+            copy.undelivered = undelivered
         if not by_token and not copies:
             ids = {token.partition(":")[0] for token in undelivered.tokens} & {*self._wanted.ids}
             if self._wanted.matches_detail(undelivered.detail):
@@ -303,20 +313,20 @@ class Search:
 
     # --- judging
 
-    def _judge(self, place: Place) -> EventFate:
+    def _judge(self, copy: StreamCopy) -> EventFate:
         """Return the fate of this copy of an event, as far as it is certain.
 
         `_unseen` says why a part could not be read.
         """
         unseen = self._unseen
-        if place.letter:
-            return EventFate(DEAD, _explain_dead_letter(place.letter))
-        if undelivered := place.undelivered:
+        if copy.letter:
+            return EventFate(DEAD, _explain_dead_letter(copy.letter))
+        if undelivered := copy.undelivered:
             return EventFate(UNDELIVERED, f"{undelivered.code}: {undelivered.text}")
-        if place.passed_over:
+        if copy.is_skipped:
             why = "its producer (KPL) wrote a wrong table; publish it with `stream-router replay --since WHEN --id ID`"
             return EventFate("in a damaged aggregated record: the KCL hands it to nobody", why)
-        passed = self._has_passed(place)
+        passed = self._has_passed(copy)
         if passed is None:
             return EventFate(
                 UNKNOWN,
@@ -325,9 +335,9 @@ class Search:
         if not passed:
             why = "it will be published or dead-lettered when its turn comes"
             return EventFate("not settled yet: the consumer's checkpoint is not past it", why)
-        if not place.is_of(self._settings.application):
-            return EventFate("settled unsent", "it was put back for another application of the stream")
-        transformed = self._transform(place.opened)
+        if not copy.is_for(self._settings.application):
+            return EventFate("settled unsent", "it was resubmitted for another application of the stream")
+        transformed = self._transform(copy.opened)
         if isinstance(transformed, Dropped):
             return EventFate(
                 "past the checkpoint, and a setting drops it", f"it drops events of type {transformed.event_type}"
@@ -337,10 +347,10 @@ class Search:
         if isinstance(transformed, DeadLetter) and transformed.reason is Reason.UNSUPPORTED_VERSION:
             return EventFate(UNKNOWN, "its envelope is of a later version; look with the version of the consumers")
         if isinstance(transformed, DeadLetter):
-            gone = "it was redriven, purged or has expired, or other settings published it"
+            explanation = "it was redriven, purged or has expired, or other settings published it"
             return EventFate(
                 "past the checkpoint, and its dead letter is gone",
-                f"today's settings make it {describe_outcome(transformed)}; {gone}",
+                f"today's settings make it {describe_outcome(transformed)}; {explanation}",
             )
         more = f"; it may be undelivered at the target: {unseen['undelivered']}" if unseen["undelivered"] else ""
         return EventFate(
@@ -348,33 +358,33 @@ class Search:
             f"today's settings publish it as {transformed.detail_type}{more}",
         )
 
-    def _has_passed(self, place: Place) -> bool | None:
-        checkpoint = self._checkpoints.get(place.shard_id)
-        return None if checkpoint is None else has_passed(checkpoint, place.position)
+    def _has_passed(self, copy: StreamCopy) -> bool | None:
+        checkpoint = self._checkpoints.get(copy.shard_id)
+        return None if checkpoint is None else has_passed(checkpoint, copy.position)
 
     @property
     def status(self) -> int:
         """Exit status: FOUND if all was found and judged, CANNOT_JUDGE if a part was not seen, else NOT_FOUND."""
         if any(verdict.fate == UNKNOWN for verdict in self._verdicts.values()):
             return CANNOT_JUDGE
-        missing = self._unseen["stream"]
+        unseen_reason = self._unseen["stream"]
         if self._wanted.ids:
             is_whole = {*self._wanted.ids} <= self._verdicts.keys()
         else:
-            is_whole = bool(self._verdicts) and not missing
+            is_whole = bool(self._verdicts) and not unseen_reason
         if is_whole:
             return FOUND
-        return CANNOT_JUDGE if missing or self._unseen["letters"] or self._uncompared else NOT_FOUND
+        return CANNOT_JUDGE if unseen_reason or self._unseen["letters"] or self._uncompared else NOT_FOUND
 
     # --- printing
 
     def report(self, *, payload: bool) -> None:
         """Print each event by age, then each id that was not found, then which parts were not read."""
-        received = {name: places[0].event.received_at_ms for name, places in self._places.items()}
+        received = {name: copies[0].event.received_at_ms for name, copies in self._copies.items()}
         for event_id in sorted(self._verdicts, key=lambda name: received.get(name, 0)):
             self._print_event(event_id, payload=payload)
         stream_unseen = self._unseen["stream"]
-        uncompared = f"{count_of(self._uncompared, 'dead letter')} could not be compared, in S3 or masked"
+        uncompared = f"{format_count(self._uncompared, 'dead letter')} could not be compared, in S3 or masked"
         unseen = [self._unseen["letters"], self._unseen["undelivered"], uncompared if self._uncompared else ""]
         not_seen = "; ".join(filter(None, unseen))
         queues = f"no queue that was seen (not all was: {not_seen})" if not_seen else "no queue"
@@ -396,21 +406,21 @@ class Search:
     def _print_event(self, event_id: str, *, payload: bool) -> None:
         """Print an event: each copy in the order of arrival, then the verdict on the newest."""
         kind, facts = "", list[tuple[str, str]]()
-        places = self._places.get(event_id, [])
-        for place in places:
-            if place is places[0]:
-                facts.append(("received", iso(place.event.received_at_ms)))
-            line = f", line {place.event.line}" if place.event.line else ""
-            facts.append(("stream", f"shard {place.shard_id}, record {place.position}{line}"))
-            facts.append(("", f"stored {iso(place.arrived_at_ms)}{place.resubmission}"))
-            facts.append(("checkpoint", _CHECKPOINT_WORDS[self._has_passed(place)]))
-            if place is not places[-1] and (place.letter or place.undelivered):
-                facts.append(("", "{}: {}".format(*self._judge(place))))
-            kind = (place.letter.event_type if place.letter else event_type_of(self._transform(place.opened))) or kind
+        copies = self._copies.get(event_id, [])
+        for copy in copies:
+            if copy is copies[0]:
+                facts.append(("received", iso(copy.event.received_at_ms)))
+            line = f", line {copy.event.line}" if copy.event.line else ""
+            facts.append(("stream", f"shard {copy.shard_id}, record {copy.position}{line}"))
+            facts.append(("", f"stored {iso(copy.arrived_at_ms)}{copy.resubmission}"))
+            facts.append(("checkpoint", _CHECKPOINT_WORDS[self._has_passed(copy)]))
+            if copy is not copies[-1] and (copy.letter or copy.undelivered):
+                facts.append(("", "{}: {}".format(*self._judge(copy))))
+            kind = (copy.letter.event_type if copy.letter else event_type_of(self._transform(copy.opened))) or kind
         verdict = self._verdicts[event_id]
         _print_block(f"{event_id}  {kind}".rstrip(), [*facts, ("verdict", verdict.fate), ("", verdict.why)])
-        if payload and places:
-            newest = places[-1]
+        if payload and copies:
+            newest = copies[-1]
             reason = newest.letter.reason if newest.letter else ""
             write_line(sys.stdout, f"  {render_event(self._settings, newest.event, reason)}")
 

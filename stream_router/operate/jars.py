@@ -20,9 +20,9 @@ from stream_router.errors import SettingsError
 from stream_router.process import write_atomically
 from stream_router.settings.types import is_url
 
-AT_ONCE = 4
+CONCURRENT_DOWNLOADS = 4
 TRIES = 4
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 10.0
+FIRST_WAIT_S, MAX_WAIT_S = 1.0, 10.0
 ANSWER_TIMEOUT_S = 20.0
 """Seconds without a byte, or without a connection.
 
@@ -52,7 +52,7 @@ def run(source: str | None) -> int:
     if missing:
         _print_line(f"fetching {len(missing)} of the KCL daemon's jars ...")
     try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(CONCURRENT_DOWNLOADS) as pool:
             counts = Counter(pool.map(lambda jar: _complete(jar, folder, cache, get), missing))
     except (FetchError, OSError) as error:
         sys.stderr.write(f"stream-router jars: {error}\n")
@@ -122,7 +122,7 @@ def _download(url: str, jar: Jar) -> bytes:
 
     tries = Retrying(
         retry=retry_if_exception(_is_transient),
-        wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
+        wait=wait_random_exponential(FIRST_WAIT_S, MAX_WAIT_S),
         stop=stop_after_attempt(TRIES),
         before_sleep=again,
         reraise=True,

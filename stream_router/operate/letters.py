@@ -26,8 +26,8 @@ from stream_router.envelope import (
 from stream_router.model import SOURCE, Event, Record
 from stream_router.operate.console import readable
 from stream_router.operate.dry_run import render_event
-from stream_router.operate.put_back import Selection
 from stream_router.operate.queue import Message, QueueReader, fetch_object
+from stream_router.operate.resubmit import Selection
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.dead_letters.reader import (
@@ -47,14 +47,14 @@ ENCRYPTED = "Encrypted Events"
 Source: EventBridge user guide, "Decrypting events in EventBridge dead-letter queues", 2026-12-02.
 """
 
-TIMES_MOST = 5
+MAX_RESUBMISSIONS = 5
 """Resubmissions after which a letter needs a person instead of another try."""
 
 
 class RedriveOptions(NamedTuple):
     """Options of a redrive, as typed: `rate` in lines per second (0.0: unlimited), at most `limit` letters (0: all)."""
 
-    wanted: Selection
+    selection: Selection
     file: Path | None = None
     rate: float = 0.0
     limit: int = 0
@@ -86,9 +86,9 @@ class QueuedLetter:
         """Time of the oldest message (epoch ms), by the queue's own stamp."""
         return min(message.sent_ms for message in self.messages)
 
-    def is_selected(self, wanted: Selection) -> bool:
+    def is_selected(self, selection: Selection) -> bool:
         """Return whether the letter matches the operator's filters."""
-        return wanted.matches(self.event_id, self.event_type, self.sent_ms, self.reason)
+        return selection.matches(self.event_id, self.event_type, self.sent_ms, self.reason)
 
 
 class OurLetter(QueuedLetter):
@@ -98,13 +98,13 @@ class OurLetter(QueuedLetter):
     """
 
     def __init__(self, letter: Letter, messages: list[Message]) -> None:
-        at, error = letter.origin, letter.error
-        super().__init__(messages, at.event_id, letter.event_type, letter.reason, error.code, error.message)
+        origin, error = letter.origin, letter.error
+        super().__init__(messages, origin.event_id, letter.event_type, letter.reason, error.code, error.message)
         self.letter = letter
-        self.order = (at.sequence or 0, at.sub_sequence_number, at.line)
+        self.order = (origin.sequence or 0, origin.sub_sequence_number, origin.line)
         self.size_bytes = len(letter.record.data)
-        if at.sequence:
-            self.key = (*letter.place, at.event_id, letter.record.data)
+        if origin.sequence:
+            self.key = (*letter.place, origin.event_id, letter.record.data)
 
     def raw(self, clients: Clients) -> bytes:
         """Return the bytes of the event's line, from S3 if necessary.
@@ -113,51 +113,51 @@ class OurLetter(QueuedLetter):
         """
         return reader.original(self.letter, lambda url: fetch_object(clients, url))
 
-    def rows(self) -> dict[str, str]:
+    def describe(self) -> dict[str, str]:
         """Return the rows that `show` prints for the letter: label and text."""
-        letter, at = self.letter, self.letter.origin
+        letter, origin = self.letter, self.letter.origin
         return {
-            "event": f"{at.event_id or '(not known)'} ({at.id_from})",
+            "event": f"{origin.event_id or '(not known)'} ({origin.id_from})",
             "event type": self.event_type or "(not known)",
             "reason": self.reason,
             "error": f"{self.code}: {self.text}",
             "attempts": str(letter.attempts),
             "buried": letter.failed_at,
-            "received": at.received_at,
-            "origin": f"{at.stream} {at.shard_id}",
-            "sequence": f"{at.sequence_number}.{at.sub_sequence_number}, line {at.line}",
+            "received": origin.received_at,
+            "origin": f"{origin.stream} {origin.shard_id}",
+            "sequence": f"{origin.sequence_number}.{origin.sub_sequence_number}, line {origin.line}",
             "record": letter.record.encoding + (f", masked by {letter.masking}" if letter.masking else ""),
-            "put back": letter.resubmitted or "never",
+            "resubmitted": letter.resubmitted or "never",
         }
 
-    def shown(self, settings: DeadLetters, raw: bytes) -> str:
+    def render(self, settings: DeadLetters, raw: bytes) -> str:
         """Return the event as an operator may see it: masked if a policy is in force."""
         return render_event(settings, self._event(raw), self.reason)
 
     def _event(self, raw: bytes) -> Event:
         """Return the event with the letter's identity, without parsing its bytes: parsing may be what failed."""
-        at = self.letter.origin
-        record = Record(raw, at.sequence or 0)
+        origin = self.letter.origin
+        record = Record(raw, origin.sequence or 0)
         record.expect(1)
         event = make_unparsed_event(record, 0, raw)
-        if not at.event_id:
+        if not origin.event_id:
             return event
-        return event._replace(event_id=at.event_id, id_from=at.id_from, received_at_ms=at.received_at_ms)
+        return event._replace(event_id=origin.event_id, id_from=origin.id_from, received_at_ms=origin.received_at_ms)
 
-    def passed_over(self, options: RedriveOptions, settings: DeadLetters) -> str:
-        """Why it does not go back; "" where it does."""
+    def explain_skipping(self, options: RedriveOptions, settings: DeadLetters) -> str:
+        """Return why the letter is not resubmitted; "" if it is."""
         if self.letter.origin.stream not in ("", settings.stream):
             return f"of stream {self.letter.origin.stream}: set STREAM_ROUTER_STREAM to it"
         if self.letter.masking:
-            return "stored masked: `stream-router replay --since WHEN --id ID` puts it back while the stream keeps it"
-        if self.reason == Reason.CRASHED and not options.wanted.ids and not options.wanted.reason:
-            return "killed a process: select it with --reason crashed or --id to put it back all the same"
+            return "stored masked: `stream-router replay --since WHEN --id ID` resubmits it while the stream keeps it"
+        if self.reason == Reason.CRASHED and not options.selection.ids and not options.selection.reason:
+            return "killed a process: select it with --reason crashed or --id to resubmit it anyway"
         mark = read_resubmitted(self.letter.resubmitted)
-        if mark and mark.times >= TIMES_MOST and not options.take_all:
-            return f"came back {TIMES_MOST} times: fix its cause (`dlq show`); --all puts it back all the same"
+        if mark and mark.times >= MAX_RESUBMISSIONS and not options.take_all:
+            return f"came back {MAX_RESUBMISSIONS} times: fix its cause (`dlq show`); --all resubmits it anyway"
         return ""
 
-    def line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
+    def build_line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
         """Return the line to put on the stream. `edited` replaces the event's bytes."""
         mark = mark_redriven(self.letter.resubmitted, settings.application, run)
         if edited is not None:
@@ -167,12 +167,12 @@ class OurLetter(QueuedLetter):
         text = raw if edited is None else edited
         return seal_line(text, event.event_id, event.id_from, event.received_at_ms, mark, crashed=crashed)
 
-    def conversation(self, raw: bytes, paths: Sequence[Sequence[str]]) -> str:
+    def find_conversation(self, raw: bytes, paths: Sequence[Sequence[str]]) -> str:
         """Return the conversation by which the receiver would choose the partition group."""
         return find_line_conversation(raw, paths)
 
 
-def our_letters(queue: QueueReader, unread_: list[UnreadableLetterError]) -> Iterator[OurLetter]:
+def read_our_letters(queue: QueueReader, unreadable: list[UnreadableLetterError]) -> Iterator[OurLetter]:
     """Yield the complete letters of a queue.
 
     `unread_` collects messages that are no letters, and incomplete letters.
@@ -183,20 +183,21 @@ def our_letters(queue: QueueReader, unread_: list[UnreadableLetterError]) -> Ite
         try:
             letter = reader.read(message.body, message.attributes)
         except UnreadableLetterError as error:
-            unread_.append(error)
+            unreadable.append(error)
             continue
         finally:
             message.body = ""
         key = parts_key(letter)
         if letter.part and key in joined:  # this part was sent twice
             continue
-        some = parts.setdefault(key, [])
-        some.append((letter, message))
-        if (whole := join(part for part, _ in some)) is not None:
+        carriers = parts.setdefault(key, [])
+        carriers.append((letter, message))
+        if (whole := join(part for part, _ in carriers)) is not None:
             joined.add(key)
             del parts[key]
-            yield OurLetter(whole, [carrier for _, carrier in some])
-    unread_ += [StrangeLetterError("a part of it was not seen: another reader has it, or it was deleted")] * len(parts)
+            yield OurLetter(whole, [carrier for _, carrier in carriers])
+    incomplete = StrangeLetterError("a part of it was not seen: another reader has it, or it was deleted")
+    unreadable += [incomplete] * len(parts)
 
 
 class UndeliveredEvent(QueuedLetter):
@@ -222,15 +223,15 @@ class UndeliveredEvent(QueuedLetter):
         self._tag = ""
         self.is_ours = False
         if isinstance(document.get("failedMessages"), list):
-            self._of_v2(message, document)
+            self._read_v2(message, document)
         elif "detail-type" in document and isinstance(document.get("detail"), dict):
-            self._of_classic(message, document)
+            self._read_classic(message, document)
         else:
             ours = ", but one of ours (see STREAM_ROUTER_TARGET_DLQ_ARN)" if document.get("schema") == SCHEMA else ""
             raise UnreadableLetterError(f"the message is no dead letter of EventBridge's{ours}")
         self.order = (self._received_at_ms,)
 
-    def _of_classic(self, message: Message, value: dict[str, Any]) -> None:
+    def _read_classic(self, message: Message, value: dict[str, Any]) -> None:
         attributes, self.detail = message.attributes, value["detail"]
         code = attributes.get("ERROR_CODE") or "no code"
         text = attributes.get("ERROR_MESSAGE") or "EventBridge gives no reason"
@@ -246,14 +247,14 @@ class UndeliveredEvent(QueuedLetter):
         self._received_at_ms = _epoch_ms(self.detail.get("receivedAt")) or _epoch_ms(value.get("time"))
         self.published_ms = _epoch_ms(self.detail.get("processedAt")) or message.sent_ms
         condition = attributes.get("EXHAUSTED_RETRY_CONDITION", "no retry was made")
-        tries = f"{attributes.get('RETRY_ATTEMPTS', '0')}, {condition}"
+        retries = f"{attributes.get('RETRY_ATTEMPTS', '0')}, {condition}"
         self._delivery_rows = {
-            "retries": tries,
+            "retries": retries,
             "rule": attributes.get("RULE_ARN", ""),
             "target": attributes.get("TARGET_ARN", ""),
         }
 
-    def _of_v2(self, message: Message, value: dict[str, Any]) -> None:
+    def _read_v2(self, message: Message, value: dict[str, Any]) -> None:
         failed = [failure for failure in value["failedMessages"] if isinstance(failure, dict)]
         self.tokens = [_text(failure.get("deduplicationId")) for failure in failed]
         code = _text(value.get("errorCode")) or "no code"
@@ -262,14 +263,14 @@ class UndeliveredEvent(QueuedLetter):
         super().__init__([message], identity, "", code, code, text)
         self._received_at_ms = min(filter(None, (_epoch_ms(failure.get("timestamp")) for failure in failed)), default=0)
         self.published_ms = message.sent_ms
-        tries = f"{value.get('retryAttempts', 0)}, {value.get('exhaustedRetryCondition') or 'no retry was made'}"
-        self._delivery_rows = {"retries": tries, "tokens": " ".join(self.tokens)}
+        retries = f"{value.get('retryAttempts', 0)}, {value.get('exhaustedRetryCondition') or 'no retry was made'}"
+        self._delivery_rows = {"retries": retries, "tokens": " ".join(self.tokens)}
 
     def raw(self, _: Clients) -> bytes:
         """Return the message's JSON, which is the event if it came from a classic bus."""
         return self.body.encode()
 
-    def rows(self) -> dict[str, str]:
+    def describe(self) -> dict[str, str]:
         """Return the rows that `show` prints for the letter: label and text."""
         return {
             "event": self.event_id or "(not known)",
@@ -279,7 +280,7 @@ class UndeliveredEvent(QueuedLetter):
             "received": iso(self._received_at_ms) if self._received_at_ms else "",
         }
 
-    def shown(self, settings: DeadLetters, raw: bytes) -> str:
+    def render(self, settings: DeadLetters, raw: bytes) -> str:
         """Return the event as it was published.
 
         If a policy is in force now, it is shown only if it was masked then.
@@ -288,8 +289,8 @@ class UndeliveredEvent(QueuedLetter):
             return readable(raw)
         return "(it is not known to be masked, and STREAM_ROUTER_MASKING is on now, so it is not shown)"
 
-    def passed_over(self, options: RedriveOptions, settings: DeadLetters) -> str:
-        """Why it does not go back; "" where it does."""
+    def explain_skipping(self, options: RedriveOptions, settings: DeadLetters) -> str:
+        """Return why the letter is not resubmitted; "" if it is."""
         if not self.detail:
             since = iso(self._received_at_ms - 3_600_000) if self._received_at_ms else "…"
             ids = f" --id {self.event_id}" if self.event_id else ""
@@ -300,19 +301,19 @@ class UndeliveredEvent(QueuedLetter):
         if not self.is_ours:
             return "the event is none that we publish"
         if not self._tag.startswith("pii-masked") and settings.masking != "off" and not options.yes:
-            return "not known to be masked, and STREAM_ROUTER_MASKING is on now: --yes puts it back all the same"
+            return "not known to be masked, and STREAM_ROUTER_MASKING is on now: --yes resubmits it anyway"
         return ""
 
-    def line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
+    def build_line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
         """Return the line to put on the stream. Raises UnreadableLetterError if it was edited."""
         if edited is not None:
             raise UnreadableLetterError(
-                "its line was edited, but an undelivered event can only be put back as it was accepted"
+                "its line was edited, but an undelivered event can only be resubmitted as it was accepted"
             )
         mark = Resubmitted("undelivered", settings.application, run, 1)
         return seal_entry(raw, self.event_id, "content", self._received_at_ms, mark)
 
-    def conversation(self, _raw: bytes, _paths: object) -> str:
+    def find_conversation(self, _raw: bytes, _paths: object) -> str:
         """Return the event's conversation, else its id."""
         return _text(self.detail.get("conversationId")) or self.event_id
 
@@ -328,10 +329,10 @@ def _epoch_ms(value: object) -> int:
         return 0
 
 
-def undelivered_events(queue: QueueReader, unread_: list[UnreadableLetterError]) -> Iterator[UndeliveredEvent]:
+def read_undelivered_events(queue: QueueReader, unreadable: list[UnreadableLetterError]) -> Iterator[UndeliveredEvent]:
     """Yield the undelivered events of EventBridge's queue. `unread_` collects other messages."""
     for message in queue.read():
         try:
             yield UndeliveredEvent(message)
         except UnreadableLetterError as error:
-            unread_.append(error)
+            unreadable.append(error)

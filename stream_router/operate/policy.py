@@ -89,13 +89,13 @@ def _fill(statement: dict[str, Any], values: Values) -> dict[str, Any]:
     return filled
 
 
-def _expand(named: str | list[str], values: Values) -> list[str] | str:
+def _expand(template_names: str | list[str], values: Values) -> list[str] | str:
     """Return the ARNs for names of a template.
 
     A suffix after `${name}` is appended to each of its ARNs.
     """
     expanded: list[str] = []
-    for text in [named] if isinstance(named, str) else named:
+    for text in [template_names] if isinstance(template_names, str) else template_names:
         is_name = re.fullmatch(r"\$\{(\w+)\}(.*)", text)
         expanded += [value + is_name[2] for value in values[is_name[1]]] if is_name else [text]
     return expanded[0] if len(expanded) == 1 else expanded  # a single value without a list, as in IAM's examples
@@ -103,14 +103,14 @@ def _expand(named: str | list[str], values: Values) -> list[str] | str:
 
 def _common_arns(settings: Common, queue: QueueSettings, home: Home) -> Values:
     """Return the ARNs of the names that all templates share."""
-    classic = not limits.is_v2_bus(settings.event_bus)
-    rule = [home.rule(settings.event_bus, settings.rule)] if classic and settings.rule != NO_RULE else []
-    has_own_queue = classic and queue.kms_key is not None and arns.is_made(settings.event_bus)
+    is_classic_bus = not limits.is_v2_bus(settings.event_bus)
+    rule = [home.rule(settings.event_bus, settings.rule)] if is_classic_bus and settings.rule != NO_RULE else []
+    has_own_queue = is_classic_bus and queue.kms_key is not None and arns.is_made_by_setup(settings.event_bus)
     return {
         "bus_undelivered": [home.queue(bus_undelivered_name(settings.stream))] if has_own_queue else [],
         "stream": [home.stream(settings.stream)],
         "table": [home.table(settings.application)],
-        "dead_letters": [home.queue_of(queue.sqs_dlq_url or dead_letters_name(settings.stream))],
+        "dead_letters": [home.queue_arn(queue.sqs_dlq_url or dead_letters_name(settings.stream))],
         "bus": [home.bus(settings.event_bus)],
         "rule": rule,
         "any_of_rule": _any_if(rule),
@@ -131,7 +131,7 @@ def _any_if(condition: object) -> list[str]:
 
 def _spill_arns(url: str | None, home: Home) -> list[str]:
     """Return the spill queue's ARN; none if no spill queue is set."""
-    return [home.queue_of(url)] if url else []
+    return [home.queue_arn(url)] if url else []
 
 
 def _receive_arns(home: Home) -> Values:
@@ -139,9 +139,9 @@ def _receive_arns(home: Home) -> Values:
     spill = _spill_arns(settings.spill_queue, home)
     return {
         "spill": spill,
-        "dead_letters_of_spill": [home.queue_of(settings.sqs_dlq_url)] if spill and settings.sqs_dlq_url else [],
+        "dead_letters_of_spill": [home.queue_arn(settings.sqs_dlq_url)] if spill and settings.sqs_dlq_url else [],
         "key_of_spill": _as_list(queue.kms_key) if spill else [],
-        **_list_kept_in_aws(_list_receiver_secrets(settings), home),
+        **_list_secret_arns(_list_receiver_secrets(settings), home),
     }
 
 
@@ -173,7 +173,7 @@ def _consume_arns(home: Home) -> Values:
         "subscriber": [home.subscriber(settings.event_bus, settings.rule)] if has_subscriber else [],
         "namespaces": [NAMESPACE, *daemons],
         "bucket": _bucket_arns(settings, home),
-        **_list_kept_in_aws((settings.masking_key, settings.audit_key, settings.admin_token), home),
+        **_list_secret_arns((settings.masking_key, settings.audit_key, settings.admin_token), home),
     }
 
 
@@ -185,32 +185,32 @@ def _setup_arns(home: Home) -> Values:
     """Return the ARNs for `setup` and `teardown`: resources that they read, and those that they make or change."""
     settings = load(Setup)
     check_settings(settings)
-    classic = not limits.is_v2_bus(settings.event_bus)
+    is_classic_bus = not limits.is_v2_bus(settings.event_bus)
     bus, rule = home.bus(settings.event_bus), home.rule(settings.event_bus, settings.rule)
-    dead_letters = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
-    undelivered = [settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))] if classic else []
+    dead_letters = home.queue_arn(settings.sqs_dlq_url or dead_letters_name(settings.stream))
+    undelivered = [settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))] if is_classic_bus else []
     spill = _spill_arns(settings.spill_queue, home)
-    has_keyed_bus = classic and settings.kms_key is not None and arns.is_made(settings.event_bus)
+    has_keyed_bus = is_classic_bus and settings.kms_key is not None and arns.is_made_by_setup(settings.event_bus)
     keyed_bus = [bus] if has_keyed_bus else []
-    of_bus = [home.queue(bus_undelivered_name(settings.stream))] if has_keyed_bus else []
-    own = [dead_letters, *spill, *undelivered, *of_bus]
-    by_url = [dead_letters] if settings.sqs_dlq_url else []
-    own_bus = [bus] if classic and not bus.endswith("/default") else []
+    bus_queues = [home.queue(bus_undelivered_name(settings.stream))] if has_keyed_bus else []
+    own_queues = [dead_letters, *spill, *undelivered, *bus_queues]
+    queues_by_url = [dead_letters] if settings.sqs_dlq_url else []
+    own_buses = [bus] if is_classic_bus and not bus.endswith("/default") else []
     return {
         "stream_key": [
             settings.kms_key or home.arn("kms", "key/*")
         ],  # the id behind alias/aws/kinesis is not known before
-        "own_queues": own,
-        "made_queues": [queue for queue in own if queue not in (*by_url, settings.target_dlq_arn)],
-        "queues_by_name": [queue for queue in own if queue not in by_url],
-        "own_bus": own_bus,
-        "any_of_own_bus": _any_if(own_bus),
+        "own_queues": own_queues,
+        "made_queues": [queue for queue in own_queues if queue not in (*queues_by_url, settings.target_dlq_arn)],
+        "queues_by_name": [queue for queue in own_queues if queue not in queues_by_url],
+        "own_bus": own_buses,
+        "any_of_own_bus": _any_if(own_buses),
         "keyed_bus": keyed_bus,
         "key_of_made_bus": _as_list(settings.kms_key) if has_keyed_bus else [],
-        "made_bus": [] if settings.event_bus.startswith("arn:") else own_bus,
-        "rule_with_target": [rule] if classic and read_target(settings) else [],
-        "any_of_v2_bus": _any_if(not classic),
-        "subscriber": [] if classic else [home.subscriber(settings.event_bus, settings.rule)],
+        "made_bus": [] if settings.event_bus.startswith("arn:") else own_buses,
+        "rule_with_target": [rule] if is_classic_bus and read_target(settings) else [],
+        "any_of_v2_bus": _any_if(not is_classic_bus),
+        "subscriber": [] if is_classic_bus else [home.subscriber(settings.event_bus, settings.rule)],
         **_target_arns(settings, home),
     }
 
@@ -219,7 +219,7 @@ def _target_arns(settings: Setup, home: Home) -> Values:
     """Return the rule's target if it is a queue of this account, and the role by which EventBridge reaches it."""
     target = {} if limits.is_v2_bus(settings.event_bus) else read_target(settings)
     arn = arns.parse(target["Arn"], TARGET) if target else None
-    queue = target["Arn"] if arn and arn.service == "sqs" and home.owns(arn) else None
+    queue = target["Arn"] if arn and arn.service == "sqs" and home.contains(arn) else None
     return {"target_queue": _as_list(queue), "role": _as_list(target.get("RoleArn"))}
 
 
@@ -241,33 +241,33 @@ def _judged_target_arns(settings: Setup, home: Home, *, has_rule: bool) -> Value
 def _operate_arns(home: Home) -> Values:
     receiver, consumer = load(Receiver), _load_consumer(DeadLetters, home)
     bus, has_rule = consumer.event_bus, consumer.rule != NO_RULE
-    classic = not limits.is_v2_bus(bus)
-    kept = [*_list_receiver_secrets(receiver), consumer.masking_key, consumer.audit_key, consumer.admin_token]
+    is_classic_bus = not limits.is_v2_bus(bus)
+    stored_secrets = [*_list_receiver_secrets(receiver), consumer.masking_key, consumer.audit_key, consumer.admin_token]
     return {
         "undelivered": [consumer.target_dlq_arn or home.queue(undelivered_name(consumer.stream))],
         "spill": _spill_arns(receiver.spill_queue, home),
-        "probe_rules": [home.rule(bus, f"{PROBE_PREFIX}*")] if classic else [],
-        "probe_queues": [home.queue(f"{PROBE_PREFIX}*")] if classic else [],
+        "probe_rules": [home.rule(bus, f"{PROBE_PREFIX}*")] if is_classic_bus else [],
+        "probe_queues": [home.queue(f"{PROBE_PREFIX}*")] if is_classic_bus else [],
         "bucket": _bucket_arns(consumer, home),
         **_judged_target_arns(load(Setup), home, has_rule=has_rule),
-        **_list_kept_in_aws(kept, home),
+        **_list_secret_arns(stored_secrets, home),
     }
 
 
-def _list_kept_in_aws(secrets: Iterable[SecretStr | None], home: Home) -> Values:
+def _list_secret_arns(secrets: Iterable[SecretStr | None], home: Home) -> Values:
     """Return the ARNs of the secrets that are stored in AWS, each once.
 
     A secret of another account is given by its ARN.
     """
-    kept: Values = {"secrets": [], "parameters": []}
+    arns_by_store: Values = {"secrets": [], "parameters": []}
     for reference in dict.fromkeys(map(secret_text, secrets)):
         store, _, name = reference.partition(":")
-        whole = name if name.startswith("arn:") else ""
+        given_arn = name if name.startswith("arn:") else ""
         if store == "ssm":
             # NAME:3 names a version or a label, which is no part of the ARN.
-            arn = whole or home.arn("ssm", f"parameter/{name.removeprefix('/')}")
-            kept["parameters"].append(":".join(arn.split(":")[:6]))
+            arn = given_arn or home.arn("ssm", f"parameter/{name.removeprefix('/')}")
+            arns_by_store["parameters"].append(":".join(arn.split(":")[:6]))
         elif store == "secretsmanager":
             # Secrets Manager appends six random characters to the name in the ARN.
-            kept["secrets"].append(whole or home.arn("secretsmanager", f"secret:{name}-??????"))
-    return kept
+            arns_by_store["secrets"].append(given_arn or home.arn("secretsmanager", f"secret:{name}-??????"))
+    return arns_by_store

@@ -21,7 +21,7 @@ from stream_router.aws_answers import answer_time_s
 from stream_router.aws_error_codes import ABSENT, DENIED, code_of, find_cure
 from stream_router.checks import describe_failure
 from stream_router.operate import arns
-from stream_router.operate.console import Stop, count_of
+from stream_router.operate.console import Stop, format_count
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from stream_router.process import backoff_s
 from stream_router.settings.operators import DeadLetters
@@ -39,7 +39,7 @@ LONG_POLL_S = 1
 EMPTY_ROUNDS = 2
 """Consecutive rounds without a message after which the queue counts as read."""
 
-TRIES = 5
+MAX_TRIES = 5
 """Tries of a delete or a change of visibility that SQS refuses for single messages."""
 
 DATE_STEP_MS = 1_000
@@ -89,14 +89,14 @@ class QueueReader:
         self._held: dict[str, Message] = {}
         self._seen: set[str] = set()
         self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._keeper = threading.Thread(target=self._extend_visibility, name="keeps-hidden", daemon=True)
+        self._ended = threading.Event()
+        self._extender = threading.Thread(target=self._extend_visibility, name="extend-visibility", daemon=True)
         self._begun_ms = 0.0
-        self._came_later = 0
+        self._sent_later_count = 0
         self.visible = self.hidden = 0
-        self.trouble = ""
+        self.last_error_code = ""
         """AWS's error code of the latest delete or change of visibility that failed."""
-        self.missing = ""
+        self.unseen_reason = ""
         """Why messages were not seen; "" if all were seen, by SQS's own counts."""
 
     def __enter__(self) -> Self:
@@ -107,12 +107,12 @@ class QueueReader:
             raise self._describe_refusal(error) from error
         self.visible, self.hidden = (int(answer.get("Attributes", {}).get(name, 0)) for name in names)
         self._begun_ms = answer_time_s(answer) * 1000  # by SQS's own clock
-        self._keeper.start()
+        self._extender.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._keeper.join()
+        self._ended.set()
+        self._extender.join()
         self.give_back(list(self._held.values()))
         self._pool.shutdown()
 
@@ -123,21 +123,21 @@ class QueueReader:
 
         The reading ends if no more messages come, or on a stop. `missing` is known afterwards.
         """
-        empty = 0
-        while empty < EMPTY_ROUNDS:
-            if self._stop.asked:
-                self.missing = f"the reading of {self.name} was interrupted"
+        empty_rounds = 0
+        while empty_rounds < EMPTY_ROUNDS:
+            if self._stop.requested:
+                self.unseen_reason = f"the reading of {self.name} was interrupted"
                 return
-            new = [message for batch in self._pool.map(self._receive, range(CALLS)) for message in batch]
-            empty = 0 if new else empty + 1
+            new = [message for received in self._pool.map(self._receive, range(CALLS)) for message in received]
+            empty_rounds = 0 if new else empty_rounds + 1
             yield from new
         # SQS still counts messages as hidden that an earlier command gave back, so both counts are added.
-        left = self.visible + self.hidden - (len(self._seen) - self._came_later)
-        if left > 0:
-            self.missing = (
-                f"about {count_of(left, 'message')} of {self.name} not seen: held by another reader, held by a command "
-                f"that was killed (visible again within 5 minutes), or beyond the {limits.SQS_HIDDEN_MAX:,} that SQS "
-                "hides at once (redrive some first)"
+        unseen_count = self.visible + self.hidden - (len(self._seen) - self._sent_later_count)
+        if unseen_count > 0:
+            self.unseen_reason = (
+                f"about {format_count(unseen_count, 'message')} of {self.name} not seen: held by another reader, held "
+                "by a command that was killed (visible again within 5 minutes), or beyond the "
+                f"{limits.SQS_HIDDEN_MAX:,} that SQS hides at once (redrive some first)"
             )
 
     def _receive(self, _: int) -> list[Message]:
@@ -158,84 +158,84 @@ class QueueReader:
         return [
             message
             for received in answer.get("Messages", ())
-            if (message := self._take_in(Message(received, asked + VISIBILITY_TIMEOUT_S)))
+            if (message := self._hold(Message(received, asked + VISIBILITY_TIMEOUT_S)))
         ]
 
-    def _take_in(self, message: Message) -> Message | None:
+    def _hold(self, message: Message) -> Message | None:
         """Hold the message and return it; None if it was seen before, or was sent after the command began.
 
         A letter that fails again during a redrive comes back as a new message. Without this check
         it would be read for ever.
         """
-        later = bool(self._begun_ms) and message.sent_ms >= self._begun_ms + DATE_STEP_MS
+        is_later = bool(self._begun_ms) and message.sent_ms >= self._begun_ms + DATE_STEP_MS
         with self._lock:
-            known = message.id in self._seen
+            is_known = message.id in self._seen
             self._seen.add(message.id)
-            self._came_later += later and not known
-            if (before := self._held.get(message.id)) is not None:  # only the newest receipt handle is sure to work
-                before.handle, before.hidden_until = message.handle, message.hidden_until
+            self._sent_later_count += is_later and not is_known
+            if (held := self._held.get(message.id)) is not None:  # only the newest receipt handle is sure to work
+                held.handle, held.hidden_until = message.handle, message.hidden_until
             else:
                 self._held[message.id] = message
-        if known or later:
+        if is_known or is_later:
             message.body = ""
             return None
         return message
 
     def delete(self, messages: Iterable[Message]) -> list[Message]:
         """Delete messages. Return those that SQS did not delete; they stay held."""
-        wanted = list(messages)
-        left = self._send_batches("delete_message_batch", wanted)
-        self._release(wanted, left)
-        return left
+        to_delete = list(messages)
+        failed = self._send_batches("delete_message_batch", to_delete)
+        self._release(to_delete, except_for=failed)
+        return failed
 
     def give_back(self, messages: Iterable[Message]) -> None:
         """Make messages visible to other readers again.
 
         If SQS refuses, they are visible within VISIBILITY_TIMEOUT_S.
         """
-        wanted = list(messages)
-        self._release(wanted, [])
-        self._send_batches("change_message_visibility_batch", wanted, VisibilityTimeout=0)
+        to_give_back = list(messages)
+        self._release(to_give_back, except_for=[])
+        self._send_batches("change_message_visibility_batch", to_give_back, VisibilityTimeout=0)
 
-    def _release(self, messages: list[Message], but: list[Message]) -> None:
-        kept = {message.id for message in but}
+    def _release(self, messages: list[Message], except_for: list[Message]) -> None:
+        kept = {message.id for message in except_for}
         with self._lock:
             for message in messages:
                 if message.id not in kept:
                     self._held.pop(message.id, None)
 
-    def _send_batches(self, operation: str, messages: list[Message], **more: int) -> list[Message]:
+    def _send_batches(self, operation: str, messages: list[Message], **fields: int) -> list[Message]:
         """Run a batch operation on all messages, ten per call.
 
         Return those for which SQS reported no success.
         """
-        call, left = getattr(self._sqs, operation), messages
+        call, remaining = getattr(self._sqs, operation), messages
 
-        def batch(some: list[Message]) -> list[Message]:
-            entries = [{"Id": str(n), "ReceiptHandle": message.handle, **more} for n, message in enumerate(some)]
+        def send_batch(batch: list[Message]) -> list[Message]:
+            entries = [{"Id": str(n), "ReceiptHandle": message.handle, **fields} for n, message in enumerate(batch)]
             try:
                 answer = call(QueueUrl=self.url, Entries=entries)
             except (ClientError, BotoCoreError) as error:
-                self.trouble = code_of(error)
-                return some
+                self.last_error_code = code_of(error)
+                return batch
             done = {entry["Id"] for entry in answer.get("Successful", ())}
-            for failed in answer.get("Failed", ()):
-                self.trouble = str(failed.get("Code"))
-            return [message for n, message in enumerate(some) if str(n) not in done]
+            for failed_entry in answer.get("Failed", ()):
+                self.last_error_code = str(failed_entry.get("Code"))
+            return [message for n, message in enumerate(batch) if str(n) not in done]
 
-        for failures in range(TRIES):
+        for failures in range(MAX_TRIES):
             if failures:
                 self._stop.wait(backoff_s(failures - 1, 0.2, 2.0))
             size = limits.SQS_BATCH_MAX
-            batches = [left[at : at + size] for at in range(0, len(left), size)]
-            left = [message for failed in self._pool.map(batch, batches) for message in failed]
-            if not left:
+            batches = [remaining[at : at + size] for at in range(0, len(remaining), size)]
+            remaining = [message for failed in self._pool.map(send_batch, batches) for message in failed]
+            if not remaining:
                 break
-        return left
+        return remaining
 
     def _extend_visibility(self) -> None:
         """Extend the visibility timeout of held messages of which half has passed, until the command ends."""
-        while not self._over.wait(VISIBILITY_CHECK_INTERVAL_S):
+        while not self._ended.wait(VISIBILITY_CHECK_INTERVAL_S):
             now = time.monotonic()
             with self._lock:
                 due = [

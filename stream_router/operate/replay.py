@@ -2,7 +2,7 @@
 
 Each line is put on the stream unchanged, under the same id, marked with this run
 (`metadata.replayed`). The consumer's mapping, masking and settings apply. A run takes the events
-that were there when it began, except those that a replay put there.
+that were there when it began, except those that a replay resubmitted.
 """
 
 from collections import Counter
@@ -13,57 +13,67 @@ from stream_router.envelope import Resubmitted, find_conversation, open_record, 
 from stream_router.model import PROBE_TYPE, DeadLetter, Event, Record
 from stream_router.operate.console import Stop, print_line, stopping, warn
 from stream_router.operate.dry_run import build_transform, event_type_of
-from stream_router.operate.put_back import ResubmitRun, Selection, run_began_ms
-from stream_router.operate.stream import LATE_MS, Piece, Span, StreamDescription, UnreadableError, describe, read
+from stream_router.operate.resubmit import ResubmitRun, Selection, run_began_ms
+from stream_router.operate.stream import (
+    ARRIVAL_TOLERANCE_MS,
+    Piece,
+    Span,
+    StreamDescription,
+    UnreadableError,
+    describe,
+    read,
+)
 from stream_router.operate.stream_writer import OutgoingLine, StreamRefusesError
 from stream_router.process import now_ms
 from stream_router.settings import types
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.operators import DeadLetters
 
-DONE, NOT_ALL = 0, 1
+DONE, INCOMPLETE = 0, 1
 
 
-CLOCKS_MS = 300_000
+CLOCK_DIFFERENCE_MAX_MS = 300_000
 """Largest difference of this host's clock from AWS's: beyond it AWS refuses the signatures."""
 
 
 def run(
-    settings: DeadLetters, wanted: Selection, rate_s: float, *, dry_run: bool, yes: bool, earlier_run: str = ""
+    settings: DeadLetters, selection: Selection, rate_s: float, *, dry_run: bool, yes: bool, earlier_run: str = ""
 ) -> int:
     """Replay the selection.
 
     Return 0, or 1 if events are left, or if a selected event was not found.
 
-    `earlier_run` is the id of an interrupted run. Events that it put on the stream are not put
-    there again. Raises SettingsError.
+    `earlier_run` is the id of an interrupted run, whose resubmitted events are skipped. Raises
+    SettingsError.
     """
-    begun_ms = int(now_ms())
-    earlier_began_ms = run_began_ms(earlier_run) if earlier_run else begun_ms
+    started_ms = int(now_ms())
+    earlier_began_ms = run_began_ms(earlier_run) if earlier_run else started_ms
     if settings.rule == NO_RULE and not yes and not dry_run:
         warn(
             "stream-router replay: STREAM_ROUTER_RULE is none. Every matching rule on the bus will get these events "
             "once more, and it cannot be checked here whether the rule that missed them takes them now. "
             "Add --yes to go on"
         )
-        return NOT_ALL
-    wanted = wanted._replace(until_ms=min(wanted.until_ms or earlier_began_ms, earlier_began_ms))
+        return INCOMPLETE
+    selection = selection._replace(until_ms=min(selection.until_ms or earlier_began_ms, earlier_began_ms))
     clients = Clients(settings.aws_region)
     with stopping() as stop:
         try:
-            stream = describe(clients.kinesis, settings.stream, wanted.since_ms, begun_ms)
+            stream = describe(clients.kinesis, settings.stream, selection.since_ms, started_ms)
         except UnreadableError as error:
             warn(f"stream-router replay: {error}")
-            return NOT_ALL
-        back = ResubmitRun(settings, clients, rate_s, stop, dry_run=dry_run, run=earlier_run)
-        words = ("--rate", f"{rate_s:g}", *(["--yes"] if yes else []))
-        return Replay(settings, wanted, words, stream, back, is_continued=bool(earlier_run)).run(clients, stop)
+            return INCOMPLETE
+        resubmit_run = ResubmitRun(settings, clients, rate_s, stop, dry_run=dry_run, run=earlier_run)
+        options = ("--rate", f"{rate_s:g}", *(["--yes"] if yes else []))
+        return Replay(settings, selection, options, stream, resubmit_run, is_continued=bool(earlier_run)).run(
+            clients, stop
+        )
 
 
 class Replay:
     """A run of `replay`.
 
-    `words` are the options beside the selection, for the command that continues the run.
+    `options` are those beside the selection, for the command that continues the run.
 
     `is_continued`: the run was interrupted before, so the events that it put on the stream are
     counted there first.
@@ -72,41 +82,42 @@ class Replay:
     def __init__(
         self,
         settings: DeadLetters,
-        wanted: Selection,
-        words: tuple[str, ...],
+        selection: Selection,
+        options: tuple[str, ...],
         stream: StreamDescription,
-        back: ResubmitRun,
+        resubmit_run: ResubmitRun,
         *,
         is_continued: bool = False,
     ) -> None:
-        self._settings, self._wanted, self._words, self._stream, self._run = settings, wanted, words, stream, back
-        self._span = Span(wanted.since_ms, wanted.until_ms)
-        self._mark = Resubmitted("replay", settings.application, back.name, 1)
+        self._settings, self._selection, self._options = settings, selection, options
+        self._stream, self._run = stream, resubmit_run
+        self._span = Span(selection.since_ms, selection.until_ms)
+        self._mark = Resubmitted("replay", settings.application, resubmit_run.name, 1)
         self._transform = build_transform(settings)
         self._paths = types.parse_paths(settings.partition_path)
-        self._unmet = set(wanted.ids)
+        self._not_found_ids = set(selection.ids)
         self._is_continued = is_continued
         self._stored_before = Counter[str]()
         """Copies by event id that earlier tries of this run put on the stream."""
-        self._passed_before = 0
+        self._already_stored_count = 0
 
     def run(self, clients: Clients, stop: Stop) -> int:
         """Replay the selection and print the summary. Return the exit status."""
-        why = "an unforeseen error"
+        end_reason = "an unforeseen error"
         self._run.announce(self._continue_command())
         try:
             if self._is_continued:
                 self._count_stored(clients, stop)
-            for piece in read(clients, self._stream, self._span, stop) if not stop.asked else ():
+            for piece in read(clients, self._stream, self._span, stop) if not stop.requested else ():
                 for _ in self._run.store(self._outgoing(piece)):
                     pass
-                if stop.asked:
+                if stop.requested:
                     break
-            why = "interrupted" if stop.asked else ""
+            end_reason = "interrupted" if stop.requested else ""
         except (UnreadableError, StreamRefusesError) as error:
-            why = str(error)
-        finally:  # after any exception as well: only the summary says what was put back, and how to continue
-            status = self._report(why)
+            end_reason = str(error)
+        finally:  # after any exception as well: only the summary says what was resubmitted, and how to continue
+            status = self._report(end_reason)
         return status
 
     def _count_stored(self, clients: Clients, stop: Stop) -> None:
@@ -116,8 +127,8 @@ class Replay:
         file is needed.
         """
         warn("reading the events that this run put on the stream before")
-        began_ms = run_began_ms(self._run.name) - CLOCKS_MS
-        for piece in read(clients, self._stream, Span(began_ms, int(now_ms()) + LATE_MS), stop):
+        began_ms = run_began_ms(self._run.name) - CLOCK_DIFFERENCE_MAX_MS
+        for piece in read(clients, self._stream, Span(began_ms, int(now_ms()) + ARRIVAL_TOLERANCE_MS), stop):
             for record in piece.records:
                 for opened in open_record(Record(record.data, *record.position, record.arrived_at_ms)):
                     event = opened.event if isinstance(opened, DeadLetter) else opened
@@ -126,57 +137,60 @@ class Replay:
 
     def _outgoing(self, piece: Piece) -> Iterator[OutgoingLine]:
         for record in piece.records:
-            whole = Record(record.data, *record.position, record.arrived_at_ms)
-            for opened in open_record(whole):
+            stream_record = Record(record.data, *record.position, record.arrived_at_ms)
+            for opened in open_record(stream_record):
                 event = opened.event if isinstance(opened, DeadLetter) else opened
-                if self._wanted.ids and event.event_id not in self._wanted.ids:
+                if self._selection.ids and event.event_id not in self._selection.ids:
                     continue
-                if why := self._explain_skipping(opened, event):
-                    self._run.passed_over[why] += 1
+                if skip_reason := self._explain_skipping(opened, event):
+                    self._run.skipped[skip_reason] += 1
                     continue
-                if self._wanted.event_types and event_type_of(self._transform(opened)) not in self._wanted.event_types:
+                if (
+                    self._selection.event_types
+                    and event_type_of(self._transform(opened)) not in self._selection.event_types
+                ):
                     continue
-                self._unmet.discard(event.event_id)
+                self._not_found_ids.discard(event.event_id)
                 if self._stored_before[event.event_id]:
                     self._stored_before[event.event_id] -= 1
-                    self._passed_before += 1
+                    self._already_stored_count += 1
                     continue
                 line = seal_line(event.raw, event.event_id, event.id_from, event.received_at_ms, self._mark)
                 body = event.body if isinstance(event.body, dict) else {}
                 yield OutgoingLine(line, find_conversation(body, event.event_id, self._paths), None)
 
     def _explain_skipping(self, opened: Event | DeadLetter, event: Event) -> str:
-        """Return why an event is not put back; "" if it is."""
+        """Return why an event is not resubmitted; "" if it is."""
         mark = read_resubmitted(event.resubmitted)
         if mark and mark.application != self._settings.application:
-            return f"put back for application {mark.application}"
+            return f"resubmitted for application {mark.application}"
         if mark and mark.command == "replay":
-            return "put there by a replay"
+            return "resubmitted by a replay"
         if isinstance(opened, DeadLetter):
             return f"no event, but a dead letter: {opened.reason.value} ({opened.code})"
         if isinstance(event.body, dict) and event.body.get("eventType") == PROBE_TYPE:
             return "a test event of `stream-router doctor --end-to-end`"
         return ""
 
-    def _report(self, why: str) -> int:
+    def _report(self, end_reason: str) -> int:
         """Print the summary and return the exit status.
 
-        `why` is why the run ended early, "" if it did not.
+        `end_reason` is why the run ended early, "" if it did not.
         """
-        if self._passed_before:
-            print_line(f"put back by this run before {self._passed_before:,}")
-        self._run.report(why, self._continue_command() if why else "")
-        if why:
-            return NOT_ALL
-        for event_id in sorted(self._unmet):
-            print_line(f"not put back: {event_id}; see stream-router find {event_id}")
-        chosen = self._wanted.ids or self._wanted.event_types
-        is_empty = not self._run.count and not self._passed_before
-        return NOT_ALL if self._unmet or (chosen and is_empty) else DONE
+        if self._already_stored_count:
+            print_line(f"resubmitted earlier by this run {self._already_stored_count:,}")
+        self._run.report(end_reason, self._continue_command() if end_reason else "")
+        if end_reason:
+            return INCOMPLETE
+        for event_id in sorted(self._not_found_ids):
+            print_line(f"not resubmitted: {event_id}; see stream-router find {event_id}")
+        chosen = self._selection.ids or self._selection.event_types
+        is_empty = not self._run.count and not self._already_stored_count
+        return INCOMPLETE if self._not_found_ids or (chosen and is_empty) else DONE
 
     def _continue_command(self) -> str:
         """Return the command that continues this run, with the same span.
 
         It skips the events already on the stream.
         """
-        return self._wanted.as_command("replay", "--run", self._run.name, *self._words)
+        return self._selection.as_command("replay", "--run", self._run.name, *self._options)

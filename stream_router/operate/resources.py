@@ -52,7 +52,7 @@ AWS_OWNED_KEY = "AWS's own"
 NONE = "none"
 """Value of `dead letters` for a bus without a dead-letter queue."""
 
-SPREAD = "AUTO"
+AUTO_DISTRIBUTION = "AUTO"
 """A stream's record distribution that ignores partition and hash keys. Source: API of
 UpdateStreamRecordDistributionStrategy, 2026-10."""
 
@@ -71,7 +71,7 @@ QUEUE_WAIT_S = 2
 With more than 0 (long polling) SQS asks all of its servers for messages.
 """
 
-BUCKETS_A_SHARD, MOST_BUCKETS = 4, 4096
+BUCKETS_PER_SHARD, MAX_BUCKETS = 4, 4096
 """STREAM_ROUTER_BUCKETS per shard that fills all shards, and the setting's maximum (docs/scale.md)."""
 
 
@@ -92,7 +92,7 @@ class Resource(ABC):
 
     label: str
     tags: dict[str, str] | None = None
-    has: State | None = None
+    current: State | None = None
     """State at the last `refresh`; None if the resource does not exist."""
     changes: State
     """Fields of the wanted state that differ from the present one; all if the resource does not exist."""
@@ -102,26 +102,26 @@ class Resource(ABC):
 
         Raises SettingsError if a setting contradicts the state.
         """
-        self.has = self.read_state()
-        has = self.has or {}
+        self.current = self.read_state()
+        current = self.current or {}
         self.changes = {
-            name: value for name, value in self.wanted_state().items() if name not in has or has[name] != value
+            name: value for name, value in self.wanted_state().items() if name not in current or current[name] != value
         }
 
     @property
     def is_right(self) -> bool:
         """Whether the resource exists and needs no change."""
-        return self.has is not None and not self.changes
+        return self.current is not None and not self.changes
 
     def status_line(self) -> str:
         """Return the line of the plan: `+` will be made, `~` will be changed, `=` needs no change."""
-        if self.has is None:
+        if self.current is None:
             sign = "+"
             differences = [f"{name} {_format_value(value)}" for name, value in self.changes.items()]
         else:
             sign = "~" if self.changes else "="
             differences = [
-                f"{name} {_format_value(self.has.get(name))} -> {_format_value(value)}"
+                f"{name} {_format_value(self.current.get(name))} -> {_format_value(value)}"
                 for name, value in self.changes.items()
             ]
         return f"{sign} {self.label}" + (f": {', '.join(differences)}" if differences else "")
@@ -155,7 +155,7 @@ class Resource(ABC):
 
     def explain_keeping(self) -> str:
         """Return why `teardown` keeps the resource; "" if `setup` of this deployment made it and it can be deleted."""
-        ours = self.has is not None and self.tags is not None and self.has["tags"].get(TAG) == self.tags[TAG]
+        ours = self.current is not None and self.tags is not None and self.current["tags"].get(TAG) == self.tags[TAG]
         return "" if ours else f"it does not carry the tag {TAG} of this stream"
 
     def delete(self) -> None:  # noqa: B027 - a target is deleted with its rule
@@ -176,7 +176,7 @@ def buckets_for(shards: int) -> int:
 
     Above 1,024 shards the setting's maximum binds.
     """
-    return min(MOST_BUCKETS, BUCKETS_A_SHARD * shards)
+    return min(MAX_BUCKETS, BUCKETS_PER_SHARD * shards)
 
 
 def _as_mapping(listed: Any) -> dict[str, str]:
@@ -211,7 +211,7 @@ class StreamResource(Resource):
         self._kinesis = clients.kinesis
         self._name, self._new_shards, self._key = name, shards, key
         self._ordered = ordered
-        self._spread: tuple[str, str] | None = None
+        self._distribution_problem: tuple[str, str] | None = None
         """Problem of the record distribution, and the cure."""
 
     def read_state(self) -> State | None:
@@ -223,11 +223,11 @@ class StreamResource(Resource):
             return None
         if summary["StreamStatus"] == "DELETING":
             raise SetupError(f"{self.label} is being deleted; run the command again in a minute")
-        self._spread = None
-        if summary.get("RecordDistributionStrategy") == SPREAD:
-            self._spread = describe_auto_distribution(self._name, summary["StreamARN"])
+        self._distribution_problem = None
+        if summary.get("RecordDistributionStrategy") == AUTO_DISTRIBUTION:
+            self._distribution_problem = describe_auto_distribution(self._name, summary["StreamARN"])
             if self._ordered:
-                raise SettingsError("STREAM_ROUTER_ORDERING", *self._spread)
+                raise SettingsError("STREAM_ROUTER_ORDERING", *self._distribution_problem)
         key = summary.get("KeyId") or AWS_KINESIS_KEY
         return {
             "shards": summary["OpenShardCount"],
@@ -238,26 +238,30 @@ class StreamResource(Resource):
 
     def wanted_state(self) -> State:
         """Return the wanted state, keeping a longer retention and another key."""
-        has = self.has or {"shards": self._new_shards, "retention (hours)": 0, "encryption": self._key or "none"}
+        current = self.current or {
+            "shards": self._new_shards,
+            "retention (hours)": 0,
+            "encryption": self._key or "none",
+        }
         return {
-            "shards": has["shards"],
-            "retention (hours)": max(RETENTION_HOURS, has["retention (hours)"]),
-            "encryption": AWS_KINESIS_KEY if has["encryption"] == "none" else has["encryption"],
+            "shards": current["shards"],
+            "retention (hours)": max(RETENTION_HOURS, current["retention (hours)"]),
+            "encryption": AWS_KINESIS_KEY if current["encryption"] == "none" else current["encryption"],
         }
 
     def notes(self) -> list[str]:
         """Say that Kinesis ignores the hash keys by which conversations are grouped."""
-        return ["; ".join(self._spread)] if self._spread else []
+        return ["; ".join(self._distribution_problem)] if self._distribution_problem else []
 
     def apply(self) -> None:
         """Make the stream or its changes, one at a time."""
         # Kinesis accepts the next change only when the stream is ACTIVE again.
         kinesis, name, tags = self._kinesis, self._name, self.tags or {}
-        if self.has is None:
+        if self.current is None:
             mode: Any = {"ShardCount": self.changes["shards"], "StreamModeDetails": {"StreamMode": "PROVISIONED"}}
             kinesis.create_stream(StreamName=name, Tags=tags, **mode)
         self._until_active()
-        if self.has is None and tags.items() - self._tags().items():  # an emulator may ignore Tags of CreateStream
+        if self.current is None and tags.items() - self._tags().items():  # an emulator may ignore Tags of CreateStream
             kinesis.add_tags_to_stream(StreamName=name, Tags=tags)
         if hours := self.changes.get("retention (hours)"):
             kinesis.increase_stream_retention_period(StreamName=name, RetentionPeriodHours=hours)
@@ -309,8 +313,8 @@ class StreamResource(Resource):
 def describe_auto_distribution(name: str, arn: str) -> tuple[str, str]:
     """Return the problem of a stream whose record distribution is AUTO, and the cure."""
     problem = (
-        f"the record distribution of stream {name} is {SPREAD}: Kinesis ignores hash keys, so a conversation's events "
-        "go to any shard and lose their order"
+        f"the record distribution of stream {name} is {AUTO_DISTRIBUTION}: Kinesis ignores hash keys, so a "
+        "conversation's events go to any shard and lose their order"
     )
     cure = (
         f"run aws kinesis update-stream-record-distribution-strategy --stream-arn {arn} "
@@ -319,7 +323,7 @@ def describe_auto_distribution(name: str, arn: str) -> tuple[str, str]:
     return problem, cure
 
 
-LETS_IN = "open to EventBridge"
+OPEN_TO_EVENTBRIDGE = "open to EventBridge"
 
 
 class LeaseTable(Resource):
@@ -339,7 +343,7 @@ class LeaseTable(Resource):
 
     def status_line(self) -> str:
         """Return the line of the plan. A missing table is made by `consume`."""
-        if self.has is None:
+        if self.current is None:
             return f"  {self.label}: `consume` makes it at its first start"
         return f"= {self.label}"
 
@@ -368,7 +372,7 @@ class LeaseTable(Resource):
 
     def notes(self) -> list[str]:
         """Report a missing or unfinished index: no shard is read before it is active."""
-        if self.has and self.has["state"] in (TableState.WITHOUT_INDEX, TableState.INDEX_NOT_ACTIVE):
+        if self.current and self.current["state"] in (TableState.WITHOUT_INDEX, TableState.INDEX_NOT_ACTIVE):
             return [
                 f"its index {OWNER_INDEX} is not there yet; AWS builds it in up to 20 minutes after `consume` starts"
             ]
@@ -379,9 +383,9 @@ class LeaseTable(Resource):
         # Without its checkpoints all events of the stream would be published again.
         if why := super().explain_keeping():
             return f"{why}; later `aws dynamodb delete-table --table-name {self._name}`"
-        if self._stream.has and self._stream.explain_keeping():
+        if self._stream.current and self._stream.explain_keeping():
             return "it has the checkpoints of a stream that stays"
-        return "it is protected from deletion" if self.has and self.has["protected"] else ""
+        return "it is protected from deletion" if self.current and self.current["protected"] else ""
 
     def delete(self) -> None:
         """Delete the table."""
@@ -417,19 +421,20 @@ class QueueResource(Resource):
         """Return retention, message size, encryption, policy, tags and messages; None if there is no such queue."""
         try:
             self.url = self.url or self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
-            has: Any = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
+            attributes: Any = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
             tags = {} if self.tags is None else self._sqs.list_queue_tags(QueueUrl=self.url).get("Tags", {})
         except self._sqs.exceptions.QueueDoesNotExist:
             return None
-        self._policy = json.loads(has.get("Policy") or "{}")
-        encryption = SSE_SQS if has.get("SqsManagedSseEnabled") == "true" else "none"
+        self._policy = json.loads(attributes.get("Policy") or "{}")
+        encryption = SSE_SQS if attributes.get("SqsManagedSseEnabled") == "true" else "none"
         return {
-            "retention (s)": int(has.get("MessageRetentionPeriod", 0)),
-            "largest message (bytes)": int(has.get("MaximumMessageSize", 0)),
-            "encryption": has.get("KmsMasterKeyId") or encryption,
-            LETS_IN: self._statement is not None and merge_statement(self._policy, self._statement) == self._policy,
+            "retention (s)": int(attributes.get("MessageRetentionPeriod", 0)),
+            "largest message (bytes)": int(attributes.get("MaximumMessageSize", 0)),
+            "encryption": attributes.get("KmsMasterKeyId") or encryption,
+            OPEN_TO_EVENTBRIDGE: self._statement is not None
+            and merge_statement(self._policy, self._statement) == self._policy,
             "tags": tags,
-            "holds": count_messages(has),
+            "holds": count_messages(attributes),
         }
 
     def wanted_state(self) -> State:
@@ -437,18 +442,18 @@ class QueueResource(Resource):
 
         Raises SettingsError if a setting names a queue that does not exist.
         """
-        if self.has is None and self._variable:
+        if self.current is None and self._variable:
             cure = "make it, or correct the setting" if self._statement else "unset it, and setup makes one"
             raise SettingsError(self._variable, f"queue {self.name} does not exist", cure)
-        lets_in = {LETS_IN: True} if self._statement else {}
+        wanted_policy = {OPEN_TO_EVENTBRIDGE: True} if self._statement else {}
         if self.tags is None:
-            return lets_in
-        has = self.has or {"retention (s)": 0, "largest message (bytes)": 0, "encryption": self._key or "none"}
+            return wanted_policy
+        current = self.current or {"retention (s)": 0, "largest message (bytes)": 0, "encryption": self._key or "none"}
         return {
-            "retention (s)": max(QUEUE_RETENTION_S, has["retention (s)"]),
-            "largest message (bytes)": max(limits.SQS_MESSAGE_BYTES, has["largest message (bytes)"]),
-            "encryption": SSE_SQS if has["encryption"] == "none" else has["encryption"],
-            **lets_in,
+            "retention (s)": max(QUEUE_RETENTION_S, current["retention (s)"]),
+            "largest message (bytes)": max(limits.SQS_MESSAGE_BYTES, current["largest message (bytes)"]),
+            "encryption": SSE_SQS if current["encryption"] == "none" else current["encryption"],
+            **wanted_policy,
         }
 
     def apply(self) -> None:
@@ -460,9 +465,9 @@ class QueueResource(Resource):
             attributes["MaximumMessageSize"] = str(size)
         if key := self.changes.get("encryption"):
             attributes |= {"SqsManagedSseEnabled": "true"} if key == SSE_SQS else {"KmsMasterKeyId": key}
-        if LETS_IN in self.changes and self._statement:
+        if OPEN_TO_EVENTBRIDGE in self.changes and self._statement:
             attributes["Policy"] = json.dumps(merge_statement(self._policy, self._statement))
-        if self.has is None:
+        if self.current is None:
             tags = self.tags or {}
             self.url = self._sqs.create_queue(QueueName=self.name, Attributes=attributes, tags=tags)["QueueUrl"]
         else:
@@ -470,8 +475,8 @@ class QueueResource(Resource):
 
     def describe_contents(self) -> str:
         """Return the messages in the queue, hidden and delayed ones included; "" for none."""
-        if self.has and self.has["holds"]:
-            return f"{self.has['holds']} messages"
+        if self.current and self.current["holds"]:
+            return f"{self.current['holds']} messages"
         # The counts may be a minute old, so a count of 0 is confirmed by a receive, which hides nothing (timeout 0).
         options: Any = {"VisibilityTimeout": 0, "WaitTimeSeconds": QUEUE_WAIT_S}
         answer = self._sqs.receive_message(QueueUrl=str(self.url), **options)
@@ -506,8 +511,8 @@ def eventbridge_statement(queue_arn: str, source_arn: str) -> dict[str, Any]:
 
 def merge_statement(policy: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
     """Return a queue's policy with our statement added once. Other statements stay unchanged."""
-    has = policy.get("Statement") or []
-    listed = has if isinstance(has, list) else [has]  # IAM accepts a single statement without a list
+    present = policy.get("Statement") or []
+    listed = present if isinstance(present, list) else [present]  # IAM accepts a single statement without a list
     # A statement of somebody else that grants the same is enough, whatever its Sid is.
     if any(_covers({**listed_statement, "Sid": statement["Sid"]}, statement) for listed_statement in listed):
         return policy
@@ -582,20 +587,22 @@ class Bus(Resource):
 
         Raises SettingsError if there is no bus and none can be made.
         """
-        if self.has is None and (self._bus.startswith("arn:") or self._bus == "default"):
+        if self.current is None and (self._bus.startswith("arn:") or self._bus == "default"):
             raise SettingsError("STREAM_ROUTER_EVENT_BUS", f"{self._bus} does not exist", "name a bus of this account")
-        of_bus = {"dead letters": self._dead_letters} if self.takes(self._dead_letters) else {}
-        return {"encryption": self._key or AWS_OWNED_KEY, **of_bus} if self.has is None else of_bus
+        wanted_queue = {"dead letters": self._dead_letters} if self.wants_queue(self._dead_letters) else {}
+        return {"encryption": self._key or AWS_OWNED_KEY, **wanted_queue} if self.current is None else wanted_queue
 
-    def takes(self, queue_arn: str) -> bool:
+    def wants_queue(self, queue_arn: str) -> bool:
         """Return whether the bus should have this dead-letter queue: it has a customer's key, and no other queue."""
-        has = self.has or {"encryption": self._key or AWS_OWNED_KEY, "dead letters": NONE}
-        return bool(queue_arn) and has["encryption"] != AWS_OWNED_KEY and has["dead letters"] in (NONE, queue_arn)
+        current = self.current or {"encryption": self._key or AWS_OWNED_KEY, "dead letters": NONE}
+        return (
+            bool(queue_arn) and current["encryption"] != AWS_OWNED_KEY and current["dead letters"] in (NONE, queue_arn)
+        )
 
     def apply(self) -> None:
         """Make the bus, or give it the dead-letter queue."""
         own: Any = {"DeadLetterConfig": {"Arn": self._dead_letters}} if "dead letters" in self.changes else {}
-        if self.has is not None:
+        if self.current is not None:
             # UpdateEventBus replaces all properties of a bus, so the others are sent again.
             kept = ("KmsKeyIdentifier", "Description", "LogConfig")
             own |= {name: self._described[name] for name in kept if self._described.get(name)}
@@ -639,12 +646,14 @@ class BusQueue(QueueResource):
     @property
     def is_right(self) -> bool:
         """Whether the queue needs no change, or is not needed."""
-        return not self._bus.takes(self._arn) or super().is_right
+        return not self._bus.wants_queue(self._arn) or super().is_right
 
     def status_line(self) -> str:
         """Return the line of the plan, or that the queue is not needed."""
         return (
-            super().status_line() if self._bus.takes(self._arn) else f"  {self.label}: not needed by {self._bus.label}"
+            super().status_line()
+            if self._bus.wants_queue(self._arn)
+            else f"  {self.label}: not needed by {self._bus.label}"
         )
 
 
@@ -703,8 +712,8 @@ class Rule(Resource):
         except self._events.exceptions.ResourceNotFoundException:
             return None
         tags = _as_mapping(self._events.list_tags_for_resource(ResourceARN=self.arn).get("Tags", []))
-        has = json.loads(self._described.get("EventPattern") or "{}")
-        return {"pattern": has, "state": self._described.get("State", "ENABLED"), "tags": tags}
+        pattern = json.loads(self._described.get("EventPattern") or "{}")
+        return {"pattern": pattern, "state": self._described.get("State", "ENABLED"), "tags": tags}
 
     def wanted_state(self) -> State:
         """Return our pattern, with the further filters of an existing rule for our events.
@@ -713,9 +722,9 @@ class Rule(Resource):
         pattern and dead-letter queue.
         """
         ours = event_pattern(self._types)
-        if self.has is None:
+        if self.current is None:
             return {"pattern": ours, "state": "ENABLED"}
-        if (stream := self.has["tags"].get(TAG, self.tags[TAG])) != self.tags[TAG]:
+        if (stream := self.current["tags"].get(TAG, self.tags[TAG])) != self.tags[TAG]:
             raise SettingsError(
                 "STREAM_ROUTER_RULE",
                 f"{self.label} belongs to stream {stream}",
@@ -724,33 +733,35 @@ class Rule(Resource):
                     f"{self.arn} --tags Key={TAG},Value={self.tags[TAG]}"
                 ),
             )
-        has = self.has["pattern"]
-        if SOURCE in has.get("source", ()):
-            ours = {**has, **ours, "detail": {**has.get("detail", {}), **ours["detail"]}}
-        return {"pattern": ours, "state": "ENABLED" if self.has["state"] == "DISABLED" else self.has["state"]}
+        pattern = self.current["pattern"]
+        if SOURCE in pattern.get("source", ()):
+            ours = {**pattern, **ours, "detail": {**pattern.get("detail", {}), **ours["detail"]}}
+        return {"pattern": ours, "state": "ENABLED" if self.current["state"] == "DISABLED" else self.current["state"]}
 
     def describe_risk(self) -> str:
         """Return why the change may stop events, or that it enables a rule that somebody disabled; "" if neither."""
         why = []
-        if self.has and self.has["pattern"] and "pattern" in self.changes:
-            old, new = self.has["pattern"], self.changes["pattern"]
+        if self.current and self.current["pattern"] and "pattern" in self.changes:
+            old, new = self.current["pattern"], self.changes["pattern"]
             widened = {**old, "detail-type": [*new["detail-type"]]}
             if widened != new or not {*old.get("detail-type", ())} <= {*new["detail-type"]}:
                 why.append("the pattern changes by more than further event types (see STREAM_ROUTER_EVENT_TYPES)")
-        if self.has and "state" in self.changes:
+        if self.current and "state" in self.changes:
             why.append("somebody disabled it, so nothing is delivered")
         return "; ".join(why)
 
     def apply(self) -> None:
         """Make or change the rule."""
-        keep: Any = {"Description": "CXone events, routed by stream_router", "Tags": _as_list(self.tags)}
-        if self.has is not None:
+        properties: Any = {"Description": "CXone events, routed by stream_router", "Tags": _as_list(self.tags)}
+        if self.current is not None:
             # PutRule replaces all properties of a rule, so the others are sent again.
             kept = ("Description", "RoleArn", "ScheduleExpression")
-            keep = {name: self._described[name] for name in kept if self._described.get(name)}
-        state = {**(self.has or {}), **self.changes}
+            properties = {name: self._described[name] for name in kept if self._described.get(name)}
+        state = {**(self.current or {}), **self.changes}
         text = json.dumps(state["pattern"], separators=(",", ":"))
-        self._events.put_rule(Name=self.name, EventBusName=self.bus, EventPattern=text, State=state["state"], **keep)
+        self._events.put_rule(
+            Name=self.name, EventBusName=self.bus, EventPattern=text, State=state["state"], **properties
+        )
 
     def notes(self) -> list[str]:
         """Return a note for each default quota of AWS that is exceeded, or reached by the number of rules.
@@ -764,10 +775,10 @@ class Rule(Resource):
                 f"its pattern has {length:,} characters; AWS's default quota is {limits.EVENT_PATTERN_QUOTA_CHARS:,}, "
                 "and above it PutRule fails until AWS raises it (Service Quotas, EventBridge)"
             )
-        most = limits.rules_of_a_bus(self.arn.split(":")[3])
-        if self.has is None and (count := count_rules(self._events, self.bus)) >= most:
+        quota = limits.rules_of_a_bus(self.arn.split(":")[3])
+        if self.current is None and (count := count_rules(self._events, self.bus)) >= quota:
             notes.append(
-                f"the bus has {count} rules; AWS's default quota is {most}, and above it PutRule fails until AWS "
+                f"the bus has {count} rules; AWS's default quota is {quota}, and above it PutRule fails until AWS "
                 "raises it"
             )
         return notes
@@ -833,9 +844,9 @@ class Target(Resource):
     def wanted_state(self) -> State:
         """Return the wanted fields. Without a RetryPolicy AWS retries 185 times in 24 hours."""
         own_id = f"{TARGET_ID_PREFIX}-{hashlib.sha256(self._arn.encode()).hexdigest()[:16]}"
-        fields = {"Id": own_id, **(self.has or {}), **self._given}
-        if self.has:
-            fields["Id"] = self.has["Id"]
+        fields = {"Id": own_id, **(self.current or {}), **self._given}
+        if self.current:
+            fields["Id"] = self.current["Id"]
         if not self._given.get("DeadLetterConfig") and (self._named or not fields.get("DeadLetterConfig")):
             fields["DeadLetterConfig"] = {"Arn": self._undelivered}
         self._queue = fields["DeadLetterConfig"].get("Arn")
@@ -843,16 +854,16 @@ class Target(Resource):
 
     def describe_risk(self) -> str:
         """Return which other target would be replaced: PutTargets replaces by id, whatever the ARN."""
-        identity = {**(self.has or {}), **self.changes}["Id"]
-        gone = next(
+        identity = {**(self.current or {}), **self.changes}["Id"]
+        replaced_arn = next(
             (target["Arn"] for target in self._targets if target["Id"] == identity and target["Arn"] != self._arn), ""
         )
-        taken = f"target {gone} has the id {identity} of EVENTBRIDGE_TARGET_FILE, and would be replaced"
-        return taken if gone else ""
+        risk = f"target {replaced_arn} has the id {identity} of EVENTBRIDGE_TARGET_FILE, and would be replaced"
+        return risk if replaced_arn else ""
 
     def apply(self) -> None:
         """Attach the target. Raises SetupError if EventBridge refuses it."""
-        fields = {**(self.has or {}), **self.changes}
+        fields = {**(self.current or {}), **self.changes}
         target: Any = {name: value for name, value in fields.items() if value is not None}
         answer = self._events.put_targets(Rule=self._rule.name, EventBusName=self._rule.bus, Targets=[target])
         if answer.get("FailedEntryCount"):  # PutTargets answers 200 even if it attached nothing

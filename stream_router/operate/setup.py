@@ -58,36 +58,36 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = Fal
     try:
         deployment = Deployment(settings, Clients(settings.aws_region))
         deployment.refresh()
-        todo = [resource for resource in deployment.resources if not resource.is_right]
-        needs_yes = any(resource.describe_risk() for resource in todo)
-        again = "stream-router setup --yes" if needs_yes else "stream-router setup"
-        deployment.apply_changes(_print_line, only_told=plan or (needs_yes and not yes))
+        unfinished = [resource for resource in deployment.resources if not resource.is_right]
+        needs_yes = any(resource.describe_risk() for resource in unfinished)
+        command = "stream-router setup --yes" if needs_yes else "stream-router setup"
+        deployment.apply_changes(_print_line, dry_run=plan or (needs_yes and not yes))
     except (SetupError, BotoCoreError, ClientError) as error:
         sys.stderr.write(f"stream-router setup: {describe_call_error(error, 'setup')}\n")
         return 1
     if needs_yes and not plan and not yes:
-        _print_line(f"nothing was changed; if the changes that need --yes are intended, run `{again}`")
+        _print_line(f"nothing was changed; if the changes that need --yes are intended, run `{command}`")
         return 1
-    if not todo:
+    if not unfinished:
         _print_line("nothing to change")
     elif plan:
-        to_make = sum(resource.has is None for resource in todo)
-        _print_line(f"plan: {to_make} to make, {len(todo) - to_make} to change; run `{again}` to do it")
+        to_make = sum(resource.current is None for resource in unfinished)
+        _print_line(f"plan: {to_make} to make, {len(unfinished) - to_make} to change; run `{command}` to do it")
     if url := deployment.dead_letters.url:
         _print_line(f"export SQS_DLQ_URL={url}")
     if deployment.problem:
         return 1
-    return WOULD_CHANGE if plan and exit_code and todo else 0
+    return WOULD_CHANGE if plan and exit_code and unfinished else 0
 
 
-def ensure(settings: Setup, clients: Clients, say: Callable[[str], None]) -> str:
+def ensure(settings: Setup, clients: Clients, print_line: Callable[[str], None]) -> str:
     """Make or complete all resources, for callers in code. Return the dead-letter queue's URL.
 
     Raises SetupError, SettingsError and botocore's errors.
     """
     deployment = Deployment(settings, clients)
     deployment.refresh()
-    deployment.apply_changes(say)
+    deployment.apply_changes(print_line)
     return str(deployment.dead_letters.url)
 
 
@@ -112,9 +112,9 @@ class Deployment:
         tags = {TAG: settings.stream, **settings.tag_map}
         key, bus = settings.kms_key, settings.event_bus
         rule_arn = home.rule(bus, settings.rule)
-        own = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
+        dead_letters_arn = home.queue_arn(settings.sqs_dlq_url or dead_letters_name(settings.stream))
         undelivered = settings.target_dlq_arn or home.queue(undelivered_name(settings.stream))
-        self.further: list[str] = []
+        self.extra_lines: list[str] = []
         """Lines that belong to no resource."""
         self.problem = ""
         """Problem of a v2 bus's subscriber, which the bus's owner makes (docs/operations.md); "" if there is none."""
@@ -123,10 +123,12 @@ class Deployment:
         table = LeaseTable(clients, settings.application, tags, self._stream)
         self.resources: list[Resource] = [table, self._stream]  # `teardown` goes backwards: the table after its stream
         variable = "SQS_DLQ_URL" if settings.sqs_dlq_url else ""
-        self.dead_letters = QueueResource(clients, own, tags, key=key, variable=variable, url=settings.sqs_dlq_url)
+        self.dead_letters = QueueResource(
+            clients, dead_letters_arn, tags, key=key, variable=variable, url=settings.sqs_dlq_url
+        )
         self.resources.append(self.dead_letters)
         if settings.spill_queue:
-            self.resources.append(QueueResource(clients, home.queue_of(settings.spill_queue), tags, key=key))
+            self.resources.append(QueueResource(clients, home.queue_arn(settings.spill_queue), tags, key=key))
         if limits.is_v2_bus(bus):
             return
         named = bool(settings.target_dlq_arn)
@@ -135,32 +137,32 @@ class Deployment:
             QueueResource(clients, undelivered, tags, key=key, variable=variable, source_arn=rule_arn)
         )
         rule = Rule(clients, bus, settings.rule, rule_arn, settings.event_type_list, tags)
-        of_bus = home.queue(bus_undelivered_name(settings.stream)) if key and arns.is_made(bus) else ""
-        its_bus = Bus(clients, bus, key, tags, rule, dead_letters=of_bus, account=home.account)
-        if of_bus:
-            self.resources.append(BusQueue(clients, of_bus, tags, its_bus, home.bus(bus)))
-        self.resources += [its_bus, rule]
+        bus_queue_arn = home.queue(bus_undelivered_name(settings.stream)) if key and arns.is_made_by_setup(bus) else ""
+        bus_resource = Bus(clients, bus, key, tags, rule, dead_letters=bus_queue_arn, account=home.account)
+        if bus_queue_arn:
+            self.resources.append(BusQueue(clients, bus_queue_arn, tags, bus_resource, home.bus(bus)))
+        self.resources += [bus_resource, rule]
         if not (target := read_target(settings)):
             self._add_note(f"neither {TARGET} nor {FILE} is set: no target is attached to the rule")
             return
-        if own == undelivered:
+        if dead_letters_arn == undelivered:
             name = UNDELIVERED if named else "SQS_DLQ_URL"
             problem = "is one queue for dead letters and for what the target does not take"
             raise SettingsError(name, problem, "unset it, and setup makes two")
-        round_again = {
+        loops = {
             home.stream(settings.stream): "the stream itself",
             home.bus(bus): "the rule's own bus",
-            own: "our dead-letter queue",
+            dead_letters_arn: "our dead-letter queue",
             undelivered: "its own dead-letter queue",
         }
-        if loop := round_again.get(target["Arn"], ""):
+        if loop := loops.get(target["Arn"], ""):
             raise SettingsError(TARGET, f"is {loop}", "name another target")
-        if home.owns(to := arns.parse(target["Arn"], TARGET)) and to.service == "sqs":
+        if home.contains(to := arns.parse(target["Arn"], TARGET)) and to.service == "sqs":
             self.resources.append(QueueResource(clients, target["Arn"], None, variable=TARGET, source_arn=rule_arn))
         self.resources.append(Target(clients, rule, target, undelivered, named=named))
 
     def _add_note(self, text: str) -> None:
-        self.further.append(f"  note: {text}")
+        self.extra_lines.append(f"  note: {text}")
 
     def refresh(self) -> None:
         """Read the state of each resource, and test that the rule matches our events.
@@ -173,36 +175,36 @@ class Deployment:
         if limits.is_v2_bus(settings.event_bus):
             name = f"subscriber {settings.rule} of event bus {settings.event_bus} (v2)"
             self.problem = subscriber_problem(self._clients, settings)
-            self.further.append(f"! {name}: {self.problem}" if self.problem else f"= {name}")
+            self.extra_lines.append(f"! {name}: {self.problem}" if self.problem else f"= {name}")
             text = pattern_text(settings.event_type_list)
             self._add_note(f"its filters have to let through {text} (docs/operations.md makes it)")
         else:
-            self._add_note(self.prove_rule())
+            self._add_note(self.verify_pattern())
         if settings.kms_key:
             rights = "kms:GenerateDataKey and kms:Decrypt, for a bus of ours kms:DescribeKey too"
             self._add_note(f"the policy of {settings.kms_key} must let the service events.amazonaws.com use {rights}")
         if too_few := self.too_few_buckets():
             self._add_note(too_few)
 
-    def apply_changes(self, say: Callable[[str], None], *, only_told: bool = False) -> None:
+    def apply_changes(self, print_line: Callable[[str], None], *, dry_run: bool = False) -> None:
         """Apply the changes, and print each resource's line once it is done.
 
         A later run continues an interrupted one.
         """
         for resource in self.resources:
-            if not only_told and not resource.is_right:
+            if not dry_run and not resource.is_right:
                 resource.apply()
-            say(resource.status_line())
-            if only_told and (why := resource.describe_risk()):
-                say(f"  needs --yes: {why}")
+            print_line(resource.status_line())
+            if dry_run and (why := resource.describe_risk()):
+                print_line(f"  needs --yes: {why}")
             for note in resource.notes():
-                say(f"  note: {note}")
-        for line in self.further:
-            say(line)
+                print_line(f"  note: {note}")
+        for line in self.extra_lines:
+            print_line(line)
 
     def too_few_buckets(self) -> str:
         """Return a note if the receivers' buckets are too few to fill the shards, else ""."""
-        shards = {**(self._stream.has or {}), **self._stream.changes}["shards"]
+        shards = {**(self._stream.current or {}), **self._stream.changes}["shards"]
         least = buckets_for(shards)
         too_few = (
             f"{shards} shards want STREAM_ROUTER_BUCKETS of at least {least} (here it is {self.settings.buckets}): "
@@ -210,7 +212,7 @@ class Deployment:
         )
         return too_few if self.settings.buckets < least else ""
 
-    def prove_rule(self) -> str:
+    def verify_pattern(self) -> str:
         """Let EventBridge test an event of each type as the pipeline makes it.
 
         Return a note. Raises SetupError.
@@ -245,19 +247,19 @@ def subscriber_problem(clients: Clients, settings: Setup) -> str:
             raise
         problem = f"there is no such v2 bus ({code_of(error)})"
         raise SettingsError("STREAM_ROUTER_EVENT_BUS", problem, "correct the ARN, or make the bus") from None
-    asked, listed = {"EventBusArn": bus, "NamePrefix": name}, list[Any]()
+    request, subscribers = {"EventBusArn": bus, "NamePrefix": name}, list[Any]()
     while True:
-        page = events.list_subscribers(**asked)
-        listed += page["Subscribers"]
+        page = events.list_subscribers(**request)
+        subscribers += page["Subscribers"]
         if not page.get("NextToken"):
             break
-        asked["NextToken"] = page["NextToken"]
-    arn = next((item["SubscriberArn"] for item in listed if item["Name"] == name), None)
+        request["NextToken"] = page["NextToken"]
+    arn = next((item["SubscriberArn"] for item in subscribers if item["Name"] == name), None)
     if arn is None:
         return "is not there"
-    has = events.describe_subscriber(SubscriberArn=arn)
+    description = events.describe_subscriber(SubscriberArn=arn)
     ordered = settings.ordering == "conversation"
-    return ", ".join(subscriber.find_problems(has, settings.event_type_list, ordered=ordered))
+    return ", ".join(subscriber.find_problems(description, settings.event_type_list, ordered=ordered))
 
 
 def check_settings(settings: Setup) -> None:
@@ -368,25 +370,25 @@ def teardown(settings: Setup, *, yes: bool, force: bool) -> int:
 
 def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
     resources = reversed(Deployment(settings, Clients(settings.aws_region)).resources)
-    goes: list[Resource] = []
-    lost: list[str] = []
+    to_delete: list[Resource] = []
+    losses: list[str] = []
     for resource in resources:
-        resource.has = None if resource.tags is None else resource.read_state()
-        if resource.has is None:
+        resource.current = None if resource.tags is None else resource.read_state()
+        if resource.current is None:
             continue
         if why := resource.explain_keeping():
             _print_line(f"= {resource.label} stays: {why}")
             continue
-        goes.append(resource)
+        to_delete.append(resource)
         holds = resource.describe_contents()
         _print_line(f"- {resource.label}" + (f": holds {holds}" if holds else ""))
         if holds:
-            lost.append(f"{resource.label}: {holds}")
-    if not goes:
+            losses.append(f"{resource.label}: {holds}")
+    if not to_delete:
         names = f"stream {settings.stream}, bus {settings.event_bus}, rule {settings.rule}"
         _print_line(f"no resource of `setup` exists under the current names ({names}); earlier names are not searched")
-    elif lost and not force:
-        _print_line(f"nothing was deleted, since this would be lost for good: {'; '.join(lost)}")
+    elif losses and not force:
+        _print_line(f"nothing was deleted, since this would be lost for good: {'; '.join(losses)}")
         _print_line(
             "save dead letters with `stream-router dlq export FILE` (EventBridge's own with --undelivered); let "
             "`consume` read the stream to its end (`stream-router top`); nothing of it can be replayed afterwards. "
@@ -394,10 +396,10 @@ def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
         )
         return 1
     elif not yes:
-        _print_line(f"with --yes this is lost for good: {'; '.join(lost)}" if lost else "no event would be lost")
+        _print_line(f"with --yes this is lost for good: {'; '.join(losses)}" if losses else "no event would be lost")
         _print_line("nothing was deleted; stop `receive` and `consume`, then run it again with --yes")
     else:
-        for resource in goes:
+        for resource in to_delete:
             resource.delete()
             _print_line(f"deleted {resource.label}")
     return 0

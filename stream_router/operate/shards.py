@@ -17,7 +17,7 @@ from stream_router.aws.clients import Clients
 from stream_router.leases import Shard
 from stream_router.operate import stream as streams
 from stream_router.operate.console import Stop, stopping, warn, write_line
-from stream_router.operate.resources import MOST_BUCKETS, buckets_for
+from stream_router.operate.resources import MAX_BUCKETS, buckets_for
 from stream_router.operate.stream import Piece, Span, UnreadableError
 from stream_router.settings.receiver import Receiver
 
@@ -27,19 +27,19 @@ MEASURED_S = 60
 RECORDS_PER_S, BYTES_PER_S = 1_000, 1_000_000
 """Limits of writing to a shard (docs/facts.md)."""
 
-FULL, ROOMY = 0.8, 0.25
+FULL_SHARE, ROOMY_SHARE = 0.8, 0.25
 """Shares of a limit: above FULL a burst is refused, below ROOMY half as many shards are enough."""
 
-WANTED = 0.5
+TARGET_SHARE = 0.5
 """Share of a limit to aim for when resharding: room for a burst, and for a catch-up beside new events."""
 
-LEAST_SHARDS = 2
+MIN_SHARDS = 2
 """Fewest shards that are advised.
 
 With one shard a second consumer is idle, and one child's fault stops everything.
 """
 
-MOST_SHARDS = 10_000
+MAX_SHARDS = 10_000
 """Limit of UpdateShardCount (botocore model `kinesis`, as all rules here)."""
 
 FOLLOW_INTERVAL_S, FOLLOW_LIMIT_S = 2.0, 1_800.0
@@ -61,7 +61,7 @@ class Load(NamedTuple):
     """
 
     shard_id: str
-    keys: float
+    key_share: float
     records_per_s: float
     bytes_per_s: float
 
@@ -79,12 +79,12 @@ def run(settings: Receiver, to: int | None) -> int:
     clients = Clients(settings.aws_region)
     with stopping() as stop:
         try:
-            why = show_load(settings, clients, stop) if to is None else reshard(settings, to, clients, stop)
+            problem = show_load(settings, clients, stop) if to is None else reshard(settings, to, clients, stop)
         except (UnreadableError, ClientError, BotoCoreError) as error:
-            why = str(error)
-    if why:
-        warn(f"stream-router shards: {why}")
-    return 1 if why else 0
+            problem = str(error)
+    if problem:
+        warn(f"stream-router shards: {problem}")
+    return 1 if problem else 0
 
 
 # --- the load
@@ -99,13 +99,13 @@ def show_load(settings: Receiver, clients: Clients, stop: Stop) -> str:
     span = Span(now_ms - MEASURED_S * 1000, now_ms)
     stream = streams.describe(clients.kinesis, settings.stream, span.since_ms, now_ms)
     loads = measure(streams.read(clients, stream, span, stop), stream.shards, span)
-    if stop.asked:  # rates over a span that was read in part would be too low
+    if stop.requested:  # rates over a span that was read in part would be too low
         return "interrupted: nothing was measured"
     _print_line(f"{f'over {MEASURED_S} s':<22}{'keys':>6}{'rec/s':>8}{'':>5}{'kB/s':>8}{'':>5}")
     for load in loads:
         records, size = load.records_per_s / RECORDS_PER_S, load.bytes_per_s / BYTES_PER_S
         _print_line(
-            f"{load.shard_id:<22}{load.keys:>6.1%}{load.records_per_s:>8,.1f}{records:>5.0%}"
+            f"{load.shard_id:<22}{load.key_share:>6.1%}{load.records_per_s:>8,.1f}{records:>5.0%}"
             f"{load.bytes_per_s / 1000:>8,.1f}{size:>5.0%}"
         )
     groups = settings.buckets if settings.ordering == "conversation" else 0
@@ -147,17 +147,17 @@ def advise(loads: list[Load], *, on_demand: bool = False, groups: int = 0) -> st
     """
     hottest = max(loads, key=lambda load: load.share)
     total = sum(load.share for load in loads)
-    if hottest.share >= FULL and hottest.share > 2 * total / len(loads):
+    if hottest.share >= FULL_SHARE and hottest.share > 2 * total / len(loads):
         return (
             f"{hottest.shard_id} is far fuller than the others: more shards help only where its load comes from many "
             "conversations (STREAM_ROUTER_BUCKETS, at least 4 for each shard)"
         )
     if on_demand:
         return "the stream is on demand: Kinesis adds shards, and takes them away, by itself"
-    if hottest.share >= FULL:
-        more = range(max(len(loads) + 1, ceil(total / WANTED)), 2 * len(loads) + 1)
+    if hottest.share >= FULL_SHARE:
+        more = range(max(len(loads) + 1, ceil(total / TARGET_SHARE)), 2 * len(loads) + 1)
         return f"nearly full: `stream-router shards --to {_choose_shard_count(more, groups)}`"
-    if len(loads) > LEAST_SHARDS and hottest.share < ROOMY:
+    if len(loads) > MIN_SHARDS and hottest.share < ROOMY_SHARE:
         fewer = range(ceil(len(loads) / 2), len(loads))
         to = _choose_shard_count(fewer, groups)
         return f"half as many shards would do at this load: `stream-router shards --to {to}`"
@@ -182,8 +182,8 @@ def reshard(settings: Receiver, wanted: int, clients: Clients, stop: Stop) -> st
     def summary() -> Any:
         return clients.kinesis.describe_stream_summary(StreamName=settings.stream)["StreamDescriptionSummary"]
 
-    has = summary()
-    if wanted == has["OpenShardCount"]:
+    current_summary = summary()
+    if wanted == current_summary["OpenShardCount"]:
         _print_line(f"stream {settings.stream} has {wanted} shards already")
         return ""
     for line in RULES:
@@ -192,25 +192,25 @@ def reshard(settings: Receiver, wanted: int, clients: Clients, stop: Stop) -> st
     if ordered:
         counts = _join_with_or(shard_counts_keeping_order(settings.buckets))
         _print_line(f"{counts} shards keep order with {settings.buckets} partition groups")
-    if why := next(find_refusals(has, wanted, settings.buckets, ordered=ordered), ""):
-        return why
+    if problem := next(find_refusals(current_summary, wanted, settings.buckets, ordered=ordered), ""):
+        return problem
     clients.kinesis.update_shard_count(
         StreamName=settings.stream, TargetShardCount=wanted, ScalingType="UNIFORM_SCALING"
     )
-    _print_line(f"stream {settings.stream}: from {has['OpenShardCount']} shards to {wanted}")
+    _print_line(f"stream {settings.stream}: from {current_summary['OpenShardCount']} shards to {wanted}")
     until_s, shown_state = time.monotonic() + FOLLOW_LIMIT_S, ""
     while True:
-        has = summary()
-        state = f"{has['StreamStatus']}, {has['OpenShardCount']} shards open"
+        current_summary = summary()
+        state = f"{current_summary['StreamStatus']}, {current_summary['OpenShardCount']} shards open"
         if state != shown_state:
             _print_line(state)
             shown_state = state
-        if has["StreamStatus"] == "ACTIVE" and has["OpenShardCount"] == wanted:
+        if current_summary["StreamStatus"] == "ACTIVE" and current_summary["OpenShardCount"] == wanted:
             _print_line("done")
             return ""
         if stop.wait(FOLLOW_INTERVAL_S) or time.monotonic() > until_s:
-            goes_on = "Kinesis continues by itself; run the same command again to see whether it is done"
-            return f"no longer followed, the stream is {state}: {goes_on}"
+            note = "Kinesis continues by itself; run the same command again to see whether it is done"
+            return f"no longer followed, the stream is {state}: {note}"
 
 
 def find_refusals(summary: Any, wanted: int, groups: int, *, ordered: bool = False) -> Iterator[str]:
@@ -226,8 +226,8 @@ def find_refusals(summary: Any, wanted: int, groups: int, *, ordered: bool = Fal
         yield "the stream is on demand: Kinesis reshards it by itself; switch it to provisioned first"
     if summary["StreamStatus"] != "ACTIVE":
         yield f"the stream is {summary['StreamStatus']}: wait until it is ACTIVE"
-    if wanted > MOST_SHARDS:
-        yield f"at most {MOST_SHARDS:,} shards"
+    if wanted > MAX_SHARDS:
+        yield f"at most {MAX_SHARDS:,} shards"
     if wanted > 2 * now:
         yield f"at most double at once: first --to {2 * now}"
     if wanted < ceil(now / 2):
@@ -244,7 +244,7 @@ def find_refusals(summary: Any, wanted: int, groups: int, *, ordered: bool = Fal
         yield (
             f"STREAM_ROUTER_BUCKETS is {groups}, no multiple of {wanted}: a partition group would lie across two"
             " shards, so a later change of that setting would move conversations, and their order would break; take"
-            f" {_join_with_or(shard_counts_keeping_order(groups))} shards{or_else if multiple <= MOST_BUCKETS else ''}"
+            f" {_join_with_or(shard_counts_keeping_order(groups))} shards{or_else if multiple <= MAX_BUCKETS else ''}"
         )
 
 

@@ -21,7 +21,7 @@ from stream_router.aws_error_codes import ABSENT, THROTTLING, code_of
 from stream_router.checks import describe_failure
 from stream_router.consumer import kpl
 from stream_router.leases import AT_TIMESTAMP, LATEST, Position, Shard, list_shards
-from stream_router.operate.console import Stop, count_of, duration, warn
+from stream_router.operate.console import Stop, format_count, format_duration, warn
 from stream_router.process import backoff_s, iso
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class StreamDescription(NamedTuple):
     name: str
     shards: Mapping[str, Shard]
     on_demand: bool = False
-    keeps_ms: float = inf
+    retention_ms: float = inf
 
 
 def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) -> StreamDescription:
@@ -73,18 +73,18 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
     try:
         summary = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
         hours = summary["RetentionPeriodHours"]
-        keeps_ms = hours * 3_600_000
-        if since_ms < now_ms - keeps_ms:
+        retention_ms = hours * 3_600_000
+        if since_ms < now_ms - retention_ms:
             raise UnreadableError(
                 f"--since is older than what stream {name} keeps ({hours} hours): nothing before "
-                f"{iso(now_ms - keeps_ms)} can be read; give a later --since"
+                f"{iso(now_ms - retention_ms)} can be read; give a later --since"
             )
         since = {"Type": "FROM_TIMESTAMP", "Timestamp": datetime.fromtimestamp(since_ms / 1000, UTC)}
         shards = {shard.shard_id: shard for shard in list_shards(kinesis, name, ShardFilter=since)}
     except (BotoCoreError, ClientError) as error:
         raise UnreadableError(_why_unreadable(name, error)) from None
     on_demand = summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND"
-    return StreamDescription(name, shards, on_demand, keeps_ms)
+    return StreamDescription(name, shards, on_demand, retention_ms)
 
 
 def _why_unreadable(name: str, error: ClientError | BotoCoreError) -> str:
@@ -104,20 +104,20 @@ def is_transient(error: ClientError) -> bool:
 
 READ_INTERVAL_S = 1.0
 READ_BYTES = 1_000_000
-FIRST_RECORDS, GROWTH, MOST_RECORDS = 4, 8, 10_000
+FIRST_RECORDS, GROWTH, MAX_RECORDS = 4, 8, 10_000
 """Records per read: at first, growth per step, maximum.
 
 GetRecords can be limited by records alone, and their size is not known at first. Its own maximum is
 10,000 (model `kinesis`).
 """
 
-MOST_AT_ONCE = 64
+MAX_CONCURRENT_READS = 64
 """Shards that are read concurrently."""
 
-LATE_MS = 10_000
+ARRIVAL_TOLERANCE_MS = 10_000
 """Arrival times are approximate, so a shard is read until this long after the span's end."""
 
-FORGOTTEN_MS = 60_000
+RETENTION_TOLERANCE_MS = 60_000
 """Tolerance at the end of the retention.
 
 A `--since` may name exactly that end, and records expire while it is read.
@@ -126,7 +126,7 @@ A `--since` may name exactly that end, and records expire while it is read.
 GIVE_UP_AFTER_S = 120.0
 """Seconds of nothing but throttling and 5xx after which a shard counts as unreadable."""
 
-BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 10.0
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 1.0, 10.0
 
 
 class UserRecord(NamedTuple):
@@ -135,7 +135,7 @@ class UserRecord(NamedTuple):
     position: Position
     arrived_at_ms: int
     data: bytes
-    passed_over: bool = False
+    is_skipped: bool = False
 
 
 class Piece(NamedTuple):
@@ -171,12 +171,12 @@ class _ShardReader:
         self._reached_ms: float = (
             inf if shard.parents else span.since_ms
         )  # a child shard may begin long after the span does
-        self._asked_s = self._failing_since_s = 0.0
+        self._read_at_s = self._failing_since_s = 0.0
         self._failures = 0
 
     def ask(self, kinesis: "KinesisClient") -> Any:
         """Read the next records. Return the answer, or the error that the client raised."""
-        self._asked_s = time.monotonic()
+        self._read_at_s = time.monotonic()
         try:
             if not self._iterator:
                 asked = {"StreamName": self._stream.name, "ShardId": self.shard.shard_id, **self._start}
@@ -208,7 +208,7 @@ class _ShardReader:
         self._failures += 1
         self._limit = max(1, self._limit // 2)
         share = 0.5 + random.random() / 2  # noqa: S311 - jitter
-        self.due_s = now_s + max(READ_INTERVAL_S, backoff_s(self._failures - 1, BACKOFF_FIRST_S, BACKOFF_MOST_S, share))
+        self.due_s = now_s + max(READ_INTERVAL_S, backoff_s(self._failures - 1, BACKOFF_FIRST_S, BACKOFF_MAX_S, share))
 
     def take_answer(self, answer: Any) -> Piece:
         """Return those records of an answer that lie in the span, and plan the next read.
@@ -218,7 +218,7 @@ class _ShardReader:
         """
         self._failures = 0
         now_ms, until_ms = int(time.time() * 1000), self._span.until_ms
-        if self._reached_ms < now_ms - self._stream.keeps_ms - FORGOTTEN_MS:
+        if self._reached_ms < now_ms - self._stream.retention_ms - RETENTION_TOLERANCE_MS:
             raise UnreadableError(
                 f"{self.shard.shard_id}: the stream's retention overtook the reading, so records may have gone unread; "
                 "give a later --since"
@@ -228,15 +228,15 @@ class _ShardReader:
             last = answer["Records"][-1]["SequenceNumber"]
             self._start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": last}
             fitting = READ_BYTES * len(answer["Records"]) // (size_bytes + len(answer["Records"]))
-            self._limit = max(1, min(fitting, self._limit * GROWTH, MOST_RECORDS))
+            self._limit = max(1, min(fitting, self._limit * GROWTH, MAX_RECORDS))
         self._iterator = answer.get("NextShardIterator") or ""
-        self.due_s = self._asked_s + READ_INTERVAL_S * max(1.0, size_bytes / READ_BYTES)
+        self.due_s = self._read_at_s + READ_INTERVAL_S * max(1.0, size_bytes / READ_BYTES)
         behind_ms = answer.get("MillisBehindLatest", 0)
         newest_ms = max((record.arrived_at_ms for record in records), default=0)
         self.ended = not self._iterator
         # A closed shard is read to its end, since its children are read after it. Only an open one may stop at its tip.
         at_tip = self.shard.is_open and behind_ms == 0 and now_ms >= until_ms
-        is_last = self.ended or at_tip or newest_ms >= until_ms + LATE_MS
+        is_last = self.ended or at_tip or newest_ms >= until_ms + ARRIVAL_TOLERANCE_MS
         self._reached_ms = reached_ms = max(newest_ms, now_ms - behind_ms)
         wanted = [record for record in records if self._span.holds(record.arrived_at_ms)]
         return Piece(self.shard, wanted, size_bytes, until_ms if is_last else min(reached_ms, until_ms), is_last)
@@ -262,7 +262,7 @@ def open_records(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
 
 
 def read(clients: Clients, stream: StreamDescription, span: Span, stop: Stop) -> Iterator[Piece]:
-    """Yield all records of the span, in order within each shard, until `stop` is asked.
+    """Yield all records of the span, in order within each shard, until a stop is requested.
 
     Raises UnreadableError.
 
@@ -271,16 +271,16 @@ def read(clients: Clients, stream: StreamDescription, span: Span, stop: Stop) ->
     the records of a round.
     """
     progress = _Progress(span, _announce(clients.cloudwatch, stream, span))
-    waiting, ended = dict(stream.shards), set[str]()
-    open_: list[_ShardReader] = []
-    with futures.ThreadPoolExecutor(MOST_AT_ONCE, "read") as pool:
-        while not stop.asked:
-            begun = _find_ready(stream.shards, waiting, ended)[: MOST_AT_ONCE - len(open_)]
-            open_ += [_ShardReader(stream, waiting.pop(shard.shard_id), span) for shard in begun]
-            if not open_:
+    unstarted, ended = dict(stream.shards), set[str]()
+    readers: list[_ShardReader] = []
+    with futures.ThreadPoolExecutor(MAX_CONCURRENT_READS, "read") as pool:
+        while not stop.requested:
+            ready = _find_ready(stream.shards, unstarted, ended)[: MAX_CONCURRENT_READS - len(readers)]
+            readers += [_ShardReader(stream, unstarted.pop(shard.shard_id), span) for shard in ready]
+            if not readers:
                 return
-            stop.wait(min(reading.due_s for reading in open_) - time.monotonic())
-            due = [reading for reading in open_ if reading.due_s <= time.monotonic()]
+            stop.wait(min(reading.due_s for reading in readers) - time.monotonic())
+            due = [reading for reading in readers if reading.due_s <= time.monotonic()]
             for reading, answer in zip(
                 due, pool.map(_ShardReader.ask, due, [clients.kinesis_without_retries] * len(due)), strict=True
             ):
@@ -291,27 +291,29 @@ def read(clients: Clients, stream: StreamDescription, span: Span, stop: Stop) ->
                 progress.note(piece)
                 yield piece
                 if piece.is_last:
-                    open_.remove(reading)
+                    readers.remove(reading)
                 if reading.ended:
                     ended.add(reading.shard.shard_id)
-                if stop.asked:
+                if stop.requested:
                     return
 
 
-def _find_ready(shards: Mapping[str, Shard], waiting: Mapping[str, Shard], ended: set[str]) -> list[Shard]:
+def _find_ready(shards: Mapping[str, Shard], unstarted: Mapping[str, Shard], ended: set[str]) -> list[Shard]:
     """Return the shards that may be begun: those whose parents are read to their end, or no longer exist."""
     return [
-        shard for shard in waiting.values() if all(parent in ended or parent not in shards for parent in shard.parents)
+        shard
+        for shard in unstarted.values()
+        if all(parent in ended or parent not in shards for parent in shard.parents)
     ]
 
 
 # --- progress
 
-_MOST_POINTS = 1_440
+_MAX_DATAPOINTS = 1_440
 """Maximum datapoints of one GetMetricStatistics call (CloudWatch API reference)."""
 
-_SAID_FROM_S = 60.0
-_PROGRESS_EVERY_S = 10.0
+_ANNOUNCE_ABOVE_S = 60.0
+_PROGRESS_INTERVAL_S = 10.0
 
 
 def _announce(cloudwatch: "CloudWatchClient", stream: StreamDescription, span: Span) -> float:
@@ -326,7 +328,7 @@ def _announce(cloudwatch: "CloudWatchClient", stream: StreamDescription, span: S
             Dimensions=[{"Name": "StreamName", "Value": stream.name}],
             StartTime=datetime.fromtimestamp(span.since_ms / 1000, UTC),
             EndTime=datetime.fromtimestamp(span.until_ms / 1000, UTC),
-            Period=60 * ceil(minutes / _MOST_POINTS),
+            Period=60 * ceil(minutes / _MAX_DATAPOINTS),
             Statistics=["Sum"],
         )
     except (BotoCoreError, ClientError):
@@ -334,11 +336,11 @@ def _announce(cloudwatch: "CloudWatchClient", stream: StreamDescription, span: S
     size_bytes = float(sum(point["Sum"] for point in answer.get("Datapoints", ())))
     shards = len(stream.shards)
     # Each shard is read at READ_BYTES a second, up to MOST_AT_ONCE shards at a time.
-    seconds = ceil(shards / MOST_AT_ONCE) * size_bytes / max(1, shards) / READ_BYTES
-    if seconds > _SAID_FROM_S:
+    seconds = ceil(shards / MAX_CONCURRENT_READS) * size_bytes / max(1, shards) / READ_BYTES
+    if seconds > _ANNOUNCE_ABOVE_S:
         warn(
-            f"reading {size_bytes / 1e6:,.0f} MB by CloudWatch, of {count_of(shards, 'shard')} at 1 MB a second each: "
-            f"about {duration(seconds)}; Ctrl-C ends it, a later --since is quicker"
+            f"reading {size_bytes / 1e6:,.0f} MB by CloudWatch, of {format_count(shards, 'shard')} at 1 MB a second "
+            f"each: about {format_duration(seconds)}; Ctrl-C ends it, a later --since is quicker"
         )
     return size_bytes
 
@@ -352,7 +354,7 @@ class _Progress:
 
     def __init__(self, span: Span, total_bytes: float) -> None:
         self._until_ms, self._total_bytes = span.until_ms, total_bytes
-        self._due_s = time.monotonic() + _PROGRESS_EVERY_S
+        self._due_s = time.monotonic() + _PROGRESS_INTERVAL_S
         self._reached_ms: dict[str, int] = {}
         self._records = self._size_bytes = 0
 
@@ -363,7 +365,7 @@ class _Progress:
         self._size_bytes += piece.size_bytes
         if time.monotonic() < self._due_s:
             return
-        self._due_s = time.monotonic() + _PROGRESS_EVERY_S
+        self._due_s = time.monotonic() + _PROGRESS_INTERVAL_S
         total = f" of about {self._total_bytes / 1e6:,.1f}" if self._total_bytes >= self._size_bytes else ""
         reached = iso(min(self._reached_ms.values()))
         warn(f"read {self._size_bytes / 1e6:,.1f}{total} MB, {self._records:,} records, all shards up to {reached}")

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 _KEY_BYTES = 32
 """Upper bound of a group's partition key, which counts towards the size of a record."""
 
-MOST_LINE_BYTES = limits.KINESIS_RECORD_BYTES - _KEY_BYTES
+MAX_LINE_BYTES = limits.KINESIS_RECORD_BYTES - _KEY_BYTES
 """Longest line that fits a record. Callers skip longer lines and report them."""
 
-MOST_CALL_BYTES = 4 * 1024 * 1024
+MAX_CALL_BYTES = 4 * 1024 * 1024
 """Bytes per call, as the receiver sends. Kinesis accepts 10 MiB."""
 
-MOST_IN_HAND = 5_000
+MAX_LINES_AHEAD = 5_000
 """Lines that are taken from the caller in advance, so that calls have many groups."""
 
 CALLS_PER_S = 4
@@ -41,7 +41,7 @@ CALLS_PER_S = 4
 GIVE_UP_AFTER_S = 60.0
 """Seconds without a stored record after which the writer gives up."""
 
-BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.1, 5.0
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 5.0
 
 
 class StreamRefusesError(Exception):
@@ -78,22 +78,22 @@ class StreamWriter:
         self._failures = 0
 
     def put(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
-        """Store lines, and yield each once its record has a sequence number, until `stop` is asked.
+        """Store lines, and yield each once its record has a sequence number, until a stop is requested.
 
         A line that was not yielded is either not stored or in a call without an answer, which may
         have stored it and is sent again. Raises StreamRefusesError after GIVE_UP_AFTER_S without a
         stored record, or at once if waiting cannot help.
         """
         source, left, size_bytes = iter(outgoing), list[OutgoingLine](), 0
-        while not self._stop.asked:
-            while len(left) < self._most_in_hand and size_bytes < MOST_CALL_BYTES and (line := next(source, None)):
+        while not self._stop.requested:
+            while len(left) < self._max_lines_ahead and size_bytes < MAX_CALL_BYTES and (line := next(source, None)):
                 left.append(line)
                 size_bytes += len(line.line)
             if not left:
                 return
             call = self._next_call(left)
             self._wait_for_rate(sum(map(len, call.values())))
-            if self._stop.asked:
+            if self._stop.requested:
                 return
             stored = set[int]()
             for lines, number in zip(call.values(), self._put_records(call), strict=True):
@@ -104,8 +104,8 @@ class StreamWriter:
             size_bytes = sum(len(line.line) for line in left)
 
     @property
-    def _most_in_hand(self) -> int:
-        return max(1, min(MOST_IN_HAND, int(self._rate_s / CALLS_PER_S))) if self._rate_s else MOST_IN_HAND
+    def _max_lines_ahead(self) -> int:
+        return max(1, min(MAX_LINES_AHEAD, int(self._rate_s / CALLS_PER_S))) if self._rate_s else MAX_LINES_AHEAD
 
     def _next_call(self, left: Iterable[OutgoingLine]) -> dict[int, list[OutgoingLine]]:
         """Return the next record of each group, as many as a call may have.
@@ -121,7 +121,7 @@ class StreamWriter:
             in_record = record_bytes.get(group, -1) + size_bytes
             if (
                 in_record > limits.KINESIS_RECORD_BYTES
-                or call_bytes + size_bytes > MOST_CALL_BYTES
+                or call_bytes + size_bytes > MAX_CALL_BYTES
                 or (group not in call and len(call) == limits.PUT_RECORDS_MAX_RECORDS)
             ):
                 full.add(group)
@@ -183,7 +183,7 @@ class StreamWriter:
         elif now_s - self._failing_since_s > GIVE_UP_AFTER_S:
             raise StreamRefusesError(self._describe_refusal(code))
         share = 0.5 + random.random() / 2  # noqa: S311 - jitter
-        self._stop.wait(backoff_s(self._failures, BACKOFF_FIRST_S, BACKOFF_MOST_S, share))
+        self._stop.wait(backoff_s(self._failures, BACKOFF_FIRST_S, BACKOFF_MAX_S, share))
         self._failures += 1
 
     def _describe_refusal(self, code: str) -> str:

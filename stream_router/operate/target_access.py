@@ -29,7 +29,7 @@ ClientOf = Callable[[str], Any]
 """Function that returns a boto3 client of a service."""
 
 
-def refuses(target: Mapping[str, Any], rule_arn: str, client_of: ClientOf) -> bool | None:
+def denies_eventbridge(target: Mapping[str, Any], rule_arn: str, client_of: ClientOf) -> bool | None:
     """Return whether the target's policy keeps EventBridge out; None if the target needs none, or has a role.
 
     Raises ClientError or BotoCoreError if the policy cannot be read.
@@ -38,10 +38,10 @@ def refuses(target: Mapping[str, Any], rule_arn: str, client_of: ClientOf) -> bo
     service = arn.split(":")[2]
     if service not in ACTIONS or target.get("RoleArn"):
         return None
-    return not allows(_policy_of(service, arn, client_of), ACTIONS[service], rule_arn)
+    return not allows(_read_policy(service, arn, client_of), ACTIONS[service], rule_arn)
 
 
-def _policy_of(service: str, arn: str, client_of: ClientOf) -> Policy:
+def _read_policy(service: str, arn: str, client_of: ClientOf) -> Policy:
     """Read the resource policy of a queue, topic or function; {} if it has none."""
     if service == "sqs":
         _, _, _, _, account, name = arn.split(":")
@@ -70,47 +70,51 @@ def allows(policy: Policy, action: str, rule_arn: str) -> bool:
     statements = policy.get("Statement") or []
     if isinstance(statements, dict):  # IAM accepts a single statement without a list
         statements = [statements]
-    about = [statement for statement in statements if _is_about(statement, action)]
-    if any(statement["Effect"] == "Deny" and _holds(statement, rule_arn, unknown=False) for statement in about):
+    relevant = [statement for statement in statements if _applies(statement, action)]
+    if any(
+        statement["Effect"] == "Deny" and _conditions_hold(statement, rule_arn, unknown=False) for statement in relevant
+    ):
         return False
-    return any(statement["Effect"] == "Allow" and _holds(statement, rule_arn, unknown=True) for statement in about)
+    return any(
+        statement["Effect"] == "Allow" and _conditions_hold(statement, rule_arn, unknown=True) for statement in relevant
+    )
 
 
-def _is_about(statement: Policy, action: str) -> bool:
+def _applies(statement: Policy, action: str) -> bool:
     principal = statement.get("Principal")
-    services = ["*"] if principal == "*" else [*_listed((principal or {}).get("Service"))]
-    if principal != "*" and "*" in _listed((principal or {}).get("AWS")):
+    services = ["*"] if principal == "*" else [*_to_list((principal or {}).get("Service"))]
+    if principal != "*" and "*" in _to_list((principal or {}).get("AWS")):
         services.append("*")
-    actions = (str(listed_action).lower() for listed_action in _listed(statement.get("Action")))
+    actions = (str(listed_action).lower() for listed_action in _to_list(statement.get("Action")))
     is_ours = EVENTBRIDGE in services or "*" in services
     return is_ours and any(fnmatchcase(action.lower(), pattern) for pattern in actions)
 
 
-def _holds(statement: Policy, rule_arn: str, *, unknown: bool) -> bool:
+def _conditions_hold(statement: Policy, rule_arn: str, *, unknown: bool) -> bool:
     """Return whether all conditions hold for this rule.
 
     A condition that cannot be judged counts as `unknown`.
     """
     account = rule_arn.split(":")[4]
-    for operator, tests in (statement.get("Condition") or {}).items():
+    for operator, conditions in (statement.get("Condition") or {}).items():
         is_comparison = operator.lower().removesuffix("ifexists") in (
             "arnequals",
             "arnlike",
             "stringequals",
             "stringlike",
         )
-        for key, wanted in tests.items():
+        for key, wanted in conditions.items():
             if not is_comparison or key.lower() not in SOURCE_KEYS:
                 holds = unknown
             else:
                 value = rule_arn if key.lower() == "aws:sourcearn" else account
-                holds = any(fnmatchcase(value, str(pattern)) for pattern in _listed(wanted))
+                holds = any(fnmatchcase(value, str(pattern)) for pattern in _to_list(wanted))
             if not holds:
                 return False
     return True
 
 
-def _listed(value: Any) -> list[Any]:
+def _to_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

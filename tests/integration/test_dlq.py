@@ -116,7 +116,7 @@ def test_show_tells_all_and_the_event_only_where_asked_for(fake_aws: FakeAwsProc
     deadly = put_one(letters, reason="crashed")
     one = made.event_id
     shown = dlq.run(fake_aws, "show", f"{one[:8]}-{one[8:12]}-{one[12:16]}-{one[16:20]}-{one[20:]}".upper()).stdout
-    for line in ("reason      outage", "error       ThrottlingException: accepted nothing", "put back    never"):
+    for line in ("reason      outage", "error       ThrottlingException: accepted nothing", "resubmitted never"):
         assert line in shown
     assert "Zoë" not in shown
     assert '"name":"Zoë"' in dlq.run(fake_aws, "show", one, "--payload").stdout
@@ -154,7 +154,7 @@ def test_letters_of_every_form_go_back_as_they_stood(fake_aws: FakeAwsProcess) -
     done = dlq.run(fake_aws, "redrive", "--rate", "0")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "selected 60" in done.stdout
-    run = re.search(r"put back on the stream 60; run (\S+)$", done.stdout, re.MULTILINE)
+    run = re.search(r"resubmitted 60; run (\S+)$", done.stdout, re.MULTILINE)
     assert run
     found = dlq.on_stream(fake_aws)
     assert sorted(one.event_id for one in found) == sorted(one.event_id for one in made)
@@ -274,7 +274,7 @@ def test_a_letter_that_is_not_whole_stays(fake_aws: FakeAwsProcess) -> None:
     put_one(letters, record={"encoding": "base64", "data": "%"})
     letters.put(2, ("base64",))
     done = dlq.run(fake_aws, "redrive")
-    assert "put back on the stream 3" in done.stdout
+    assert "resubmitted 3" in done.stdout
     for why in (
         "a part of it was not seen",
         "its object in S3 cannot be read (NoSuchKey): it was deleted",
@@ -397,7 +397,7 @@ def test_what_was_mended_by_hand_goes_back_as_edited_and_the_rest_as_it_was(
     file.write_text("".join([line.replace("order.returned", "order.created") for line in lines[:2]] + lines[2:]))
     done = dlq.run(fake_aws, "redrive", "--file", str(file))
     assert done.returncode == 0, done.stderr
-    assert "put back on the stream 6; run" in done.stdout
+    assert "resubmitted 6; run" in done.stdout
     assert "the file holds 6 dead letters, 2 edited" in done.stdout
     found = {one.event_id: one for one in dlq.on_stream(fake_aws)}
     assert found.keys() == {one.event_id for one in made}

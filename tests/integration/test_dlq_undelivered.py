@@ -107,7 +107,7 @@ def test_they_go_back_as_they_were_accepted(fake_aws: FakeAwsProcess) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "matching rule of the bus gets these events again" in done.stdout
     assert "the target still seems to fail: the latest of these came" in done.stdout
-    assert "put back on the stream 25" in done.stdout
+    assert "resubmitted 25" in done.stdout
     assert "are listed by: stream-router dlq list --undelivered --since" in done.stdout
     found = dlq.on_stream(fake_aws)
     assert {one.event_id: json.loads(one.body) for one in found} == {i: json.loads(b) for i, b in bodies.items()}
@@ -124,9 +124,9 @@ def test_what_was_published_unmasked_wants_a_word_where_masking_is_on(fake_aws: 
     masking = {"STREAM_ROUTER_MASKING": "default"}
     done = dlq.run(fake_aws, "redrive", "--undelivered", **masking)
     assert re.search(
-        r"^note: these stay 3\n +3  not known to be masked, .*--yes puts it back", done.stdout, re.MULTILINE
+        r"^note: these stay 3\n +3  not known to be masked, .*--yes resubmits it", done.stdout, re.MULTILINE
     )
-    assert "put back on the stream 2" in done.stdout
+    assert "resubmitted 2" in done.stdout
     assert len(held(fake_aws)) == 3
     assert dlq.run(fake_aws, "redrive", "--undelivered", "--yes", **masking).returncode == 0
     assert held(fake_aws) == []

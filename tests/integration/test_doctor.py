@@ -262,7 +262,7 @@ def a_shard_without_owner(place: Place) -> None:
 
 def nobody_has_read_for_long(place: Place) -> None:
     place.clients.kinesis.put_record(StreamName=place.name, Data=b"{}", PartitionKey="x")
-    place.monkeypatch.setattr(stream, "LATE_S", -1.0)
+    place.monkeypatch.setattr(stream, "LAG_WARN_S", -1.0)
 
 
 def nobody_has_read_beyond_a_checkpoint(place: Place) -> None:

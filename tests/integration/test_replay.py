@@ -57,7 +57,7 @@ def test_every_event_of_the_hour_and_none_of_another(world: EventWorld, since: f
     details = published(world, since)
     assert Counter(one["eventId"] for one in details) == Counter(world.ids["hour"])
     (run,) = {one["metadata"]["replayed"] for one in details}
-    assert f"put back on the stream 300; run {run}" in answer.stdout
+    assert f"resubmitted 300; run {run}" in answer.stdout
     assert world.leases() == leases
     again = [letter for letter in world.fake_aws.queues()["dead-letters"] if letter not in letters]
     told = [json.loads(letter["body"]) for letter in again]
@@ -68,7 +68,7 @@ def test_every_event_of_the_hour_and_none_of_another(world: EventWorld, since: f
 def test_what_a_replay_put_there_is_passed_over_by_the_next(world: EventWorld, since: float) -> None:
     """And each event of the hour comes once a replay."""
     answer = world.run("replay", "--since", "150m", "--event-type", TYPES[0], "--rate", "0")
-    assert "put there by a replay" in answer.stdout
+    assert "resubmitted by a replay" in answer.stdout
     wanted = {one for name in ("hour", "after") for one in world.ids[name] if TYPES[int(one, 16) // 3 % 3] == TYPES[0]}
     assert Counter(one["eventId"] for one in published(world, since)) == Counter(wanted)
 
@@ -78,7 +78,7 @@ def test_a_dry_run_shows_and_puts_nothing(world: EventWorld, since: float) -> No
     answer = world.run("replay", *HOUR, "--dry-run")
     assert answer.returncode == 0
     assert published(world, since) == []
-    assert "would put back on the stream 300; masking here is off" in answer.stdout
+    assert "would resubmit 300; masking here is off" in answer.stdout
     assert len(re.findall(r"^ +3[34]  published  [a-z.]+$", answer.stdout, re.MULTILINE)) == 3
     assert re.search(r"^ +100  a dead letter: schema_mismatch \(BadTimestamp\)$", answer.stdout, re.MULTILINE)
     assert re.search(r"^ +100  dropped  typing.started$", answer.stdout, re.MULTILINE)

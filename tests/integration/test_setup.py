@@ -60,7 +60,7 @@ def rule_of(clients: Clients, name: str, bus: str = "default") -> dict[str, Any]
     return {"pattern": json.loads(has["EventPattern"]), "state": has["State"], "targets": targets}
 
 
-def queue_of(clients: Clients, name: str) -> Any:
+def queue_arn(clients: Clients, name: str) -> Any:
     url = clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
     return clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
 
@@ -90,7 +90,7 @@ def test_the_spill_queue_is_made_if_the_setting_names_it_and_teardown_takes_it_a
     """With 14 days of retention, encrypted, for messages of 1 MiB, under the setting's name."""
     given: dict[str, Any] = {"spill_queue": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/spilled-here"}
     assert run("spilling", **given) == 0
-    has = queue_of(clients, "spilled-here")
+    has = queue_arn(clients, "spilled-here")
     assert (has["MessageRetentionPeriod"], has["SqsManagedSseEnabled"]) == ("1209600", "true")
     assert has["MaximumMessageSize"] == "1048576"
     said()
@@ -113,11 +113,11 @@ def test_all_is_made_as_the_contract_says_and_a_second_run_changes_nothing(clien
     stream = clients.kinesis.describe_stream_summary(StreamName="whole")["StreamDescriptionSummary"]
     assert (stream["OpenShardCount"], stream["RetentionPeriodHours"], stream["EncryptionType"]) == (2, 168, "KMS")
     for name in ("whole-dead-letters", "whole-undelivered"):
-        has = queue_of(clients, name)
+        has = queue_arn(clients, name)
         assert (has["MessageRetentionPeriod"], has["SqsManagedSseEnabled"]) == ("1209600", "true")
     rule_arn = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/cx/whole"
     for name in ("whole-undelivered", "out"):
-        (statement,) = json.loads(queue_of(clients, name)["Policy"])["Statement"]
+        (statement,) = json.loads(queue_arn(clients, name)["Policy"])["Statement"]
         assert statement["Principal"] == {"Service": "events.amazonaws.com"}
         assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": rule_arn}}
     rule = rule_of(clients, "whole", "cx")
@@ -143,7 +143,7 @@ def test_what_others_have_is_completed_and_what_they_chose_stays(clients: Client
     url = clients.sqs.create_queue(QueueName="theirs-undelivered", Attributes=attributes)["QueueUrl"]
     clients.kinesis.create_stream(StreamName="theirs", ShardCount=1)
     assert run("theirs", tags="team=cx") == 0
-    has = queue_of(clients, "theirs-undelivered")
+    has = queue_arn(clients, "theirs-undelivered")
     assert has["MessageRetentionPeriod"] == "1209600"
     assert [one["Sid"].split("-")[0] for one in json.loads(has["Policy"])["Statement"]] == ["theirs", "EventBridge"]
     stream = clients.kinesis.describe_stream_summary(StreamName="theirs")["StreamDescriptionSummary"]

@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from stream_router.envelope import Resubmitted, read_resubmitted, seal, seal_line
-from stream_router.operate import put_back, replay, stream_writer
-from stream_router.operate.console import Stop, moment_ms
-from stream_router.operate.put_back import ResubmitRun, Selection
+from stream_router.operate import replay, resubmit, stream_writer
+from stream_router.operate.console import Stop, parse_time_ms
+from stream_router.operate.resubmit import ResubmitRun, Selection
 from stream_router.operate.stream import Span
 from stream_router.settings.operators import DeadLetters
 from stream_router.settings.reading import load
@@ -69,7 +69,7 @@ class Kinesis(Shelf):
     def _breaks(self) -> bool:
         self.breaks_at -= 1
         if self.breaks_at == 0 and self.by_ctrl_c:
-            self.stop.ask()
+            self.stop.request()
         self.refuses |= self.breaks_at == 0 and not self.by_ctrl_c
         return self.refuses
 
@@ -104,7 +104,7 @@ def continued_by(output: str) -> tuple[Selection, str] | None:
         return None
     words = shlex.split(lines[0])[5:]
     pairs = list(zip(words[::2], words[1::2], strict=True))
-    since_ms, until_ms = (moment_ms(dict(pairs)[name], name, NOW_MS) for name in ("--since", "--until"))
+    since_ms, until_ms = (parse_time_ms(dict(pairs)[name], name, NOW_MS) for name in ("--since", "--until"))
     ids = tuple(value for name, value in pairs if name == "--id")
     return Selection(since_ms, until_ms, ids=ids), dict(pairs)["--run"]
 
@@ -122,8 +122,8 @@ def test_a_replay_that_is_broken_off_anywhere_is_continued_to_its_end(
 ) -> None:
     """Each event of the span is put back once, under one run, but for what a replay put there; 0 at the end."""
     quick(monkeypatch)
-    monkeypatch.setattr(stream_writer, "MOST_IN_HAND", 3)
-    for module in (replay, put_back):
+    monkeypatch.setattr(stream_writer, "MAX_LINES_AHEAD", 3)
+    for module in (replay, resubmit):
         monkeypatch.setattr(module, "now_ms", lambda: NOW_MS)
     dice = random.Random(seed)
     kinesis = Kinesis(dice)
@@ -146,7 +146,7 @@ def test_a_replay_that_is_broken_off_anywhere_is_continued_to_its_end(
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("read")]
         if (continued := continued_by(capsys.readouterr().out)) is None:
             break
-        assert status == replay.NOT_ALL
+        assert status == replay.INCOMPLETE
         selection, run = continued
     assert status == replay.DONE
     put = [orjson.loads(line) for line in kinesis.puts.stored]

@@ -385,7 +385,7 @@ def redrive_twice_at_once(night: Night) -> None:
     mended = mend_the_type(night)
     places = {place_of(letter) for letter in night.letters()}
     dry = world.command("dlq", "redrive", "--dry-run")
-    would = re.search(r"would put back on the stream ([\d,]+)", dry.stdout)
+    would = re.search(r"would resubmit ([\d,]+)", dry.stdout)
     held = dry.returncode == 0 and would is not None and int(would[1].replace(",", "")) == len(places)
     night.check("dlq redrive --dry-run", would[0] if would else dry.stdout, held=held)
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -394,7 +394,7 @@ def redrive_twice_at_once(night: Night) -> None:
     outputs = [redrive.communicate(timeout=200)[0] for redrive in redrives]
     with (night.folder / "commands.log").open("a", encoding="utf-8") as log:
         log.writelines(outputs)
-    took = [re.findall(r"put back on the stream ([\d,]+);", output)[-1:] for output in outputs]
+    took = [re.findall(r"resubmitted ([\d,]+);", output)[-1:] for output in outputs]
     statuses = [redrive.returncode for redrive in redrives]
     held = 0 in statuses and set(statuses) <= {0, 1}  # 1: all letters were the other one's (docs/dead-letters.md)
     night.check("two redrives at once", f"exit {statuses}, resubmitted {took}", held=held)
@@ -484,9 +484,9 @@ def find_ten_fates(night: Night) -> None:
         "unroutable": (night.oldest("unroutable"), DEAD, "unroutable (UnroutableEventType)"),
         "malformed_json": (event_id("stream", "", 0, b"no JSON 0"), DEAD, "malformed_json"),
         "unsupported_version": (identity(0), DEAD, "unsupported_version"),
-        "redriven": (night.oldest("mendable"), ACCEPTED, "put back by redrive"),
+        "redriven": (night.oldest("mendable"), ACCEPTED, "resubmitted by redrive"),
         "posted twice": (night.oldest("twice"), ACCEPTED, ""),
-        "replayed": (again, ACCEPTED, f"put back by replay (run {run}"),
+        "replayed": (again, ACCEPTED, f"resubmitted by replay (run {run}"),
         "claim check": (night.oldest("large"), ACCEPTED, ""),
         "private": (night.oldest("private"), ACCEPTED, ""),
         "forged (401)": (next(iter(ledger.select(lambda event: event.post.kind == "forged"))), NOT_RECEIVED, ""),

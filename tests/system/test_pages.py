@@ -56,14 +56,14 @@ def test_dead_letters_from_the_first_command_to_the_last(reader: Reader, tmp_pat
     reader.terminals["terminal 3"].interrupt()
     reader.type_next().wait_for("shard taken up")
     reader.type_next()
-    hand.wait_for("^put back on the stream 5;")
+    hand.wait_for("^resubmitted 5;")
     events = arrived(reader, 5)
     reader.type_next()
     hand.wait_for("202 accepted")
     hand.type("until stream-router dlq list | grep 'read 2'; do sleep 1; done")
     hand.wait_for("read 2")
     reader.type_next()
-    for pattern in ("exported 2 dead letters to letters.jsonl", "2 edited", "^put back on the stream 2;"):
+    for pattern in ("exported 2 dead letters to letters.jsonl", "2 edited", "^resubmitted 2;"):
         hand.wait_for(pattern)
     events += arrived(reader, 2)
     reader.type_next()
@@ -107,8 +107,8 @@ def test_find_and_replay_from_the_first_command_to_the_last(reader: Reader) -> N
     assert fate(hand, bad) == "in the dead-letter queue"
     assert fate(hand, "0" * 32).startswith("not in the stream since ")
     reader.type_next()
-    hand.wait_for("^would put back on the stream 1;")
-    run = hand.wait_for("^put back on the stream 1; run (.*)$")[1]
+    hand.wait_for("^would resubmit 1;")
+    run = hand.wait_for("^resubmitted 1; run (.*)$")[1]
     again = event_of(stack, good)
     assert again["detail"]["metadata"].pop("replayed") == run
     for event in (first, again):

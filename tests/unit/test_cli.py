@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from stream_router import cli
 from stream_router.errors import EX_CONFIG, SettingProblem, SettingsError
 from stream_router.operate import config
-from stream_router.operate.console import moment_ms, print_line, readable, warn, write_line
+from stream_router.operate.console import parse_time_ms, print_line, readable, warn, write_line
 from stream_router.settings import reading
 from tests.environment import CONSUMER, CXONE, RECEIVER, given
 from tests.ports import free_port
@@ -231,7 +231,7 @@ def test_nothing_that_others_wrote_drives_a_terminal(capsys: pytest.CaptureFixtu
 def test_a_moment_is_a_time_or_so_long_ago(text: str, epoch_ms: int | None) -> None:
     """UTC where no zone is given. What is none is one line that names the option."""
     if epoch_ms is not None:
-        assert moment_ms(text, "--since", NOW_MS) == epoch_ms
+        assert parse_time_ms(text, "--since", NOW_MS) == epoch_ms
         return
     with pytest.raises(SettingsError, match=r"^--since: "):
-        moment_ms(text, "--since", NOW_MS)
+        parse_time_ms(text, "--since", NOW_MS)

@@ -20,9 +20,9 @@ from stream_router.model import PROBE_TYPE, Event, Record
 from stream_router.operate import find
 from stream_router.operate.console import Stop
 from stream_router.operate.find import CANNOT_JUDGE, DEAD, FOUND, NOT_FOUND, UNDELIVERED, UNKNOWN, Options
-from stream_router.operate.put_back import ResubmitRun, Selection
 from stream_router.operate.queue import Message
-from stream_router.operate.replay import DONE, NOT_ALL, Replay
+from stream_router.operate.replay import DONE, INCOMPLETE, Replay
+from stream_router.operate.resubmit import ResubmitRun, Selection
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.process import iso, now_ms
 from stream_router.settings.operators import DeadLetters
@@ -58,7 +58,7 @@ def line(identity: str = ID, **more: Any) -> bytes:
     return seal(identity, "delivery", 1_000, orjson.dumps(body))
 
 
-def put_back(way: str, application: str = APPLICATION, times: int = 1, identity: str = ID) -> bytes:
+def resubmit(way: str, application: str = APPLICATION, times: int = 1, identity: str = ID) -> bytes:
     return seal_line(line(identity), identity, "delivery", 1_000, Resubmitted(way, application, "run-1", times))
 
 
@@ -90,8 +90,8 @@ def of_v2(token: str) -> dict[str, Any]:
 class Held:
     """A queue's messages in hand, as `Queue` gives them; `missing` says that not all were."""
 
-    def __init__(self, bodies: Sequence[Any], missing: str = "") -> None:
-        self._bodies, self.missing = bodies, missing
+    def __init__(self, bodies: Sequence[Any], unseen_reason: str = "") -> None:
+        self._bodies, self.unseen_reason = bodies, unseen_reason
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +113,7 @@ def asked(
     children: Sequence[dict[str, Any]] = (),
     letters: Sequence[Any] = (),
     undelivered: Sequence[Any] | None = (),
-    missing: str = "",
+    unseen_reason: str = "",
     refuses: str = "",
     **settings: Any,
 ) -> tuple[int, str]:
@@ -123,7 +123,7 @@ def asked(
     """
     shelf, written = Shelf({SHARD: ()}, {SHARD}), list[str]()
     shelf.kept[SHARD] = [Kept(n, arrived_ms(n), data) for n, data in enumerate(datas, 10)]
-    queues = {"letters": Held(letters, missing)}
+    queues = {"letters": Held(letters, unseen_reason)}
     if undelivered is not None:
         queues[f"{STREAM}-undelivered"] = Held(undelivered)
 
@@ -162,7 +162,7 @@ FOREIGN = orjson.dumps({"interactionId": "i-1", "eventType": "t"})
 BY_INTERACTION = {"options": Options([], "i-1", None, "2h")}
 SOME_PARTS = [letter(part={"n": n, "of": 2}) for n in (1, 2, 1)]
 CHILD = {"lease_of": "child", "checkpoint": "20"}
-REDRIVEN = (line(), put_back("redrive"))
+REDRIVEN = (line(), resubmit("redrive"))
 
 
 @pytest.mark.parametrize(
@@ -179,29 +179,29 @@ REDRIVEN = (line(), put_back("redrive"))
         ([line(payload={"text": "x" * 1_500})], {}, FOUND, f"{GONE}oversize"),
         ([line(payload={"text": "x" * 1_500})], {"offload_bucket": "a-bucket"}, FOUND, ACCEPTED),
         ([line()], {"checkpoint": "LATEST"}, CANNOT_JUDGE, f"{UNKNOWN} .*a keyword .*, not a position"),
-        ([line()], {"missing": "3 not seen"}, CANNOT_JUDGE, f"{UNKNOWN} it may be in the dead-.*queue: 3 not seen"),
-        ([line()], {"missing": "3 not seen", "checkpoint": "9"}, FOUND, WAITING),
+        ([line()], {"unseen_reason": "3 unseen"}, CANNOT_JUDGE, f"{UNKNOWN} it may be in the dead-.*queue: 3 unseen"),
+        ([line()], {"unseen_reason": "3 unseen", "checkpoint": "9"}, FOUND, WAITING),
         ([line()], {"letters": STRANGERS, "undelivered": STRANGERS}, FOUND, ACCEPTED),
         ([line()], {"letters": [letter(schema=f"{SCHEMA[:-1]}9")]}, CANNOT_JUDGE, f"{UNKNOWN} .* 1 message of the"),
         ([line().replace(b'"v":1', b'"v":2', 1)], {}, CANNOT_JUDGE, f"{UNKNOWN} .* version of the consumers"),
-        ([put_back("redrive", "another")], {}, FOUND, "settled unsent it was put back for another application"),
+        ([resubmit("redrive", "another")], {}, FOUND, "settled unsent it was resubmitted for another application"),
         # of several copies the newest that is ours
         (REDRIVEN, {"checkpoint": "10"}, FOUND, WAITING),
         (REDRIVEN, {}, FOUND, ACCEPTED),
-        ([line(), put_back("redrive", times=2)], {"letters": [letter(11)]}, FOUND, DEAD),
-        ([line(), put_back("replay")], {"letters": [letter(10)]}, FOUND, ACCEPTED),
-        ([line(), put_back("redrive", "another")], {"letters": [letter(10)]}, FOUND, DEAD),
+        ([line(), resubmit("redrive", times=2)], {"letters": [letter(11)]}, FOUND, DEAD),
+        ([line(), resubmit("replay")], {"letters": [letter(10)]}, FOUND, ACCEPTED),
+        ([line(), resubmit("redrive", "another")], {"letters": [letter(10)]}, FOUND, DEAD),
         # EventBridge tries for a day: its message may come long after the event was put back and arrived
         (REDRIVEN, {"undelivered": [undelivered(10)]}, FOUND, ACCEPTED),
         (REDRIVEN, {"undelivered": [undelivered(11)]}, FOUND, UNDELIVERED),
         # a v2 bus tells it by token: the id, with the run of what was put back, or the place in the stream
         ([line()], {"undelivered": [of_v2(ID)]}, FOUND, f"{UNDELIVERED} X: y"),
         ([line()], {"undelivered": [of_v2(f"{ID}:another")]}, FOUND, ACCEPTED),
-        ([put_back("redrive")], {"undelivered": [of_v2(f"{ID}:run-1")]}, FOUND, f"{UNDELIVERED} X: y"),
+        ([resubmit("redrive")], {"undelivered": [of_v2(f"{ID}:run-1")]}, FOUND, f"{UNDELIVERED} X: y"),
         ([], {"undelivered": [of_v2(f"{ID}:run-1")]}, FOUND, f"{UNDELIVERED} X: y"),
         ([FOREIGN], {"undelivered": [of_v2(f"{SHARD}:10:0:0")], **BY_INTERACTION}, FOUND, f"{UNDELIVERED} X: y"),
         # not in the stream: what is in a queue is found all the same, once
-        ([], {"missing": "2 not seen"}, CANNOT_JUDGE, r"not in the .* queue that was seen \(not all was: 2 not seen"),
+        ([], {"unseen_reason": "2 unseen"}, CANNOT_JUDGE, r"not in the .* queue that was seen \(not all was: 2 unseen"),
         ([], {"letters": [letter("abc"), letter("9" * 5_000)]}, FOUND, DEAD),
         ([], {"letters": SOME_PARTS}, FOUND, DEAD),
         ([], {"undelivered": [undelivered()]}, FOUND, UNDELIVERED),
@@ -306,7 +306,7 @@ def opened(*datas: bytes) -> list[tuple[str, str, bytes, Any]]:
 def test_an_event_goes_back_as_its_line_stood_under_its_id() -> None:
     """Also what others wrote, an element of an array, what a redrive put there; marked with the run, counted."""
     array = b'[{"eventType":"a"},{"eventType":"b","n":1.0}]'
-    status, put = replayed(line(ONE), FOREIGN, array, put_back("redrive", identity=TWO))
+    status, put = replayed(line(ONE), FOREIGN, array, resubmit("redrive", identity=TWO))
     assert (status, len(put)) == (DONE, 5)
     assert opened(*[orjson.dumps(one) for one in put]) == opened(line(ONE), FOREIGN, array, line(TWO))
     (run,) = {one["resubmitted"] for one in put}
@@ -316,8 +316,8 @@ def test_an_event_goes_back_as_its_line_stood_under_its_id() -> None:
 def test_what_is_nobodys_or_no_event_is_passed_over_and_said(capsys: pytest.CaptureFixture[str]) -> None:
     """A replay's own lines, another application's, a probe, garbage, what fits no record."""
     whys = {
-        "put there by a replay": put_back("replay"),
-        "put back for application another-router": put_back("redrive", "another-router"),
+        "resubmitted by a replay": resubmit("replay"),
+        "resubmitted for application another-router": resubmit("redrive", "another-router"),
         "a test event of": line(eventType=PROBE_TYPE),
         "no event, but a dead letter: malformed_json": b"{broken",
         "fits no record": line(payload={"text": "x" * 900_000}),
@@ -329,12 +329,12 @@ def test_what_is_nobodys_or_no_event_is_passed_over_and_said(capsys: pytest.Capt
 
 def test_a_choice_by_type_and_by_id(capsys: pytest.CaptureFixture[str]) -> None:
     """What is asked for and not there is said, and ends it with 1."""
-    datas = (line(ONE), line(TWO, eventType="conversation.updated"), put_back("replay", identity=ONE))
+    datas = (line(ONE), line(TWO, eventType="conversation.updated"), resubmit("replay", identity=ONE))
     status, put = replayed(*datas, wanted=ALL._replace(event_types=("conversation.updated",)))
     assert (status, [one["id"] for one in put]) == (DONE, [TWO])
     wanted = ALL._replace(ids=(ONE, TWO, NINE), event_types=("interaction.created",))
     status, put = replayed(*datas, wanted=wanted)
-    assert (status, [one["id"] for one in put]) == (NOT_ALL, [ONE])
+    assert (status, [one["id"] for one in put]) == (INCOMPLETE, [ONE])
     out = capsys.readouterr().out
-    assert [one for one in wanted.ids if f"not put back: {one}" in out] == [TWO, NINE]
-    assert replayed(line(ONE), wanted=ALL._replace(event_types=("conversation.updated",))) == (NOT_ALL, [])
+    assert [one for one in wanted.ids if f"not resubmitted: {one}" in out] == [TWO, NINE]
+    assert replayed(line(ONE), wanted=ALL._replace(event_types=("conversation.updated",))) == (INCOMPLETE, [])

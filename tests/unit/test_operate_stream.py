@@ -14,8 +14,16 @@ from stream_router.envelope import conversation_hash, group_of
 from stream_router.leases import AT_TIMESTAMP, LATEST, SHARD_END, TRIM_HORIZON, Lease, Position, Shard
 from stream_router.operate import leases, stream_writer
 from stream_router.operate.console import Stop
-from stream_router.operate.stream import FORGOTTEN_MS, LATE_MS, READ_BYTES, Span, UnreadableError, has_passed, read
-from stream_router.operate.stream_writer import MOST_LINE_BYTES, OutgoingLine, StreamRefusesError, StreamWriter
+from stream_router.operate.stream import (
+    ARRIVAL_TOLERANCE_MS,
+    READ_BYTES,
+    RETENTION_TOLERANCE_MS,
+    Span,
+    UnreadableError,
+    has_passed,
+    read,
+)
+from stream_router.operate.stream_writer import MAX_LINE_BYTES, OutgoingLine, StreamRefusesError, StreamWriter
 from stream_router.receiver.events import PartitionGroup
 from tests.kinesis_shelf import Kept, Puts, Shelf, quick, refusal
 
@@ -34,9 +42,9 @@ def shelf_of(*kept: Kept) -> Shelf:
     return shelf
 
 
-def count(shelf: Shelf, span: Span = SPAN, keeps_ms: int = HOUR_MS) -> int:
+def count(shelf: Shelf, span: Span = SPAN, retention_ms: int = HOUR_MS) -> int:
     """How many records the reading brings."""
-    told = shelf.stream._replace(keeps_ms=keeps_ms)
+    told = shelf.stream._replace(retention_ms=retention_ms)
     return sum(len(piece.records) for piece in read(shelf.clients, told, span, Stop()))
 
 
@@ -58,11 +66,13 @@ def test_what_takes_more_than_a_minute_is_said_before(
     shelf = shelf_of()
     clients = shelf.clients
     clients.cloudwatch.get_metric_statistics = lambda **_: {"Datapoints": [{"Sum": megabytes * 1e6}]}
-    list(read(clients, shelf.stream._replace(keeps_ms=2**45), Span(0, 7 * 24 * HOUR_MS), Stop()))
+    list(read(clients, shelf.stream._replace(retention_ms=2**45), Span(0, 7 * 24 * HOUR_MS), Stop()))
     assert ("about 7 min" in capsys.readouterr().err) is is_said
 
 
-@pytest.mark.parametrize(("late_ms", "is_whole"), [(FORGOTTEN_MS - 5_000, True), (FORGOTTEN_MS + 5_000, False)])
+@pytest.mark.parametrize(
+    ("late_ms", "is_whole"), [(RETENTION_TOLERANCE_MS - 5_000, True), (RETENTION_TOLERANCE_MS + 5_000, False)]
+)
 def test_a_reading_that_retention_overtakes_is_not_whole(late_ms: int, is_whole: bool) -> None:
     """Kinesis then goes on at the oldest that is left, and says nothing: what is between would be called never sent."""
     now_ms = int(time.time() * 1000)
@@ -76,9 +86,9 @@ def test_a_reading_that_retention_overtakes_is_not_whole(late_ms: int, is_whole:
 
 def test_arrival_times_are_approximate_so_a_shard_is_read_on_for_a_while() -> None:
     """One that came a little earlier by Kinesis's clock may stand behind one that came later."""
-    shelf = shelf_of(Kept(1, 200), Kept(2, 199), Kept(3, 200 + LATE_MS), Kept(4, 199))
+    shelf = shelf_of(Kept(1, 200), Kept(2, 199), Kept(3, 200 + ARRIVAL_TOLERANCE_MS), Kept(4, 199))
     shelf.most = lambda _: 1
-    assert (count(shelf, keeps_ms=2**45), len(shelf.reads)) == (1, 3)
+    assert (count(shelf, retention_ms=2**45), len(shelf.reads)) == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +149,7 @@ def test_each_line_is_handed_back_once_and_each_conversation_keeps_its_order(see
     dice = random.Random(seed)
     puts, groups = Puts(lambda _: "ProvisionedThroughputExceededException" if dice.random() < 0.3 else ""), seed + 1
     puts.loses_answer = lambda: dice.random() < 0.2
-    sizes, names = [10, 3_000, 300_000, MOST_LINE_BYTES - 3][: 1 + seed % 4], dice.randint(1, 20)
+    sizes, names = [10, 3_000, 300_000, MAX_LINE_BYTES - 3][: 1 + seed % 4], dice.randint(1, 20)
     sent = [OutgoingLine(b"%d" % n + b"x" * dice.choice(sizes), f"conversation {n % names}", n) for n in range(150)]
     back = list(writer(puts, groups).put(sent))
     assert sorted(one.token for one in back) == list(range(150))  # type: ignore[type-var]

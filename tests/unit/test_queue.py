@@ -89,7 +89,7 @@ def test_a_queue_whose_every_message_was_seen_is_whole(
     with QueueReader(sqs, "https://sqs/1/q", Stop()) as found:
         seen = list(itertools.islice(found.read(), 9))
         assert [message.id for message in seen] == ["m0", "m1"] * (sqs.sent_s < 0)
-        assert (found.missing == "") is is_whole
+        assert (found.unseen_reason == "") is is_whole
         assert found.delete(seen) == []
     assert not sqs.again or sqs.deleted == ["m0#2", "m1#1"], "the older receipt deletes nothing"
 

@@ -52,11 +52,11 @@ def _check_bus(world: World) -> Iterator[Finding]:
                 answer.cure,
             )
             return
-        says = f"{answer.operation or 'the bus'} could not be called ({answer.code})"
+        observation = f"{answer.operation or 'the bus'} could not be called ({answer.code})"
         if answer.code in NOT_PERMITTED:
-            yield warn(*at, says, GRANT)
+            yield warn(*at, observation, GRANT)
         else:
-            yield unknown(*at, says, CHECK_LATER)
+            yield unknown(*at, observation, CHECK_LATER)
         return
     yield ok("SR120", settings.event_bus)
     yield _check_key(world)
@@ -80,16 +80,18 @@ def _check_key(world: World) -> Finding:
             return world.client("eventbridgev2").describe_event_bus(EventBusArn=bus)
         return world.client("events").describe_event_bus(Name=bus)
 
-    no, has = try_call("SR121", BUS, "the event bus", describe)
-    if no:
-        return no
-    key = has.get("KmsKeyIdentifier") or has.get("EncryptionConfiguration", {}).get("KmsKeyIdentifier")
+    failed_check, description = try_call("SR121", BUS, "the event bus", describe)
+    if failed_check:
+        return failed_check
+    key = description.get("KmsKeyIdentifier") or description.get("EncryptionConfiguration", {}).get("KmsKeyIdentifier")
     if not key:
         return ok("SR121", "AWS's own key")
-    gone = ("its key is gone", "give the bus another key")
-    no, answer = try_call("SR121", BUS, "the bus's key", lambda: world.client("kms").describe_key(KeyId=key), gone)
-    if no:
-        return no
+    absence = ("its key is gone", "give the bus another key")
+    failed_check, answer = try_call(
+        "SR121", BUS, "the bus's key", lambda: world.client("kms").describe_key(KeyId=key), absence
+    )
+    if failed_check:
+        return failed_check
     state = answer["KeyMetadata"]["KeyState"]
     if state != "Enabled":
         return wrong("SR121", BUS, f"its key is {state}: events cannot be encrypted", "enable the key, or give another")
@@ -101,57 +103,61 @@ def _check_targets(world: World) -> Iterator[Finding]:
 
     Without one, failed events are lost.
     """
-    named = {"Rule": world.settings.rule, "EventBusName": world.settings.event_bus}
+    request = {"Rule": world.settings.rule, "EventBusName": world.settings.event_bus}
     events = world.client("events")
-    no, targets = try_call("SR143", RULE, "its targets", lambda: events.list_targets_by_rule(**named)["Targets"])
-    if no or not targets:
-        yield no or skipped("SR143", "the rule has no target")
+    failed_check, targets = try_call(
+        "SR143", RULE, "its targets", lambda: events.list_targets_by_rule(**request)["Targets"]
+    )
+    if failed_check or not targets:
+        yield failed_check or skipped("SR143", "the rule has no target")
         return
-    waiting = 0
+    undelivered_count = 0
     for target in targets:
         queue = target.get("DeadLetterConfig", {}).get("Arn")
         if not queue:
-            says = f"{target['Arn']} has no dead-letter queue: events that it refuses are lost"
-            yield wrong("SR143", UNDELIVERED, says, SETUP)
+            observation = f"{target['Arn']} has no dead-letter queue: events that it refuses are lost"
+            yield wrong("SR143", UNDELIVERED, observation, SETUP)
             continue
         name = queue.rsplit(":", 1)[-1]
-        gone = (f"queue {name} does not exist: events that the target refuses are lost", SETUP)
-        no, count = try_call("SR143", UNDELIVERED, f"queue {name}", partial(_messages_in, world, queue), gone)
-        yield no or ok("SR143", f"{name} keeps what {target['Arn'].rsplit(':', 1)[-1]} refuses")
+        absence = (f"queue {name} does not exist: events that the target refuses are lost", SETUP)
+        failed_check, count = try_call(
+            "SR143", UNDELIVERED, f"queue {name}", partial(_count_messages_in, world, queue), absence
+        )
+        yield failed_check or ok("SR143", f"{name} keeps what {target['Arn'].rsplit(':', 1)[-1]} refuses")
         if count:
-            waiting += count
-            says = f"{count} events in {name}: the target refused them"
-            yield warn("SR145", UNDELIVERED, says, "`stream-router dlq list --undelivered` says why")
-    if not waiting:
+            undelivered_count += count
+            observation = f"{count} events in {name}: the target refused them"
+            yield warn("SR145", UNDELIVERED, observation, "`stream-router dlq list --undelivered` says why")
+    if not undelivered_count:
         yield ok("SR145", "nothing was refused by a target")
     yield from _check_access(world, targets)
 
 
 def _check_access(world: World, targets: list[dict[str, Any]]) -> Iterator[Finding]:
     """Report each target whose resource policy refuses EventBridge: PutEvents succeeds all the same."""
-    named = {"Name": world.settings.rule, "EventBusName": world.settings.event_bus}
-    no, rule = try_call("SR144", RULE, "the rule", lambda: world.client("events").describe_rule(**named))
-    if no:
-        yield no
+    request = {"Name": world.settings.rule, "EventBusName": world.settings.event_bus}
+    failed_check, rule = try_call("SR144", RULE, "the rule", lambda: world.client("events").describe_rule(**request))
+    if failed_check:
+        yield failed_check
         return
-    is_well = True
+    all_targets_allow = True
     for target in targets:
         arn = target["Arn"]
-        refuses = partial(target_access.refuses, target, rule["Arn"], world.client)
-        gone = (f"the target {arn} does not exist: no event reaches it", "make it, or name another target")
-        no, is_refused = try_call("SR144", TARGET, f"the policy of {arn}", refuses, gone)
-        if is_refused:
-            says = f"the policy of {arn} does not let EventBridge in: no event reaches it"
+        check_policy = partial(target_access.denies_eventbridge, target, rule["Arn"], world.client)
+        absence = (f"the target {arn} does not exist: no event reaches it", "make it, or name another target")
+        failed_check, is_denied = try_call("SR144", TARGET, f"the policy of {arn}", check_policy, absence)
+        if is_denied:
+            observation = f"the policy of {arn} does not let EventBridge in: no event reaches it"
             cure = f"{SETUP}, or allow {target_access.EVENTBRIDGE} there with {rule['Arn']} as aws:SourceArn"
-            no = wrong("SR144", TARGET, says, cure)
-        if no:
-            is_well = False
-            yield no
-    if is_well:
+            failed_check = wrong("SR144", TARGET, observation, cure)
+        if failed_check:
+            all_targets_allow = False
+            yield failed_check
+    if all_targets_allow:
         yield ok("SR144", "no target's policy keeps EventBridge out")
 
 
-def _messages_in(world: World, queue: str) -> int:
+def _count_messages_in(world: World, queue: str) -> int:
     arn, sqs = arns.parse(queue, UNDELIVERED), world.client("sqs")
     url = sqs.get_queue_url(QueueName=arn.resource, QueueOwnerAWSAccountId=arn.account)["QueueUrl"]
     return count_messages(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"])
@@ -194,12 +200,12 @@ def _check_letters(world: World) -> Iterator[Finding]:
 
 def _check_waiting_letters(world: World, url: str) -> Finding:
     """Check whether dead letters wait for a decision."""
-    has = world.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    if not (count := count_messages(has)):
+    attributes = world.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    if not (count := count_messages(attributes)):
         return ok("SR153", "none")
-    hidden = int(has.get("ApproximateNumberOfMessagesNotVisible", "0"))
-    says = f"{count} wait" + (f" ({hidden} hidden, since a reader has them)" if hidden else "")
-    return warn("SR153", QUEUE, says, "`stream-router dlq list` says why, `dlq redrive` puts them back on the stream")
+    hidden = int(attributes.get("ApproximateNumberOfMessagesNotVisible", "0"))
+    observation = f"{count} wait" + (f" ({hidden} hidden, since a reader has them)" if hidden else "")
+    return warn("SR153", QUEUE, observation, "`stream-router dlq list` says why, `dlq redrive` resubmits them")
 
 
 LETTERS = Subject(

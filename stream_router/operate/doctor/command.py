@@ -64,18 +64,20 @@ def run_checks(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Fin
     checks are skipped.
     """
     findings: list[Finding] = []
-    waits = "" if world.common else "waits for the settings (SR001, SR002)"
+    blocked_by = "" if world.common else "waits for the settings (SR001, SR002)"
     for subject in subjects:
         if world.offline and (subject.aws or subject is host.HERE):
             continue
-        of_subject: list[Finding] = []
-        why = waits
-        if not (subject.aws and waits):
-            of_subject, why = _run_subject(subject, world)
+        subject_findings: list[Finding] = []
+        skip_reason = blocked_by
+        if not (subject.aws and blocked_by):
+            subject_findings, skip_reason = _run_subject(subject, world)
         for code in subject.checks:
-            findings += [finding for finding in of_subject if finding.code == code] or [skipped(code, why)]
-        if subject is host.ACCOUNT and not waits and of_subject[0].verdict is CheckVerdict.WRONG:
-            waits = "waits for SR010"
+            findings += [finding for finding in subject_findings if finding.code == code] or [
+                skipped(code, skip_reason)
+            ]
+        if subject is host.ACCOUNT and not blocked_by and subject_findings[0].verdict is CheckVerdict.WRONG:
+            blocked_by = "waits for SR010"
     return [finding for finding in findings if CHECKS[finding.code].programs & world.programs]
 
 
@@ -93,8 +95,8 @@ def _run_subject(subject: Subject, world: World) -> tuple[list[Finding], str]:
         about = subject.checks[code].about
         findings.append(report_error(code, about, about, error))
     last = findings[-1]
-    why = last.observation if last.verdict is CheckVerdict.SKIPPED else f"waits for {last.code}"
-    return findings, why
+    skip_reason = last.observation if last.verdict is CheckVerdict.SKIPPED else f"waits for {last.code}"
+    return findings, skip_reason
 
 
 # --- output

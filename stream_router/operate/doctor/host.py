@@ -68,8 +68,8 @@ def _check_settings(world: World) -> Iterator[Finding]:
     if world.consume is None:
         yield skipped("SR005", "waits for SR002")
     elif world.consume.masking == "off":
-        says = "is off: names, addresses and numbers in events reach every consumer unmasked"
-        yield warn("SR005", "STREAM_ROUTER_MASKING", says, "set default, or a policy file (docs/masking.md)")
+        observation = "is off: names, addresses and numbers in events reach every consumer unmasked"
+        yield warn("SR005", "STREAM_ROUTER_MASKING", observation, "set default, or a policy file (docs/masking.md)")
     else:
         yield ok("SR005", f"policy {world.consume.masking}")
     yield _check_certificate(world)
@@ -174,17 +174,17 @@ def _check_disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None
     if text := full(folder):
         return wrong("SR015", setting, text, cure)
     try:
-        has = os.statvfs(nearest(folder))
+        filesystem = os.statvfs(nearest(folder))
     except OSError:  # a folder that cannot be used is reported by SR001 or SR002
         return None
-    if not has.f_blocks:  # a file system without blocks, such as /proc
+    if not filesystem.f_blocks:  # a file system without blocks, such as /proc
         return None
     used_bytes = sum(path.stat().st_size for path in folder.glob("spill-*")) if "SPILL" in setting else 0
-    free_bytes, free_mib = has.f_bavail * has.f_frsize, has.f_bavail * has.f_frsize / 2**20
+    free_bytes, free_mib = filesystem.f_bavail * filesystem.f_frsize, filesystem.f_bavail * filesystem.f_frsize / 2**20
     if free_bytes + used_bytes < wanted_bytes:
         wanted_mib = f"{wanted_bytes / 2**20:,.0f} MiB"
-        says = f"the disk of {folder} has {free_mib:,.0f} MiB free, less than the {wanted_mib} that it may need"
-        return warn("SR015", setting, says, cure)
+        observation = f"the disk of {folder} has {free_mib:,.0f} MiB free, less than the {wanted_mib} that it may need"
+        return warn("SR015", setting, observation, cure)
     return None
 
 
@@ -286,20 +286,20 @@ def _judge_program(code: str, program: str, host: Host, *, named: bool, expected
     setting = "STREAM_ROUTER_ADMIN_LISTEN" if program == "consume" else "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"
     if host.error and not expected:
         return skipped(code, f"no program runs on this host ({host.url} {host.error})")
-    says = f"{program}: {sentence(host.verdict, str(host.verdict.get('since') or ''))}"
+    observation = f"{program}: {sentence(host.verdict, str(host.verdict.get('since') or ''))}"
     if host.error:
         other = next(name for name in CODES if name != program)
         cure = f"start `stream-router {program}`, or see why it is silent; a host for {other} alone: `doctor {other}`"
         # Only a program that the operator named is certain to belong on this host.
         judge = wrong if named else warn
-        return judge(code, setting, says, cure)
+        return judge(code, setting, observation, cure)
     if host.level is Level.GOOD:
-        return ok(code, says)
+        return ok(code, observation)
     page = runbook_of(str(host.status.get("code")))
     cure = str(host.status.get("cure") or "its log says more").removesuffix(".")
     cure += f" (docs/runbooks/{page}.md)" if page else ""
     judge = wrong if host.level is Level.BAD else warn
-    return judge(code, program, says, cure)
+    return judge(code, program, observation, cure)
 
 
 HERE = Subject(
@@ -317,7 +317,7 @@ The KCL's leader assigns no lease to a worker whose clock is further behind than
 `workerMetricsReporterFreqInMillis`.
 """
 
-_UNKNOWN = describe_codes(
+CREDENTIAL_PROBLEMS = describe_codes(
     "AWS does not take these credentials", (*INVALID_CREDENTIALS, "RequestExpired", "RegionDisabledException")
 )
 
@@ -328,15 +328,19 @@ def _check_account(world: World) -> Iterator[Finding]:
     try:
         provider = credentials.find_in_chain(world.session)
         answer = world.client("sts").get_caller_identity()
-        elsewhere = [row.variable for row in reading.list_aws_settings() if "URL" in row.variable and row.value]
-        where = world.settings.aws_region + (f"; not AWS itself: {', '.join(elsewhere)}" if elsewhere else "")
+        endpoint_variables = [
+            row.variable for row in reading.list_aws_settings() if "URL" in row.variable and row.value
+        ]
+        where = world.settings.aws_region + (
+            f"; not AWS itself: {', '.join(endpoint_variables)}" if endpoint_variables else ""
+        )
         if world.consume and java.signs_in(world.session, provider):
             yield warn("SR010", "AWS_PROFILE", f"{java.PROBLEM}: `consume` would not start", java.CURE)
         else:
             yield ok("SR010", f"account {answer['Account']}, {answer['Arn']}, {where}")
     except ClientError as error:
         answer = error.response
-        yield report_error(*subject, error, problems=_UNKNOWN)
+        yield report_error(*subject, error, problems=CREDENTIAL_PROBLEMS)
     except (
         BotoCoreError,
         SettingsError,
@@ -347,18 +351,18 @@ def _check_account(world: World) -> Iterator[Finding]:
     yield _check_clock(world, answer_time_s(answer))
 
 
-def _check_clock(world: World, theirs_s: float | None) -> Finding:
+def _check_clock(world: World, aws_time_s: float | None) -> Finding:
     """Compare this host's clock with the Date of AWS's answer, which a refusal has as well."""
-    if not theirs_s:
+    if not aws_time_s:
         return skipped("SR013", "no answer has a time")
-    off_s = world.now_s() - theirs_s
-    says = f"{abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} AWS"
-    if abs(off_s) < SKEW_WARN_S:
-        return ok("SR013", says)
+    difference_s = world.now_s() - aws_time_s
+    observation = f"{abs(difference_s):.0f} s {'ahead of' if difference_s > 0 else 'behind'} AWS"
+    if abs(difference_s) < SKEW_WARN_S:
+        return ok("SR013", observation)
     cure = "set this host's clock (chrony, systemd-timesyncd)"
-    if abs(off_s) < SKEW_WRONG_S:
-        return warn("SR013", "clock", says, cure)
-    return wrong("SR013", "clock", f"{says}: calls and webhooks are refused for it", cure)
+    if abs(difference_s) < SKEW_WRONG_S:
+        return warn("SR013", "clock", observation, cure)
+    return wrong("SR013", "clock", f"{observation}: calls and webhooks are refused for it", cure)
 
 
 ACCOUNT = Subject({"SR010": Check("credentials", BOTH), "SR013": Check("clock", BOTH)}, _check_account)

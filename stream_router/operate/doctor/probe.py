@@ -54,25 +54,25 @@ def run(world: World, url: str) -> list[Finding]:
     mark = secrets.token_hex(16)
     name = f"{PROBE_PREFIX}{mark[:12]}"
     findings: list[Finding] = []
-    left = ""
+    leftovers = ""
     try:
         check_url(world.receive, url)
         signer(world.receive)
         with _catch_probe(world, name, mark) as queue:
-            left = f"; rule and queue {name} may be left: delete them"
+            leftovers = f"; rule and queue {name} may be left: delete them"
             findings += _follow_probe(world, queue, lambda: _post_probe(world, url, name, mark))
     except Exception as error:  # noqa: BLE001 - it becomes a finding, so that the other findings are printed
         del findings[len(CHECKS) - 1 :]  # a failed deletion of the rule is reported in place of the last finding
-        broken = report_error([*CHECKS][len(findings)], "end to end", "the probe's rule or queue", error)
-        verdict = broken.verdict if isinstance(error, SettingsError) else CheckVerdict.UNKNOWN
-        findings.append(broken._replace(verdict=verdict, observation=broken.observation + left))
+        failure = report_error([*CHECKS][len(findings)], "end to end", "the probe's rule or queue", error)
+        verdict = failure.verdict if isinstance(error, SettingsError) else CheckVerdict.UNKNOWN
+        findings.append(failure._replace(verdict=verdict, observation=failure.observation + leftovers))
     return findings + [skipped(code, "the test event came no further") for code in [*CHECKS][len(findings) :]]
 
 
 @contextmanager
 def _catch_probe(world: World, name: str, mark: str) -> Iterator[str]:
     """Yield the URL of a queue behind a rule that matches our probe alone; delete both afterwards."""
-    events, sqs, on = world.client("events"), world.client("sqs"), {"EventBusName": world.settings.event_bus}
+    events, sqs, bus_argument = world.client("events"), world.client("sqs"), {"EventBusName": world.settings.event_bus}
     region = world.settings.aws_region
     account = world.client("sts").get_caller_identity()["Account"]
     home = Home(world.session.get_partition_for_region(region), region, account)
@@ -82,13 +82,13 @@ def _catch_probe(world: World, name: str, mark: str) -> Iterator[str]:
     pattern = json.dumps({"source": [SOURCE], "detail-type": [PROBE_TYPE], "detail": detail})
     queue = str(sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"])
     try:
-        events.put_rule(Name=name, EventPattern=pattern, **on)
+        events.put_rule(Name=name, EventPattern=pattern, **bus_argument)
         try:
-            events.put_targets(Rule=name, Targets=[{"Id": "probe", "Arn": home.queue(name)}], **on)
+            events.put_targets(Rule=name, Targets=[{"Id": "probe", "Arn": home.queue(name)}], **bus_argument)
             yield queue
         finally:
-            events.remove_targets(Rule=name, Ids=["probe"], **on)
-            events.delete_rule(Name=name, **on)
+            events.remove_targets(Rule=name, Ids=["probe"], **bus_argument)
+            events.delete_rule(Name=name, **bus_argument)
     finally:
         sqs.delete_queue(QueueUrl=queue)
 
@@ -128,21 +128,25 @@ def _follow_probe(world: World, queue: str, post: Any) -> Iterator[Finding]:
         post()
         message = _wait_for_message(world, queue, ARRIVAL_S - RESEND_AFTER_S)
     if message is None:
-        says = f"the test event was stored, and did not arrive behind the bus within {ARRIVAL_S:.0f} s"
+        observation = f"the test event was stored, and did not arrive behind the bus within {ARRIVAL_S:.0f} s"
         cure = "see SR160 and SR120, and the log of `consume`; a dead letter would say why"
-        yield wrong("SR202", "end to end", says, cure)
+        yield wrong("SR202", "end to end", observation, cure)
         return
     detail = json.loads(message["Body"])["detail"]
-    received, processed = (datetime.fromisoformat(detail[name]).timestamp() for name in ("receivedAt", "processedAt"))
-    at_queue = int(message["Attributes"]["SentTimestamp"]) / 1000
-    yield ok("SR202", f"{(processed - received) * 1000:.0f} ms from the receiver through the stream into the consumer")
-    yield ok("SR203", f"{(at_queue - processed) * 1000:.0f} ms from the consumer over the bus to a queue")
+    received_s, processed_s = (
+        datetime.fromisoformat(detail[name]).timestamp() for name in ("receivedAt", "processedAt")
+    )
+    queued_s = int(message["Attributes"]["SentTimestamp"]) / 1000
+    yield ok(
+        "SR202", f"{(processed_s - received_s) * 1000:.0f} ms from the receiver through the stream into the consumer"
+    )
+    yield ok("SR203", f"{(queued_s - processed_s) * 1000:.0f} ms from the consumer over the bus to a queue")
 
 
 def _wait_for_message(world: World, queue: str, within_s: float) -> Any | None:
     """Return the queue's first message; None if none arrives `within_s` seconds."""
-    until = time.monotonic() + within_s
-    while time.monotonic() < until:
+    deadline_s = time.monotonic() + within_s
+    while time.monotonic() < deadline_s:
         answer = world.client("sqs").receive_message(
             QueueUrl=queue, WaitTimeSeconds=1, AttributeNames=["SentTimestamp"]
         )

@@ -65,12 +65,12 @@ def _check_spill(world: World) -> Iterator[Finding]:
     if queue.verdict not in (CheckVerdict.OK, CheckVerdict.WARNING):
         return
     sqs = world.client("sqs")
-    no, attributes = try_call(
+    failed_check, attributes = try_call(
         *("SR154", checks.SPILL_QUEUE, "the number of its messages"),
         lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"],
     )
-    if no:
-        yield no
+    if failed_check:
+        yield failed_check
     elif count := count_messages(attributes):
         cure = "start a receiver, or see why the stream accepts no records"
         yield warn("SR154", checks.SPILL_QUEUE, f"{count} messages of accepted events wait", cure)
@@ -96,21 +96,21 @@ LEASE_READS, LEASE_READ_INTERVAL_S = 7, 1.0
 MAX_NAMED = 10
 """Workers or shards that a finding names."""
 
-RESTARTED = (
+RESTART_CURE = (
     "start `stream-router consume`. One that runs restarts its daemon after three to four minutes without a reader, at "
     "most once in ten minutes; its log says why it takes no lease"
 )
 
-LATE_S = 300.0
-SHARDS_READ = 20
+LAG_WARN_S = 300.0
+LAG_SHARDS_MAX = 20
 """Shards whose lag is read, with one of the five reads a second that a shard serves."""
 
 
 def _check_leases(world: World) -> Iterator[Finding]:
     yield checks.check_lease_table(world.session, world.settings.application, world.settings.stream)
-    no, view = _read_view(world)
-    if no:
-        yield no
+    failed_check, view = _read_view(world)
+    if failed_check:
+        yield failed_check
         return
     yield _check_owners(world, view)
     yield _check_lag(world, [lease for lease in view.leases.values() if lease.checkpoint != SHARD_END])
@@ -134,23 +134,25 @@ def _read_view(world: World) -> tuple[Finding | None, Any]:
 
 def _check_owners(world: World, first: StreamView) -> Finding:
     """Check with the supervisor's judge that every readable shard has an owner that renews its lease."""
-    latest, no, left = first, None, list[UnreadShard]()
+    latest, failed_check, unread_shards = first, None, list[UnreadShard]()
     for _ in range(LEASE_READS):
         world.wait(LEASE_READ_INTERVAL_S)
-        no, view = _read_view(world)
-        if no:
+        failed_check, view = _read_view(world)
+        if failed_check:
             continue  # only the last read counts: before it a worker may not have renewed yet
         latest = view
-        left = unread(latest, first)
-        if not left:
+        unread_shards = unread(latest, first)
+        if not unread_shards:
             break
-    if no:
-        return no
+    if failed_check:
+        return failed_check
     owners = {name: lease.owner for name, lease in latest.leases.items() if lease.checkpoint != SHARD_END}
-    if left:
-        examples = ", ".join(f"{shard.shard}: {shard.why}" for shard in left[:MAX_NAMED])
-        says = f"{len(left)} of {len(owners) or len(latest.shards)} shards are read by nobody ({examples})"
-        return wrong("SR160", APPLICATION, says, RESTARTED)
+    if unread_shards:
+        examples = ", ".join(f"{shard.shard}: {shard.why}" for shard in unread_shards[:MAX_NAMED])
+        observation = (
+            f"{len(unread_shards)} of {len(owners) or len(latest.shards)} shards are read by nobody ({examples})"
+        )
+        return wrong("SR160", APPLICATION, observation, RESTART_CURE)
     workers = sorted({*owners.values()} - {""})
     more = f" and {len(workers) - MAX_NAMED} more" if len(workers) > MAX_NAMED else ""
     return ok("SR160", f"{len(owners)} leases, {len(workers)} workers: {', '.join(workers[:MAX_NAMED])}{more}")
@@ -159,33 +161,42 @@ def _check_owners(world: World, first: StreamView) -> Finding:
 def _check_lag(world: World, unfinished: list[Lease]) -> Finding:
     """Check the age of the oldest event after each shard's checkpoint."""
     summary = world.client("kinesis").describe_stream_summary(StreamName=world.settings.stream)
-    kept_s = summary["StreamDescriptionSummary"]["RetentionPeriodHours"] * 3600
-    late: dict[str, float] = {}
-    silent: Finding | None = None
-    for lease in unfinished[:SHARDS_READ]:
+    retention_s = summary["StreamDescriptionSummary"]["RetentionPeriodHours"] * 3600
+    lags_s: dict[str, float] = {}
+    failed_lag_check: Finding | None = None
+    for lease in unfinished[:LAG_SHARDS_MAX]:
         behind = functools.partial(_measure_lag_s, world, lease)
-        no, behind_s = try_call(
-            "SR115", STREAM, f"the lag of {lease.shard_id}", behind, _GONE, {"InvalidArgumentException": _GONE}
+        failed_check, behind_s = try_call(
+            "SR115",
+            STREAM,
+            f"the lag of {lease.shard_id}",
+            behind,
+            NO_LONGER_THERE,
+            {"InvalidArgumentException": NO_LONGER_THERE},
         )
-        if no and no.verdict is not CheckVerdict.WRONG:
-            silent = no
+        if failed_check and failed_check.verdict is not CheckVerdict.WRONG:
+            failed_lag_check = failed_check
         elif behind_s is not None:
-            late[lease.shard_id] = behind_s
-    if not late:
-        return silent or skipped("SR115", "no shard is read")
-    shard = max(late, key=lambda name: late[name])
-    says = f"{late[shard]:.0f} s behind at {shard}"
-    if len(unfinished) > SHARDS_READ:
-        says += f", of the {SHARDS_READ} of {len(unfinished)} shards that were checked"
-    if late[shard] > kept_s / 2:
-        says += f"; events are lost {(kept_s - late[shard]) / 3600:.0f} hours from now"
-        return wrong("SR115", STREAM, says, "start `consume`, or more of it; its log says whether it holds, and why")
-    if late[shard] > LATE_S:
-        return warn("SR115", STREAM, says, "see SR160, and the log of `consume`: it holds, stands, or is too small")
-    return silent or ok("SR115", says)
+            lags_s[lease.shard_id] = behind_s
+    if not lags_s:
+        return failed_lag_check or skipped("SR115", "no shard is read")
+    shard = max(lags_s, key=lambda name: lags_s[name])
+    observation = f"{lags_s[shard]:.0f} s behind at {shard}"
+    if len(unfinished) > LAG_SHARDS_MAX:
+        observation += f", of the {LAG_SHARDS_MAX} of {len(unfinished)} shards that were checked"
+    if lags_s[shard] > retention_s / 2:
+        observation += f"; events are lost {(retention_s - lags_s[shard]) / 3600:.0f} hours from now"
+        return wrong(
+            "SR115", STREAM, observation, "start `consume`, or more of it; its log says whether it holds, and why"
+        )
+    if lags_s[shard] > LAG_WARN_S:
+        return warn(
+            "SR115", STREAM, observation, "see SR160, and the log of `consume`: it holds, stands, or is too small"
+        )
+    return failed_lag_check or ok("SR115", observation)
 
 
-_GONE = ("it is gone", "")
+NO_LONGER_THERE = ("it is gone", "")
 """Answer for a lease whose shard the stream no longer has, or whose checkpoint is of another stream (SR105)."""
 
 
@@ -197,8 +208,8 @@ def _measure_lag_s(world: World, lease: Lease) -> float | None:
     elif lease.checkpoint != TRIM_HORIZON:
         return None
     kinesis: Any = world.client("kinesis")
-    named = {"StreamName": world.settings.stream, "ShardId": lease.shard_id}
-    iterator = kinesis.get_shard_iterator(**named, **start)["ShardIterator"]
+    request = {"StreamName": world.settings.stream, "ShardId": lease.shard_id}
+    iterator = kinesis.get_shard_iterator(**request, **start)["ShardIterator"]
     answer = kinesis.get_records(ShardIterator=iterator, Limit=1)
     for record in answer["Records"]:
         return float(max(0.0, world.now_s() - record["ApproximateArrivalTimestamp"].timestamp()))

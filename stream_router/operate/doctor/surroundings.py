@@ -10,7 +10,7 @@ from stream_router.operate import arns, setup
 from stream_router.operate.doctor.bus import BUS
 from stream_router.operate.doctor.world import BOTH, CONSUME, SETUP, Check, Subject, World
 from stream_router.operate.resources import (
-    SPREAD,
+    AUTO_DISTRIBUTION,
     count_messages,
     count_rules,
     describe_auto_distribution,
@@ -42,13 +42,13 @@ def _check_record_distribution(world: World) -> Finding:
     """Check that Kinesis distributes records by the receiver's hash keys."""
     name = world.settings.stream
     kinesis = world.client("kinesis")
-    no, answer = try_call(
+    failed_check, answer = try_call(
         "SR108", STREAM, "the stream", lambda: kinesis.describe_stream_summary(StreamName=name), ("", "")
     )
-    if no:
-        return skipped("SR108", "waits for SR101") if no.verdict is CheckVerdict.WRONG else no
+    if failed_check:
+        return skipped("SR108", "waits for SR101") if failed_check.verdict is CheckVerdict.WRONG else failed_check
     summary = answer["StreamDescriptionSummary"]
-    if summary.get("RecordDistributionStrategy") != SPREAD:
+    if summary.get("RecordDistributionStrategy") != AUTO_DISTRIBUTION:
         return ok("SR108", "by partition and hash key")
     problem, cure = describe_auto_distribution(name, summary["StreamARN"])
     if world.consume and world.consume.ordering == "conversation":
@@ -59,32 +59,36 @@ def _check_record_distribution(world: World) -> Finding:
 def _check_bus_dead_letters(world: World) -> Iterator[Finding]:
     """Check that a bus under a customer's key has a dead-letter queue, and that nothing waits there."""
     events = world.client("events")
-    named = {"Name": world.settings.event_bus}
-    no, bus = try_call("SR122", BUS, "the event bus", lambda: events.describe_event_bus(**named), ("", ""))
-    if no:
-        yield skipped("SR122", "waits for SR120") if no.verdict is CheckVerdict.WRONG else no
+    request = {"Name": world.settings.event_bus}
+    failed_check, bus = try_call("SR122", BUS, "the event bus", lambda: events.describe_event_bus(**request), ("", ""))
+    if failed_check:
+        yield skipped("SR122", "waits for SR120") if failed_check.verdict is CheckVerdict.WRONG else failed_check
         return
     queue = bus.get("DeadLetterConfig", {}).get("Arn")
     if not queue and not bus.get("KmsKeyIdentifier"):
         yield ok("SR122", "AWS's own key needs none")
         return
     if not queue:
-        says = "the bus has no dead-letter queue: PutEvents succeeds while its key cannot be used, and events are lost"
-        yield warn("SR122", BUS, says, f"set STREAM_ROUTER_KMS_KEY and {SETUP}")
+        observation = (
+            "the bus has no dead-letter queue: PutEvents succeeds while its key cannot be used, and events are lost"
+        )
+        yield warn("SR122", BUS, observation, f"set STREAM_ROUTER_KMS_KEY and {SETUP}")
         return
     name = queue.rsplit(":", 1)[-1]
-    gone = (f"queue {name} does not exist: events that the bus cannot encrypt are lost", SETUP)
-    no, count = try_call("SR122", BUS, f"queue {name}", partial(_messages_in, world, queue), gone)
-    if no:
-        yield no
+    absence = (f"queue {name} does not exist: events that the bus cannot encrypt are lost", SETUP)
+    failed_check, count = try_call("SR122", BUS, f"queue {name}", partial(_count_messages_in, world, queue), absence)
+    if failed_check:
+        yield failed_check
     elif count:
-        says = f"{count} events in {name}: the bus could not use its key"
-        yield warn("SR122", BUS, says, "see SR121; then `stream-router replay --since WHEN` publishes them again")
+        observation = f"{count} events in {name}: the bus could not use its key"
+        yield warn(
+            "SR122", BUS, observation, "see SR121; then `stream-router replay --since WHEN` publishes them again"
+        )
     else:
         yield ok("SR122", f"{name} is empty")
 
 
-def _messages_in(world: World, queue: str) -> int:
+def _count_messages_in(world: World, queue: str) -> int:
     """Return the number of messages in a queue."""
     arn, sqs = arns.parse(queue, BUS), world.client("sqs")
     url = sqs.get_queue_url(QueueName=arn.resource, QueueOwnerAWSAccountId=arn.account)["QueueUrl"]
@@ -96,9 +100,9 @@ def _check_owner(world: World) -> Finding:
     bus = world.settings.event_bus
     if not bus.startswith("arn:"):
         return ok("SR123", "a bus of this account")
-    no, home = try_call("SR123", BUS, "this account", partial(setup.find_home, world.clients))
-    if no:
-        return no
+    failed_check, home = try_call("SR123", BUS, "this account", partial(setup.find_home, world.clients))
+    if failed_check:
+        return failed_check
     owner = bus.split(":")[4]
     if owner == home.account:
         return ok("SR123", "a bus of this account")
@@ -108,10 +112,14 @@ def _check_owner(world: World) -> Finding:
     )
     trusts = world.consume is not None and world.consume.bus_proof == "trust"
     if trusts:
-        says = f"the bus is of account {owner}, and nothing proves that it is there or that a rule takes our events"
+        observation = (
+            f"the bus is of account {owner}, and nothing proves that it is there or that a rule takes our events"
+        )
     else:
-        says = f"the bus is of account {owner}: `consume` runs only if its owner lets this account look at bus and rule"
-    return warn("SR123", BUS, says, cure)
+        observation = (
+            f"the bus is of account {owner}: `consume` runs only if its owner lets this account look at bus and rule"
+        )
+    return warn("SR123", BUS, observation, cure)
 
 
 def _check_quotas(world: World) -> Iterator[Finding]:
@@ -122,21 +130,27 @@ def _check_quotas(world: World) -> Iterator[Finding]:
         yield wrong("SR131", EVENT_TYPES, *excess)
         return
     length = len(pattern_text(settings.event_type_list))
-    is_well = True
+    is_below_quota = True
     if length > limits.EVENT_PATTERN_QUOTA_CHARS:
-        is_well = False
-        says = f"the pattern has {length:,} characters, AWS's default quota is {limits.EVENT_PATTERN_QUOTA_CHARS:,}"
-        yield warn("SR131", EVENT_TYPES, says, cure)
-    most = limits.rules_of_a_bus(settings.aws_region)
+        is_below_quota = False
+        observation = (
+            f"the pattern has {length:,} characters, AWS's default quota is {limits.EVENT_PATTERN_QUOTA_CHARS:,}"
+        )
+        yield warn("SR131", EVENT_TYPES, observation, cure)
+    rules_quota = limits.rules_of_a_bus(settings.aws_region)
     count: Any
-    no, count = try_call("SR131", BUS, "its rules", partial(count_rules, world.client("events"), settings.event_bus))
-    if no:
-        yield no
-    elif count >= QUOTA_WARN_SHARE * most:
-        says = f"the bus has {count} of {most} rules (AWS's default quota)"
-        yield warn("SR131", BUS, says, "have the quota raised (Service Quotas, EventBridge), or remove rules")
-    elif is_well:
-        yield ok("SR131", f"{length:,} of {limits.EVENT_PATTERN_QUOTA_CHARS:,} characters, {count} of {most} rules")
+    failed_check, count = try_call(
+        "SR131", BUS, "its rules", partial(count_rules, world.client("events"), settings.event_bus)
+    )
+    if failed_check:
+        yield failed_check
+    elif count >= QUOTA_WARN_SHARE * rules_quota:
+        observation = f"the bus has {count} of {rules_quota} rules (AWS's default quota)"
+        yield warn("SR131", BUS, observation, "have the quota raised (Service Quotas, EventBridge), or remove rules")
+    elif is_below_quota:
+        yield ok(
+            "SR131", f"{length:,} of {limits.EVENT_PATTERN_QUOTA_CHARS:,} characters, {count} of {rules_quota} rules"
+        )
 
 
 SURROUNDINGS = Subject(

@@ -14,9 +14,9 @@ from stream_router.envelope import holds_crashed, open_record
 from stream_router.errors import SettingsError
 from stream_router.event_id import event_id_as_typed
 from stream_router.model import Record
-from stream_router.operate.console import Stop, check_span, moment_ms, print_line, print_tally
+from stream_router.operate.console import Stop, check_span, parse_time_ms, print_line, print_tally
 from stream_router.operate.dry_run import build_transform, describe_outcome
-from stream_router.operate.stream_writer import MOST_LINE_BYTES, OutgoingLine, StreamWriter
+from stream_router.operate.stream_writer import MAX_LINE_BYTES, OutgoingLine, StreamWriter
 from stream_router.process import iso, now_ms
 from stream_router.settings.operators import DeadLetters
 
@@ -62,8 +62,8 @@ def parse_selection(
     Raises SettingsError for an invalid time or an empty span.
     """
     now = int(now_ms())
-    since_ms = moment_ms(since, "--since", now) if since else 0
-    until_ms = moment_ms(until, "--until", now) if until else 0
+    since_ms = parse_time_ms(since, "--since", now) if since else 0
+    until_ms = parse_time_ms(until, "--until", now) if until else 0
     check_span(since_ms, until_ms or now)
     return Selection(since_ms, until_ms, tuple(event_types), tuple(map(event_id_as_typed, ids)), reason)
 
@@ -114,16 +114,16 @@ class ResubmitRun:
         self.dry_run = dry_run
         self.count = 0
         """Number of lines that are on the stream, or would be after a dry run."""
-        self.passed_over, self._would = Counter[str](), Counter[str]()
+        self.skipped, self._outcomes = Counter[str](), Counter[str]()
         self._transform = build_transform(settings)
         self._settings, self._stop = settings, stop
         self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
         self._writer = StreamWriter(clients.kinesis_without_retries, settings.stream, settings.buckets, rate_s, stop)
 
-    def announce(self, go_on: str) -> None:
+    def announce(self, continue_command: str) -> None:
         """Print the run's id and the command that continues it: a killed command can print nothing later."""
         if not self.dry_run:
-            print_line(f"run {self.name}; if it is killed, go on with: {go_on}")
+            print_line(f"run {self.name}; if it is killed, go on with: {continue_command}")
 
     def store(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
         """Store the lines, and yield each once it is stored.
@@ -134,23 +134,23 @@ class ResubmitRun:
         if self.dry_run:
             for line in fitting:
                 self.count += 1
-                self._would.update(self._try_out(line.line))
+                self._outcomes.update(self._try_out(line.line))
             return
         for line in self._writer.put(fitting):
             self.count += 1
             yield line
             if time.monotonic() >= self._progress_due_s:
                 self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
-                print_line(f"put back on the stream so far {self.count:,}; run {self.name}")
+                print_line(f"resubmitted so far {self.count:,}; run {self.name}")
 
     def _select_fitting(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
         for line in outgoing:
-            if self._stop.asked:
+            if self._stop.requested:
                 return
-            if len(line.line) <= MOST_LINE_BYTES:
+            if len(line.line) <= MAX_LINE_BYTES:
                 yield line
             else:
-                self.passed_over[f"fits no record of the stream ({MOST_LINE_BYTES:,} bytes)"] += 1
+                self.skipped[f"fits no record of the stream ({MAX_LINE_BYTES:,} bytes)"] += 1
 
     def _try_out(self, line: bytes) -> list[str]:
         """Return the outcomes that the consumer would reach for a line with the settings of this shell."""
@@ -158,19 +158,18 @@ class ResubmitRun:
             return ["not tried, since it killed a process"]
         return [describe_outcome(self._transform(opened)) for opened in open_record(Record(line, 1, 0, int(now_ms())))]
 
-    def report(self, ended: str, go_on: str) -> None:
+    def report(self, end_reason: str, continue_command: str) -> None:
         """Print the summary.
 
-        `ended` is why the run ended early, "" if it did not; `go_on` is the command that continues
-        it.
+        `end_reason` is why the run ended early, "" if it did not; `continue_command` continues it.
         """
-        print_tally("passed over", self.passed_over)
+        print_tally("skipped", self.skipped)
         if self.dry_run:
-            print_line(f"would put back on the stream {self.count:,}; masking here is {self._settings.masking}")
-            print_tally("would be", self._would)
+            print_line(f"would resubmit {self.count:,}; masking here is {self._settings.masking}")
+            print_tally("would be", self._outcomes)
         else:
-            print_line(f"put back on the stream {self.count:,}; run {self.name}")
-        if ended:
-            print_line(f"not all: {ended}")
-        if go_on and not self.dry_run:
-            print_line(f"go on with: {go_on}")
+            print_line(f"resubmitted {self.count:,}; run {self.name}")
+        if end_reason:
+            print_line(f"not all: {end_reason}")
+        if continue_command and not self.dry_run:
+            print_line(f"go on with: {continue_command}")
