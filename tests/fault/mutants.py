@@ -113,8 +113,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "redrive deletes before it stored, where it is killed": Mutant(
             "stream_router/operate/dlq.py",
-            "            yield OutgoingLine(line, letter.conv",
-            "            self._delete(letter.messages)\n            yield OutgoingLine(line, letter.conv",
+            "            yield OutgoingLine(line, letter.find_conversation",
+            "            self._delete(letter.messages)\n            yield OutgoingLine(line, letter.find_conversation",
             ("tests/fault/test_failpoints_commands.py",),
         ),
     },
@@ -508,8 +508,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "A dead letter that is resubmitted": {
         "redrive deletes before the stream has the event": Mutant(
             "stream_router/operate/dlq.py",
-            "            yield OutgoingLine(line, letter.conv",
-            "            self._delete(letter.messages)\n            yield OutgoingLine(line, letter.conv",
+            "            yield OutgoingLine(line, letter.find_conversation",
+            "            self._delete(letter.messages)\n            yield OutgoingLine(line, letter.find_conversation",
             ("tests/integration/test_dlq.py::test_none_is_lost_whatever_happens",),
         ),
         "a line that the stream refused counts as put back": Mutant(
