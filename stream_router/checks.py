@@ -161,7 +161,7 @@ def report_error(
 ) -> Finding:
     """Return the finding of the check `code` whose call about `subject` raised `error`.
 
-    `absent` is the problem and cure if `subject` does not exist; None if that is no definite failure. `problems` are
+    `absent` is the problem and cure if `subject` does not exist; None if that is not a definite failure. `problems` are
     the other definite failures.
     """
     if isinstance(error, SettingsError):

@@ -2,7 +2,7 @@
 
 A Kinesis record holds one or more envelopes, one per line, separated by LF:
 `{"v":1,"id":…,"idFrom":"delivery"|"content","receivedAt":epoch ms,"body":<the sender's JSON>}`. Fields may be added
-after the body. The last added field is no object, and readers ignore fields that they do not know. Records of other
+after the body. The last added field is not an object, and readers ignore fields that they do not know. Records of other
 writers are opened too (docs/contract.md, "In the stream"). A bad line affects no other line: an unreadable line becomes
 a dead letter of its own bytes. A resubmitted event is a line of kind `line` or `entry`. A `line` holds the bytes of the
 original line, an `entry` holds an event that EventBridge had accepted.
@@ -65,7 +65,7 @@ def encode_added_fields(fields: dict[str, str]) -> bytes:
 
 
 def encode_text_body(body: bytes) -> tuple[bytes, str]:
-    """Return a body that is no JSON as a JSON string, and its `bodyEncoding`: `text` for UTF-8, otherwise `base64`."""
+    """Return a body that is not JSON as a JSON string, and its `bodyEncoding`: `text` for UTF-8, otherwise `base64`."""
     try:
         return orjson.dumps(body.decode()), "text"
     except UnicodeDecodeError:
@@ -166,8 +166,8 @@ def holds_crashed(data: bytes) -> bool:
 def read_added_fields(line: bytes) -> dict[str, Any]:
     """Return the fields that follow an envelope's body: `source`, `eventTypeHeader` and so on. Empty if there are none.
 
-    The last added field is no object. So an envelope that ends with two braces has an object as its body and no added
-    fields, and it need not be parsed.
+    The last added field is not an object. So an envelope that ends with two braces has an object as its body and no
+    added fields, and it need not be parsed.
     """
     if line[-2:] == b"}}" or _ENVELOPE_MARK not in line[:200]:  # the head, even if another writer put blanks into it
         return {}
@@ -396,7 +396,7 @@ def _parse(data: bytes) -> object:
 
 
 def _open_foreign(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:
-    """Open a document that is no envelope as one event, or an array as one event for each element."""
+    """Open a document that is not an envelope as one event, or an array as one event for each element."""
     if type(value) is list and value:
         if is_too_deep(value):
             whole = make_unparsed_event(record, line, raw)
@@ -442,7 +442,9 @@ def _open_resubmitted(record: Record, line: int, raw: bytes, value: dict[str, An
     resubmitted, body = value.get("resubmitted"), value["body"]
     event = Event(record, line, raw, value["id"], value["idFrom"], value["receivedAt"], None)
     if not isinstance(resubmitted, str) or read_resubmitted(resubmitted) is None:
-        return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "the envelope's `resubmitted` is no run")
+        return DeadLetter(
+            event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "the envelope's `resubmitted` is not a run"
+        )
     event = event._replace(resubmitted=resubmitted)
     record.has_resubmitted = True
     if kind == "entry":
@@ -452,7 +454,7 @@ def _open_resubmitted(record: Record, line: int, raw: bytes, value: dict[str, An
     try:
         inner = base64.b64decode(body, validate=True)
     except (ValueError, TypeError):
-        return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "the envelope's `body` is no base64")
+        return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", "the envelope's `body` is not base64")
     return _open_inner_line(event._replace(raw=inner))
 
 
@@ -480,7 +482,7 @@ def _malformed_field(identity: object, id_from: object) -> str:
         return "the envelope's `id` is not 32 hex digits in lower case"
     if id_from not in ("delivery", "content"):
         return "the envelope's `idFrom` is neither `delivery` nor `content`"
-    return "the envelope's `receivedAt` is no whole number of milliseconds since 1970"
+    return "the envelope's `receivedAt` is not a whole number of milliseconds since 1970"
 
 
 def _make_foreign_event(record: Record, line: int, raw: bytes, body: object, index: int) -> Event:
@@ -638,7 +640,7 @@ def explain_unreadable(data: bytes) -> LetterReason:
 
 
 def _refuse_constant(_: str) -> Any:
-    raise ValueError("NaN and Infinity are no JSON")
+    raise ValueError("NaN and Infinity are not JSON")
 
 
 class TooDeepError(ValueError):
@@ -646,7 +648,7 @@ class TooDeepError(ValueError):
 
 
 def read_json(text: bytes) -> object:
-    """Return the value of a JSON text. Raises ValueError for text that is no UTF-8, no JSON, or nests too deep.
+    """Return the value of a JSON text. Raises ValueError for text that is not UTF-8 or not JSON, or nests too deep.
 
     orjson refuses some valid JSON: lone surrogates, and numbers beyond a double. This function accepts both, since a
     sender does not repeat a webhook that the receiver refused with a 4xx. The consumer then dead-letters such an event

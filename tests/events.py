@@ -74,5 +74,5 @@ def sent(data: bytes, **changes: Any) -> dict[str, Any]:
 
 
 def code_of(made: Transformed | Event) -> str:
-    """Why it is no entry: a dead letter's code, or that it is dropped; "" of what is well."""
+    """Why it is not an entry: a dead letter's code, or that it is dropped; "" of what is well."""
     return made.code if isinstance(made, DeadLetter) else "dropped" if isinstance(made, Dropped) else ""

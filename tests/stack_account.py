@@ -75,7 +75,7 @@ class StackAccount:
         }
 
     def _target_statement(self) -> dict[str, Any]:
-        """Return the statement that the target's owner adds: the target is no resource of the stack."""
+        """Return the statement that the target's owner adds: the target is not a resource of the stack."""
         condition = {"ArnEquals": {"aws:SourceArn": self._rules}}
         return {**EVENTBRIDGE, "Action": "sqs:SendMessage", "Resource": TARGET, "Condition": condition}
 

@@ -59,7 +59,7 @@ def read(path: Path) -> Result:
     """A result. Raises ValueError where the file is none of this schema."""
     found: Result = json.loads(path.read_text("utf-8"))
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-        raise ValueError(f"{path} is no result of a benchmark (schema {SCHEMA})")
+        raise ValueError(f"{path} is not a result of a benchmark (schema {SCHEMA})")
     return found
 
 

@@ -61,7 +61,9 @@ def translate_errors(service: str) -> Iterator[None]:
     try:
         yield
     except (InvalidRegionError, UnknownRegionError):
-        raise SettingsError("AWS_REGION", "is no region's name", "set AWS_REGION, for example us-east-1") from None
+        raise SettingsError(
+            "AWS_REGION", "is not the name of a region", "set AWS_REGION, for example us-east-1"
+        ) from None
     except ProfileNotFound as error:
         profile = error.kwargs.get("profile")
         raise SettingsError("AWS_PROFILE", f"there is no profile {profile!r}", "name another, or unset it") from None
@@ -72,7 +74,7 @@ def translate_errors(service: str) -> Iterator[None]:
     except ValueError:
         name = _VARIABLES.get(service) or service.upper()
         raise SettingsError(
-            f"AWS_ENDPOINT_URL_{name} or AWS_ENDPOINT_URL", "is no URL", "give https://HOST, or unset it"
+            f"AWS_ENDPOINT_URL_{name} or AWS_ENDPOINT_URL", "is not a URL", "give https://HOST, or unset it"
         ) from None
 
 
@@ -93,7 +95,7 @@ def check_url(url: str) -> None:
 
 
 def is_aws(url: str) -> bool:
-    """Return whether a URL's host belongs to AWS, not to an emulator; False for a text that is no URL."""
+    """Return whether a URL's host belongs to AWS, not to an emulator; False for a text that is not a URL."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
@@ -186,6 +188,6 @@ def find_ca_bundle(session: Session) -> str:
         ssl.create_default_context(cafile=path)
     except OSError:
         raise SettingsError(
-            "AWS_CA_BUNDLE", "is no readable PEM file of certificates", "name one, or unset it"
+            "AWS_CA_BUNDLE", "is not a readable PEM file of certificates", "name one, or unset it"
         ) from None
     return path

@@ -1,6 +1,6 @@
 """CXone over HTTPS: an access token by client credentials (docs/facts.md, "CXone").
 
-Of an answer only known words are repeated in error texts: anything else could be our own secret.
+Error texts repeat only known words of an answer: anything else could be our own secret.
 """
 
 import base64
@@ -35,22 +35,22 @@ DEADLINE_S = 45.0
 TIMEOUT_S = 10.0
 """Time-out of one step of an attempt: the connection, one read."""
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 20.0
+MIN_PAUSE_S, MAX_PAUSE_S = 2.0, 20.0
 """CXone sends no reliable Retry-After, so our own pauses double from 2 s (docs/facts.md, "CXone")."""
 
-# Without a User-Agent firewalls take a request for a robot's; AWS WAF has the rule "NoUserAgent_HEADER".
+# Firewalls block requests without a User-Agent: AWS WAF has the rule "NoUserAgent_HEADER".
 _HEADERS = {"Accept": "application/json", "User-Agent": f"stream-router/{importlib.metadata.version('stream_router')}"}
 
 _CREDENTIALS = "refuses the credentials ({}); check CXONE_CLIENT_ID and CXONE_CLIENT_SECRET"
-_GRANT = "gives this client no client credentials ({}); ask NICE for a client that has that grant"
-_TROUBLE = "is in trouble ({}); try again later"
+_GRANT = "does not allow this client the client credentials grant ({}); ask NICE for a client that has it"
+_UNAVAILABLE = "has an error of its own ({}); try again later"
 _REFUSALS = {
     **dict.fromkeys(("invalid_request", "invalid_client", "invalid_grant"), _CREDENTIALS),
     **dict.fromkeys(("access_denied", "invalid_token"), _CREDENTIALS),
     **dict.fromkeys(("unauthorized_client", "unsupported_grant_type"), _GRANT),
     "invalid_scope": f"refuses the scopes ({{}}); ask NICE to grant this client {' '.join(sorted(SCOPES))}",
     # With these errors the credentials may be right.
-    **dict.fromkeys(("server_error", "temporarily_unavailable", "slow_down"), _TROUBLE),
+    **dict.fromkeys(("server_error", "temporarily_unavailable", "slow_down"), _UNAVAILABLE),
 }
 """Meaning and cure by OAuth 2.0 error code (RFC 6749, 5.2; RFC 6750, 3.1; RFC 8628, 3.5)."""
 
@@ -62,10 +62,10 @@ class CxoneError(Exception):
     """
 
 
-class _AgainError(Exception):
-    """Another attempt may help.
+class _RetryableError(Exception):
+    """Another attempt may succeed.
 
-    `wait_s` is the wait that CXone asks for; 0.0 if it asks for none.
+    `wait_s` is the pause that CXone asks for; 0.0 if it asks for none.
     """
 
     def __init__(self, problem: str, wait_s: float = 0.0) -> None:
@@ -113,23 +113,23 @@ class CxoneClient:
         """Request an access token for the client's id and secret. Raises CxoneError."""
         settings = self._settings
         url = settings.auth_url or self._token_endpoint()
-        # Both parts URL-encoded, as RFC 6749 (2.3.1) wants and CXone's own clients do.
+        # Both parts are URL-encoded, as RFC 6749 (2.3.1) requires and CXone's own clients do.
         pair = f"{quote(settings.client_id or '', safe='')}:{quote(settings.secret('client_secret'), safe='')}"
         headers = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
         form = {"grant_type": "client_credentials", "scope": " ".join(sorted(SCOPES))}
-        answer = self._send("the token endpoint", "POST", url, data=form, headers=headers)
-        body = _members(answer.content)
+        answer = self._send_with_retries("the token endpoint", "POST", url, data=form, headers=headers)
+        body = _parse_members(answer.content)
         code = body.get("error") if isinstance(body.get("error"), str) else ""
         if answer.status_code not in (200, 201) or code in _REFUSALS:
-            raise CxoneError(_refusal(answer.status_code, str(code)))
+            raise CxoneError(_describe_refusal(answer.status_code, str(code)))
         value = body.get("access_token")
         if not isinstance(value, str) or not value:
-            raise CxoneError("the token endpoint's answer holds no token; check CXONE_AUTH_URL")
-        claims = {**_claims(value), **_claims(body.get("id_token"))}
+            raise CxoneError("the answer of the token endpoint has no token; check CXONE_AUTH_URL")
+        claims = {**_read_claims(value), **_read_claims(body.get("id_token"))}
         tenant_id = claims.get("tenantId")
         return Token(
-            _lifetime_s(body.get("expires_in")),
-            _scopes(body.get("scope") or claims.get("scope")),
+            _parse_lifetime_s(body.get("expires_in")),
+            _parse_scopes(body.get("scope") or claims.get("scope")),
             tenant_id if isinstance(tenant_id, str) else "",
         )
 
@@ -138,34 +138,34 @@ class CxoneClient:
 
         Raises CxoneError if credentials may not be sent to it.
         """
-        answer = self._send("the discovery", "GET", f"{ISSUER}/.well-known/openid-configuration")
-        document = _members(answer.content)
+        answer = self._send_with_retries("the discovery", "GET", f"{ISSUER}/.well-known/openid-configuration")
+        document = _parse_members(answer.content)
         url, cure = document.get("token_endpoint"), "set CXONE_AUTH_URL to the endpoint"
         if answer.status_code != 200 or not isinstance(url, str):
             raise CxoneError(f"the discovery answers {answer.status_code} and names no token endpoint; {cure}")
         if str(document.get("issuer", ISSUER)).rstrip("/") != ISSUER:  # OpenID Discovery 4.3
-            raise CxoneError(f"the discovery document is another issuer's than {ISSUER}; {cure}")
+            raise CxoneError(f"the discovery document names another issuer than {ISSUER}; {cure}")
         try:
             check_for_credentials(url)
             httpx.URL(url)
         except (ValueError, httpx.InvalidURL):
-            raise CxoneError(f"the discovered token_endpoint is no https:// URL; {cure}") from None
+            raise CxoneError(f"the discovered token_endpoint is not an https:// URL; {cure}") from None
         return url
 
-    def _send(self, endpoint: str, method: str, url: str, **request: Any) -> httpx.Response:
+    def _send_with_retries(self, endpoint: str, method: str, url: str, **request: Any) -> httpx.Response:
         """Send a request until an answer is neither 429 nor 5xx, and return it.
 
         Raises CxoneError after DEADLINE_S.
         """
         attempts = Retrying(
-            retry=retry_if_exception_type(_AgainError),
-            wait=_pause_s,
+            retry=retry_if_exception_type(_RetryableError),
+            wait=_choose_pause_s,
             stop=stop_before_delay(DEADLINE_S),
             reraise=True,
         )
         try:
             return attempts(self._attempt, endpoint, method, url, **request)
-        except _AgainError as error:
+        except _RetryableError as error:
             raise CxoneError(f"{endpoint}: {error}; try again later") from None
 
     def _attempt(self, endpoint: str, method: str, url: str, **request: Any) -> httpx.Response:
@@ -178,47 +178,45 @@ class CxoneClient:
             # Plain HTTP goes to loopback alone: a proxy would carry the credentials off this machine.
             by_proxy = url.startswith("https:")
             client = httpx.Client(timeout=TIMEOUT_S, verify=self._tls, headers=_HEADERS, trust_env=by_proxy)
-        except (
-            ValueError,
-            ImportError,
-            httpx.InvalidURL,
-        ):  # their texts may quote a password, so they are not repeated
-            cure = "set http://HOST:PORT, and names alone in NO_PROXY, or unset them"
+        except (ValueError, ImportError, httpx.InvalidURL):  # the error may quote a password, so it is not repeated
+            cure = "set http://HOST:PORT, and only names in NO_PROXY, or unset them"
             raise SettingsError("HTTPS_PROXY, ALL_PROXY, NO_PROXY", "cannot be used", cure) from None
         try:
             with client:
                 answer = client.request(method, url, **request)
-        except httpx.ProxyError as error:  # of a proxy's text only the status is repeated
+        except httpx.ProxyError as error:  # only the status of the proxy's text is repeated
             status = str(error)[:3]
             if status not in ("401", "403", "407"):
-                raise _AgainError(f"{host} cannot be reached by way of the proxy of HTTPS_PROXY or ALL_PROXY") from None
-            cure = f"let {host} through there, name it in NO_PROXY, or give a user: http://USER:PASSWORD@HOST:PORT"
+                raise _RetryableError(
+                    f"{host} cannot be reached through the proxy of HTTPS_PROXY or ALL_PROXY"
+                ) from None
+            cure = f"allow {host} there, name it in NO_PROXY, or give a user: http://USER:PASSWORD@HOST:PORT"
             raise CxoneError(f"{endpoint}: the proxy of HTTPS_PROXY or ALL_PROXY refuses ({status}); {cure}") from None
         except (
             httpx.RequestError,
             ValueError,
-        ) as error:  # ValueError: a host name that cannot be resolved in this form
+        ) as error:  # ValueError: the host name has a form that cannot be resolved
             # Texts of connection errors come from the system and OpenSSL; others may quote the request.
             reason = str(error) if isinstance(error, httpx.ConnectError) else type(error).__name__
-            if "CERTIFICATE_VERIFY_FAILED" in reason:  # another attempt would meet the same certificate
+            if "CERTIFICATE_VERIFY_FAILED" in reason:  # another attempt would get the same certificate
                 cure = "set SSL_CERT_FILE or AWS_CA_BUNDLE to the CA that signed it, or check the host's name"
                 raise CxoneError(f"{endpoint}: the certificate of {host} is not trusted ({reason}); {cure}") from None
-            raise _AgainError(f"{host} cannot be reached ({reason})") from None
+            raise _RetryableError(f"{host} cannot be reached ({reason})") from None
         if answer.status_code == 429 or answer.status_code >= 500:
-            does = "throttles us" if answer.status_code == 429 else "is in trouble"
-            told_s = retry_after_s(answer.headers)
-            asks = f" and asks for {told_s:.0f} s" if told_s else ""
-            raise _AgainError(f"CXone {does} ({answer.status_code}){asks}", told_s)
+            problem = "throttles our requests" if answer.status_code == 429 else "has an error of its own"
+            requested_s = retry_after_s(answer.headers)
+            requested = f" and asks for a pause of {requested_s:.0f} s" if requested_s else ""
+            raise _RetryableError(f"CXone {problem} ({answer.status_code}){requested}", requested_s)
         return answer
 
 
-def _pause_s(state: RetryCallState) -> float:
-    """Return the seconds before the next attempt: the wait that CXone asks for, else our own, which doubles."""
+def _choose_pause_s(state: RetryCallState) -> float:
+    """Return the seconds before the next attempt: the pause that CXone asks for, else our own, which doubles."""
     error = state.outcome and state.outcome.exception()
-    if isinstance(error, _AgainError) and error.wait_s:
+    if isinstance(error, _RetryableError) and error.wait_s:
         # Up to a tenth more, so that callers do not come back at the same moment.
         return error.wait_s * random.uniform(1.0, 1.1)  # noqa: S311 - jitter
-    return wait_random_exponential(FIRST_PAUSE_S, LONGEST_PAUSE_S)(state)
+    return wait_random_exponential(MIN_PAUSE_S, MAX_PAUSE_S)(state)
 
 
 def retry_after_s(headers: httpx.Headers) -> float:
@@ -234,8 +232,8 @@ def retry_after_s(headers: httpx.Headers) -> float:
     return max(0.0, until_s - now_s)
 
 
-def _members(text: bytes) -> dict[str, Any]:
-    """Return the members of a JSON object; {} if the text is no JSON object."""
+def _parse_members(text: bytes) -> dict[str, Any]:
+    """Return the members of a JSON object; {} if the text is not a JSON object."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -243,24 +241,24 @@ def _members(text: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _lifetime_s(expires_in: object) -> float | None:
+def _parse_lifetime_s(expires_in: object) -> float | None:
     """Return a plausible lifetime in seconds; None if the answer states none."""
     if isinstance(expires_in, int | float) and 1 <= expires_in < 10**9:
         return float(expires_in)
     return None
 
 
-def _scopes(granted: object) -> frozenset[str] | None:
+def _parse_scopes(granted: object) -> frozenset[str] | None:
     """Return the granted scopes; None if the answer states none.
 
-    They come as a text with blanks, or as a list.
+    They are a text separated by spaces, or a list.
     """
     if isinstance(granted, list):
         granted = " ".join(map(str, granted))
     return frozenset(granted.split()) if isinstance(granted, str) else None
 
 
-def _refusal(status: int, code: str) -> str:
+def _describe_refusal(status: int, code: str) -> str:
     """Return the meaning and the cure of a refusal by its status and its OAuth error code."""
     if code in _REFUSALS:
         return "CXone " + _REFUSALS[code].format(f"{status} {code}")
@@ -269,16 +267,16 @@ def _refusal(status: int, code: str) -> str:
     return f"the token endpoint answers {status}; check CXONE_AUTH_URL"
 
 
-def _claims(jwt: object) -> dict[str, Any]:
-    """Return the claims of a JWT; {} if the value is no JWT.
+def _read_claims(jwt: object) -> dict[str, Any]:
+    """Return the claims of a JWT; {} if the value is not a JWT.
 
     The signature is not verified: the claims are only shown.
     """
     parts = jwt.split(".") if isinstance(jwt, str) else []
     if len(parts) != 3:
         return {}
-    padding = "=" * (-len(parts[1]) % 4)  # a JWT has its base64 without padding, and Python's decoder wants it
+    padding = "=" * (-len(parts[1]) % 4)  # a JWT has its base64 without padding, which Python's decoder needs
     try:
-        return _members(base64.urlsafe_b64decode(parts[1] + padding))
+        return _parse_members(base64.urlsafe_b64decode(parts[1] + padding))
     except ValueError:
         return {}

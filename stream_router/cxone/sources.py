@@ -1,7 +1,7 @@
 """`stream-router cxone token` and `cxone sources`: test the credentials, check the configured event sources.
 
 Each source is a table `[[cxone.sources]]` in the file of STREAM_ROUTER_CONFIG. Most of what decides
-whether events come cannot be checked from here (Expert's guide names a webhooks API, which we do
+whether events arrive cannot be checked from here (Expert's guide names a webhooks API, which we do
 not use). Such points are reported as `unknown`, not left out.
 """
 
@@ -25,8 +25,8 @@ NICE_ACCOUNTS = frozenset({"737494165703", "751344753113", "420587085960"})
 """The AWS accounts from which CXone Data Streams writes: commercial, FedRAMP, FedRAMP High (docs/facts.md, "CXone")."""
 
 _EXPERT_NOTE = (
-    "whether its event types match the rule: Expert's keep their names, and one that neither [event_types] renames nor "
-    "STREAM_ROUTER_EVENT_TYPES names is a dead letter"
+    "whether its event types match the rule: event types of Expert keep their names, and a type that is neither "
+    "renamed in [event_types] nor named in STREAM_ROUTER_EVENT_TYPES becomes a dead letter"
 )
 
 
@@ -60,7 +60,7 @@ def token() -> int:
     scopes = "scopes not stated"
     if token.scopes is not None:  # of unknown scopes only the number: the server may write anything there
         others = f" and {len(token.scopes - SCOPES)} others" if token.scopes - SCOPES else ""
-        scopes = f"scopes {' '.join(sorted(token.scopes & SCOPES)) or 'none that were asked for'}{others}"
+        scopes = f"scopes {' '.join(sorted(token.scopes & SCOPES)) or 'none of the requested ones'}{others}"
     tenant = f"tenant {token.tenant_id}" if token.tenant_id else "tenant not stated"
     _print_line(f"the credentials work: {token.describe()}, {scopes}, {tenant}")
     return 0
@@ -70,9 +70,9 @@ def sources() -> int:
     """Print a line for each finding. Return 0, or 1 if something is wrong. Raises SettingsError."""
     settings = load(Cxone)
     status = 0
-    for verdict, about, text in _check_sources(settings):
+    for verdict, subject, text in _check_sources(settings):
         status = 1 if verdict == "wrong" else status
-        _print_line(f"{verdict:8}{about}: {text}")
+        _print_line(f"{verdict:8}{subject}: {text}")
     return status
 
 
@@ -88,7 +88,7 @@ def _check_sources(settings: Cxone) -> Iterator[Finding]:
             yield from _check_types(source, settings, document)
         elif source.scheme == "expert" and settings.unroutable == "dead-letter":
             yield "unknown", source.name, _EXPERT_NOTE
-        text = "whether CXone sends here, and with which secret: only arriving events tell"
+        text = "whether CXone sends here, and with which secret: only arriving events show it"
         yield "unknown", source.name, text
     if not configured:
         yield "unknown", "sources", "none configured; add [[cxone.sources]] to STREAM_ROUTER_CONFIG's file"
@@ -106,7 +106,7 @@ def _check_account(cxone: CxoneClient) -> Iterator[Finding]:
         return
     yield "ok", "token", token.describe()
     if token.scopes is None:
-        yield "unknown", "scopes", "CXone does not say what it granted"
+        yield "unknown", "scopes", "CXone does not state which scopes it granted"
     elif missing := sorted(SCOPES - token.scopes):
         yield "wrong", "scopes", f"{' '.join(missing)} not granted; ask NICE for them"
     else:
@@ -116,30 +116,32 @@ def _check_account(cxone: CxoneClient) -> Iterator[Finding]:
 def _check_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Iterator[Finding]:
     """Yield whether each event type is documented by NICE, and whether the consumer would dead-letter it."""
     event_types = sorted(set(source.event_types))
-    if strange := [event_type for event_type in event_types if event_type not in DIGITAL_TYPES]:
-        text = f"{', '.join(strange)}: not among the types that NICE documents; check the spelling"
+    if undocumented := [event_type for event_type in event_types if event_type not in DIGITAL_TYPES]:
+        text = f"{', '.join(undocumented)}: not among the types that NICE documents; check the spelling"
         yield "unknown", source.name, text
     else:
-        yield "ok", source.name, "every event type is a documented one"
+        yield "ok", source.name, "every event type is documented"
     names: Mapping[str, str] = DIGITAL_TYPES
     for table in (*document.shapes, document):
         names = {**names, **table.event_types}
-    dropped, let_through = set(types.items(settings.drop_types)), types.items(settings.event_types)
-    kept = [
+    dropped, accepted_types = set(types.items(settings.drop_types)), types.items(settings.event_types)
+    not_dropped = [
         event_type for event_type in event_types if dropped.isdisjoint((event_type, names.get(event_type, event_type)))
     ]
-    lost = [event_type for event_type in kept if names.get(event_type, event_type) not in let_through]
-    if lost and settings.unroutable == "dead-letter":
+    unroutable_types = [
+        event_type for event_type in not_dropped if names.get(event_type, event_type) not in accepted_types
+    ]
+    if unroutable_types and settings.unroutable == "dead-letter":
         cure = "rename them in [event_types], or name them in STREAM_ROUTER_EVENT_TYPES or STREAM_ROUTER_DROP_TYPES"
-        yield "wrong", source.name, f"{', '.join(lost)}: each such event would be a dead letter; {cure}"
+        yield "wrong", source.name, f"{', '.join(unroutable_types)}: each such event would be a dead letter; {cure}"
 
 
 def _check_url(source: PostedSource) -> Finding:
     path = f"/v1/events/{source.name}" if source.has_own_path else "/v1/events"
     if not is_url(source.url) or not source.url.startswith("https:"):
-        return "wrong", source.name, "url: is no https:// URL; CXone must reach the receiver over HTTPS"
+        return "wrong", source.name, "url: is not an https:// URL; CXone must reach the receiver over HTTPS"
     if urlsplit(source.url).path != path:
-        text = f"url: its path is not {path}, where the receiver takes this source's events"
+        text = f"url: its path is not {path}, where the receiver accepts this source's events"
         return "wrong", source.name, text
     return "ok", source.name, "url: HTTPS, and the receiver's path"
 
@@ -156,8 +158,8 @@ def _check_data_stream(source: DataStreamSource, stream: str) -> Iterator[Findin
     if source.account in NICE_ACCOUNTS:
         yield "ok", source.name, "account: one of NICE's"
     else:
-        yield "wrong", source.name, "account: is none of NICE's; the role must trust NICE's account"
-    text = "whether CXone can assume the role and writes (up to 24 h after saving): only arriving records tell"
+        yield "wrong", source.name, "account: is not one of NICE's; the role must trust NICE's account"
+    text = "whether CXone can assume the role and writes (up to 24 h after saving): only arriving records show it"
     yield "unknown", source.name, text
 
 

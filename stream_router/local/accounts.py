@@ -1,4 +1,4 @@
-"""Account of the demo: each distinct event that went in, its answer, and the place at which it came out."""
+"""Account of the demo: each distinct event that went in, its answer, and the place at which it arrived."""
 
 import threading
 from collections import Counter
@@ -12,7 +12,7 @@ from stream_router.event_id import correlation_id
 from stream_router.local.poison import Garbage
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
-from stream_router.send.poster import Answered
+from stream_router.send.poster import DeliveryResult
 
 
 class Arrival(NamedTuple):
@@ -49,7 +49,7 @@ class Accounts:
         """Times, as text, at which the copies of each dead letter failed."""
         self.changed_identity = 0
         self.last_ms = 0.0
-        """Time at which the last event came out, by the queue's stamp (epoch ms)."""
+        """Time at which the last event arrived, by the queue's stamp (epoch ms)."""
 
     @property
     def rejected(self) -> int:
@@ -61,7 +61,7 @@ class Accounts:
         """Number of posts that got no final answer, even after their retries."""
         return sum(count for status, count in self.answers.items() if status == 0 or status >= 500)
 
-    def answered(self, answered: Answered) -> None:
+    def answered(self, answered: DeliveryResult) -> None:
         """Record a post that has ended."""
         self.answers[answered.status] += 1
         is_broken = answered.webhook.delivery_id in self.broken
@@ -108,13 +108,13 @@ class Accounts:
             self.last_ms = max(self.last_ms, sent_ms)
 
     def lost(self) -> int:
-        """Return the number of events that went in and came out neither at the target nor as a dead letter."""
+        """Return the number of events that went in and arrived neither at the target nor as a dead letter."""
         with self._lock:
             events = self.accepted - self.delivered.keys() - self.dead.keys()
             return len(events) + len(self.injected.keys() - self.dead.keys())
 
     def expected(self) -> int:
-        """Return the number of events that must come out."""
+        """Return the number of events that must arrive."""
         return len(self.accepted) + len(self.injected)
 
     def wrong_reasons(self) -> list[str]:

@@ -27,7 +27,7 @@ from stream_router.errors import SettingsError
 from stream_router.local import poison, report, stack
 from stream_router.local.accounts import Accounts
 from stream_router.local.gate import CuttableProxy
-from stream_router.local.programs import Program, ProgramError, Programs, answers, free_port, module
+from stream_router.local.programs import Program, ProgramError, Programs, free_port, is_answering, module_command
 from stream_router.send.poster import Poster, Webhook
 from stream_router.send.samples import Webhooks
 from stream_router.send.signing import Sign, signer
@@ -40,24 +40,24 @@ SEED = 20_261_124
 RECEIVER_START_S = 30.0
 CONSUMER_START_S = 90.0
 STALL_S = 90.0
-"""Seconds without progress after which events that have not come out count as lost. A KCL restart takes up to 35 s."""
+"""Seconds without progress after which events that have not arrived count as lost. A KCL restart takes up to 35 s."""
 
-LOOK_EVERY_S = 0.1
+POLL_S = 0.1
 GIVE_UP_S = 120.0
 """Seconds for which a webhook that is not accepted is sent again."""
 
-GARBAGE_A_CALL = 20
+GARBAGE_PER_CALL = 20
 TARGET_READERS = 4
 """Number of threads that read the target's queue. It must stay short: ministack scans it for each ReceiveMessage."""
 
-COUNTED_WITHIN_S = 3.0
+FINAL_COUNTS_TIMEOUT_S = 3.0
 """Seconds to wait for the last counts: a child writes them once a second, and the consumer merges them as often."""
 
 CHAOS_RATE = 200.0
 """Webhooks per second of `--chaos` if no rate is given. The default of 10,000 events then takes 50 s."""
 
-LEAST_CHAOS_S = 45.0
-AWAY_S = 10.0
+MIN_CHAOS_S = 45.0
+OUTAGE_S = 10.0
 
 
 class DemoOptions(NamedTuple):
@@ -73,16 +73,16 @@ def run(options: DemoOptions, *, as_json: bool) -> int:
     """Run the demo. Return 0 if every event is accounted for correctly, 1 if not, 130 if it was interrupted."""
     if options.chaos:
         options = options._replace(rate=options.rate or CHAOS_RATE)
-        if options.events / options.rate < LEAST_CHAOS_S:
-            cure = f"give --events {round(LEAST_CHAOS_S * options.rate)} or more, or a lower --rate"
-            raise SettingsError("--chaos", f"its faults need {LEAST_CHAOS_S:.0f} s of traffic", cure)
+        if options.events / options.rate < MIN_CHAOS_S:
+            cure = f"give --events {round(MIN_CHAOS_S * options.rate)} or more, or a lower --rate"
+            raise SettingsError("--chaos", f"its faults need {MIN_CHAOS_S:.0f} s of traffic", cure)
     console = Console(stderr=True)
-    signal.signal(signal.SIGTERM, _break_off)
+    signal.signal(signal.SIGTERM, _interrupt)
     with Programs() as programs:
         try:
             result, complaints = Demo(programs, options, console).run()
         except KeyboardInterrupt:
-            console.print("broken off; everything that was started is being ended, which takes some seconds")
+            console.print("interrupted; stopping all programs takes a few seconds")
             return 130
         except ProgramError as error:
             programs.keep_folder = True
@@ -98,7 +98,7 @@ def run(options: DemoOptions, *, as_json: bool) -> int:
     return 1 if complaints else 0
 
 
-def _break_off(*_: object) -> None:
+def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -107,10 +107,10 @@ class Demo:
 
     def __init__(self, programs: Programs, options: DemoOptions, console: Console) -> None:
         self._programs = programs
-        self._wish = options
+        self._options = options
         self._console = console
         self.accounts = Accounts()
-        self._going = self._posting = True
+        self._is_running = self._is_posting = True
         self._begun_s = 0.0
         self._faults: list[dict[str, Any]] = []
         self._failed: list[BaseException] = []
@@ -121,23 +121,23 @@ class Demo:
         accounts, queues = self.accounts, self._stack
         work: list[Callable[[], None]] = [
             self._send,
-            *[lambda: self._empty(queues.target_url, accounts.take_event)] * TARGET_READERS,
-            lambda: self._empty(queues.dead_letters_url, accounts.take_letter),
+            *[lambda: self._drain_queue(queues.target_url, accounts.take_event)] * TARGET_READERS,
+            lambda: self._drain_queue(queues.dead_letters_url, accounts.take_letter),
         ]
         threads = [threading.Thread(target=self._guard, args=(task,), daemon=True) for task in work]
         for thread in threads:
             thread.start()
         try:
-            self._watch()
-            self._print_step("every event is settled; draining" if not self.accounts.lost() else "no progress any more")
-            counted = self._counted()
+            self._watch_progress()
+            self._print_step("every event is settled; draining" if not self.accounts.lost() else "no more progress")
+            final_counts = self._read_final_counts()
             self._programs.stop(self._consumer)
         finally:
-            self._going = False
+            self._is_running = False
         for thread in threads:
             thread.join()
         seconds = max(0.0, self.accounts.last_ms / 1000 - self._begun_s)
-        product = {**counted, "cloudWatch": report.percentiles_of_cloudwatch(self._stack.clients.cloudwatch)}
+        product = {**final_counts, "cloudWatch": report.percentiles_of_cloudwatch(self._stack.clients.cloudwatch)}
         return report.as_json(self.accounts, seconds, product, self._faults), report.complaints(self.accounts)
 
     def _print_step(self, line: str) -> None:
@@ -147,10 +147,10 @@ class Demo:
 
     def _start(self) -> None:
         """Start everything, and return when events can flow."""
-        self._stack = stack.start_set_up(self._programs, TARGET_QUEUE, lambda line: self._print_step(f"  {line}"))
-        self._print_step(f"the embedded stack serves at {self._stack.endpoint}")
+        self._stack = stack.start_with_setup(self._programs, TARGET_QUEUE, lambda line: self._print_step(f"  {line}"))
+        self._print_step(f"the embedded stack listens at {self._stack.endpoint}")
         shared: dict[str, str] = {}
-        if self._wish.chaos:
+        if self._options.chaos:
             port = urlsplit(self._stack.endpoint).port or 0
             self._to_stream, self._to_bus = CuttableProxy(free_port(), port), CuttableProxy(free_port(), port)
             shared = {
@@ -166,11 +166,11 @@ class Demo:
             "STREAM_ROUTER_AUDIT_DIR": str(folder / "audit"),
             "STREAM_ROUTER_ADMIN_LISTEN": urlsplit(self._consumer_url).netloc,
         }
-        self._consumer = self._started("consume", settings)
+        self._consumer = self._start_program("consume", settings)
         self._receiver_url, self._sign = self._start_receiver(shared)
-        self._print_step(f"the receiver serves at {self._receiver_url}")
+        self._print_step(f"the receiver listens at {self._receiver_url}")
         self._consumer.wait_ready(lambda: len(self._status().get("shards", ())) >= stack.SHARDS, CONSUMER_START_S)
-        self._print_step(f"the KCL daemon runs {stack.SHARDS} children, one a shard")
+        self._print_step(f"the KCL daemon runs {stack.SHARDS} children, one per shard")
 
     def _start_receiver(self, shared: dict[str, str]) -> tuple[str, Sign]:
         address = f"127.0.0.1:{free_port()}"
@@ -180,17 +180,17 @@ class Demo:
             "STREAM_ROUTER_LISTEN": address,
             "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
         }
-        if self._wish.chaos:
+        if self._options.chaos:
             spill = self._programs.folder / "spill"
             spill.mkdir()
             own["STREAM_ROUTER_SPILL_DIR"] = str(spill)
-        self._receiver = self._started("receive", {**shared, **own})
-        self._receiver.wait_ready(lambda: answers(f"http://{address}/readyz"), RECEIVER_START_S)
+        self._receiver = self._start_program("receive", {**shared, **own})
+        self._receiver.wait_ready(lambda: is_answering(f"http://{address}/readyz"), RECEIVER_START_S)
         fields = {name.removeprefix("STREAM_ROUTER_").lower(): value for name, value in own.items()}
         return f"http://{address}", signer(load(Receiver, **fields))
 
-    def _started(self, name: str, settings: dict[str, str]) -> Program:
-        return self._programs.start(name, module("stream_router", name), self._stack.endpoint, settings)
+    def _start_program(self, name: str, settings: dict[str, str]) -> Program:
+        return self._programs.start(name, module_command("stream_router", name), self._stack.endpoint, settings)
 
     def _status(self) -> dict[str, Any]:
         """Return the consumer's `/status`; {} if it does not answer."""
@@ -200,16 +200,19 @@ class Demo:
             return {}
         return status
 
-    def _counted(self) -> report.Product:
-        """Return the product's own figures once they cover all events. After a kill they may lack those of a second."""
-        until_s, expected = time.monotonic() + COUNTED_WITHIN_S, self.accounts.expected()
+    def _read_final_counts(self) -> report.Product:
+        """Return the product's own figures once they cover all events, or after FINAL_COUNTS_TIMEOUT_S.
+
+        After a kill, the figures of the last second may be missing.
+        """
+        until_s, expected = time.monotonic() + FINAL_COUNTS_TIMEOUT_S, self.accounts.expected()
         while True:
             totals = self._status().get("totals", {})
             counters = totals.get("counters", {})
             settled = counters.get("delivered", 0) + counters.get("dead_lettered", 0)
             if settled >= expected or time.monotonic() > until_s:
-                return report.of_totals(totals)
-            time.sleep(LOOK_EVERY_S)
+                return report.figures_of_status(totals)
+            time.sleep(POLL_S)
 
     # --- input and output, each in a thread
 
@@ -223,12 +226,12 @@ class Demo:
     def _send(self) -> None:
         poster = Poster(f"{self._receiver_url}/v1/events", self._sign, self.accounts.answered, GIVE_UP_S)
         self._begun_s = time.time()
-        poster.run(self._webhooks(), self._wish.rate, lambda: self._going)
-        self._posting = False
+        poster.run(self._webhooks(), self._options.rate, lambda: self._is_running)
+        self._is_posting = False
 
     def _webhooks(self) -> Iterator[Webhook]:
         """Yield the posts in order, including broken posts. In between, put bad records on the stream."""
-        options, rng = self._wish, random.Random(SEED)  # noqa: S311  # sample data
+        options, rng = self._options, random.Random(SEED)  # noqa: S311  # sample data
         make = Webhooks(SEED, datetime.now(UTC))
         poisoned = round(options.events * options.poison_percent / 100)
         waiting: list[poison.Garbage] = []
@@ -241,7 +244,7 @@ class Demo:
             else:
                 self.accounts.broken.add(f"demo-{number:08d}")
                 yield Webhook(f"demo-{number:08d}", poison.broken_body(serial // 2, body))
-            if len(waiting) == GARBAGE_A_CALL:
+            if len(waiting) == GARBAGE_PER_CALL:
                 self._inject(waiting)
         self._inject(waiting)
 
@@ -254,10 +257,10 @@ class Demo:
             results = answer["Records"]
             items[:] = [item for item, result in zip(items, results, strict=True) if result.get("ErrorCode")]
 
-    def _empty(self, queue_url: str, take: Callable[[Any, float], None]) -> None:
+    def _drain_queue(self, queue_url: str, take: Callable[[Any, float], None]) -> None:
         """Empty a queue while the demo runs, and afterwards until two requests in succession return nothing."""
         sqs, quiet = self._stack.clients.sqs, 0
-        while self._going or quiet < 2:
+        while self._is_running or quiet < 2:
             try:
                 answer = sqs.receive_message(
                     QueueUrl=queue_url,
@@ -281,87 +284,87 @@ class Demo:
 
     # --- the main thread
 
-    def _watch(self) -> None:
-        """Show the progress and inject the faults, until everything has come out or STALL_S pass without progress."""
+    def _watch_progress(self) -> None:
+        """Show the progress and inject the faults, until everything has arrived or STALL_S pass without progress."""
         columns = (TextColumn("{task.description:>9}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
-        faults = self._plan() if self._wish.chaos else []
+        faults = self._plan_faults() if self._options.chaos else []
         with Progress(*columns, console=self._console) as progress:
-            posted = progress.add_task("answered", total=self._wish.events)
-            settled = progress.add_task("settled", total=self._wish.events)
+            posted = progress.add_task("answered", total=self._options.events)
+            settled = progress.add_task("settled", total=self._options.events)
             best, since = (-1, -1), time.monotonic()
             begun = since
-            while self._posting or faults or self.accounts.lost():
-                time.sleep(LOOK_EVERY_S)
+            while self._is_posting or faults or self.accounts.lost():
+                time.sleep(POLL_S)
                 if self._failed:
                     raise self._failed[0]
                 while faults and time.monotonic() - begun >= faults[0].at_s:
-                    self._break(faults.pop(0))
+                    self._cause_fault(faults.pop(0))
                 self._programs.must_run()
                 inside = self.accounts.expected()
                 now = (self.accounts.answers.total() + len(self.accounts.injected), inside - self.accounts.lost())
                 progress.update(posted, completed=now[0])
-                progress.update(settled, completed=now[1], total=self._wish.events if self._posting else inside)
+                progress.update(settled, completed=now[1], total=self._options.events if self._is_posting else inside)
                 if now != best:
                     best, since = now, time.monotonic()
                 elif time.monotonic() - since > STALL_S:
                     return
 
-    def _plan(self) -> "list[Fault]":
+    def _plan_faults(self) -> "list[Fault]":
         """Return the faults, all during the traffic, with some seconds between them."""
-        share = self._wish.events / self._wish.rate / 100
+        share = self._options.events / self._options.rate / 100
         return [
             Fault(8 * share, self._kill_child),
             Fault(22 * share, self._kill_receiver),
-            *_away(34 * share, self._to_stream, "the stream", "the receiver answers 202 from its disk"),
-            *_away(60 * share, self._to_bus, "the bus", "the stream keeps what comes"),
+            *outage_faults(34 * share, self._to_stream, "the stream", "the receiver answers 202 from its disk"),
+            *outage_faults(60 * share, self._to_bus, "the bus", "the stream keeps the new events"),
             Fault(88 * share, self._kill_daemon),
         ]
 
-    def _break(self, fault: "Fault") -> None:
-        description = fault.happens()
+    def _cause_fault(self, fault: "Fault") -> None:
+        description = fault.cause()
         at_s = round(time.time() - self._begun_s, 1)
         self._faults.append({"atSeconds": at_s, "what": description})
         self._console.print(f"[bold yellow]{at_s:5.1f} s[/]  {description}", highlight=False)
 
     def _kill_child(self) -> str:
         pids = [shard["pid"] for shard in self._status().get("shards", ())]
-        return _killed(pids[:1], "a shard's child", "the daemon ends with it, and is started again")
+        return kill(pids[:1], "a shard's child", "the daemon ends with it and is restarted")
 
     def _kill_daemon(self) -> str:
         pid = self._status().get("daemon", {}).get("pid")
-        return _killed([pid] if pid else [], "the KCL daemon", "it is started again")
+        return kill([pid] if pid else [], "the KCL daemon", "it is restarted")
 
     def _kill_receiver(self) -> str:
-        description = _killed([self._receiver.process.pid], "the receiver", "it is started again, as systemd would")
+        description = kill([self._receiver.process.pid], "the receiver", "it is restarted, as systemd would do")
         self._receiver.process.wait()
         self._receiver.start()
         return description
 
 
 class Fault(NamedTuple):
-    """A failure or recovery, `at_s` seconds after the first webhook. `happens` causes it and returns a description."""
+    """A failure or recovery, `at_s` seconds after the first webhook. `cause` does it and returns a description."""
 
     at_s: float
-    happens: Callable[[], str]
+    cause: Callable[[], str]
 
 
-def _killed(pids: list[int], program: str, then: str) -> str:
+def kill(pids: list[int], program: str, then: str) -> str:
     """Send `kill -9` to the processes, and return a line that describes it."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return f"kill -9 of {program}; {then}" if pids else f"{program} is down already; {then}"
+    return f"kill -9 of {program}; {then}" if pids else f"{program} is already down; {then}"
 
 
-def _away(at_s: float, gate: CuttableProxy, service: str, then: str) -> list[Fault]:
+def outage_faults(at_s: float, gate: CuttableProxy, service: str, then: str) -> list[Fault]:
     """Return the two faults of a service that becomes unreachable and then reachable again."""
 
-    def goes() -> str:
+    def begin() -> str:
         gate.shut()
-        return f"{service} goes away for {AWAY_S:.0f} s; {then}"
+        return f"{service} is unreachable for {OUTAGE_S:.0f} s; {then}"
 
-    def comes() -> str:
+    def end() -> str:
         gate.open()
-        return f"{service} is back"
+        return f"{service} is reachable again"
 
-    return [Fault(at_s, goes), Fault(at_s + AWAY_S, comes)]
+    return [Fault(at_s, begin), Fault(at_s + OUTAGE_S, end)]

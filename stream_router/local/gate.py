@@ -13,7 +13,7 @@ class CuttableProxy:
         self.url = f"http://127.0.0.1:{port}"
         self._to_port = to_port
         self._is_open = True
-        self._ways: set[asyncio.StreamWriter] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._loop.run_until_complete(asyncio.start_server(self._pass, "127.0.0.1", port))
         threading.Thread(target=self._loop.run_forever, name=f"gate-{port}", daemon=True).start()
@@ -24,8 +24,8 @@ class CuttableProxy:
         self._loop.call_soon_threadsafe(self._cut)
 
     def _cut(self) -> None:
-        for way in self._ways:
-            way.transport.abort()
+        for writer in self._writers:
+            writer.transport.abort()
 
     def open(self) -> None:
         """Forward connections that are opened from now on."""
@@ -33,20 +33,20 @@ class CuttableProxy:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection. If one side ends, cut both, as if the service were unreachable."""
-        ways = {writer}
-        self._ways |= ways
+        own_writers = {writer}
+        self._writers |= own_writers
         try:
             if self._is_open:
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
-                ways.add(far_writer)
-                self._ways |= ways
+                own_writers.add(far_writer)
+                self._writers |= own_writers
                 await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
         except OSError:
             pass  # cut, or ministack has ended, which is noticed elsewhere
         finally:
-            self._ways -= ways
-            for way in ways:
-                way.transport.abort()
+            self._writers -= own_writers
+            for own_writer in own_writers:
+                own_writer.transport.abort()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

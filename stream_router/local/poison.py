@@ -29,11 +29,11 @@ _BROKEN: tuple[Callable[[int, bytes], bytes], ...] = (
 
 
 def broken_body(number: int, good: bytes) -> bytes:
-    """Return a body that is no JSON object, made from a good body. The receiver must answer 400."""
+    """Return a body that is not a JSON object, made from a good body. The receiver must answer 400."""
     return _BROKEN[number % len(_BROKEN)](number, good)
 
 
-def _but(good: bytes, **fields: object) -> bytes:
+def _with_fields(good: bytes, **fields: object) -> bytes:
     return orjson.dumps({**orjson.loads(good), **fields})
 
 
@@ -41,7 +41,7 @@ def _binary(serial: int, rng: random.Random) -> bytes:
     return b"\xff\xfe%d\0%s" % (serial, rng.randbytes(300).replace(b"\n", b"\r"))
 
 
-def _of_version_2(serial: int, good: bytes) -> bytes:
+def _envelope_of_version_2(serial: int, good: bytes) -> bytes:
     """Return a line of version 2 without `receivedAt`. Its arrival counts as its receipt, so latencies stay correct."""
     return orjson.dumps({"v": 2, "id": f"{serial:032x}", "idFrom": "delivery", "body": orjson.loads(good)})
 
@@ -50,13 +50,17 @@ KINDS: tuple[tuple[str, Reason, Callable[[int, bytes, random.Random], bytes]], .
     ("JSON cut short", Reason.MALFORMED_JSON, lambda n, good, _: b"%s  " % good[: 200 + n % 100]),
     ("binary", Reason.MALFORMED_JSON, lambda n, _, rng: _binary(n, rng)),
     ("another schema", Reason.SCHEMA_MISMATCH, lambda n, _, __: orjson.dumps({"level": "info", "n": n})),
-    ("envelope of version 2", Reason.UNSUPPORTED_VERSION, lambda n, good, _: _of_version_2(n, good)),
+    ("envelope of version 2", Reason.UNSUPPORTED_VERSION, lambda n, good, _: _envelope_of_version_2(n, good)),
     (
         "type that no rule takes",
         Reason.UNROUTABLE,
-        lambda n, good, _: _but(good, eventType="agent.lunch.started", interactionId=f"unroutable-{n}"),
+        lambda n, good, _: _with_fields(good, eventType="agent.lunch.started", interactionId=f"unroutable-{n}"),
     ),
-    ("unreadable timestamp", Reason.SCHEMA_MISMATCH, lambda n, good, _: _but(good, timestamp=f"the day before, {n}")),
+    (
+        "unreadable timestamp",
+        Reason.SCHEMA_MISMATCH,
+        lambda n, good, _: _with_fields(good, timestamp=f"the day before, {n}"),
+    ),
 )
 
 

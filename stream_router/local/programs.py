@@ -23,25 +23,25 @@ ACCOUNT = "000000000000"
 """Account id that ministack reports."""
 
 READY_POLL_S = 0.1
-STOP_S, BROKEN_OFF_STOP_S = 40.0, 5.0
+STOP_S, INTERRUPTED_STOP_S = 40.0, 5.0
 """Seconds that a program gets to end, usually and after an interruption.
 
 A consumer drains, but an operator who interrupted the command does not want to wait.
 """
 
-_OWN_PORTS = range(30_000, 32_768)
+_PORT_RANGE = range(30_000, 32_768)
 """Ports below those for outgoing connections: Linux uses ports from 32768 on for them, other systems from 49152 on."""
 
-_DROPPED = ("AWS_", "STREAM_ROUTER_", "CXONE_", "EVENTBRIDGE_", "SQS_")
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_REMOVED_PREFIXES = ("AWS_", "STREAM_ROUTER_", "CXONE_", "EVENTBRIDGE_", "SQS_")
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 
-def clean(endpoint: str) -> dict[str, str]:
+def clean_environment(endpoint: str) -> dict[str, str]:
     """Return our environment for the stack at `endpoint`, without any AWS or product setting of the operator."""
     kept = {
         key: value
         for key, value in os.environ.items()
-        if not key.upper().startswith(_DROPPED) and key.lower() not in _PROXIES
+        if not key.upper().startswith(_REMOVED_PREFIXES) and key.lower() not in _PROXY_VARIABLES
     }
     return {
         **kept,
@@ -56,12 +56,12 @@ def clean(endpoint: str) -> dict[str, str]:
     }
 
 
-def enter() -> None:
+def clean_own_environment() -> None:
     """Clean this process's own environment of the operator's settings, since this process reads settings too."""
-    mine = clean("")
-    del mine["AWS_ENDPOINT_URL"]
+    own = clean_environment("")
+    del own["AWS_ENDPOINT_URL"]
     os.environ.clear()
-    os.environ.update(mine)
+    os.environ.update(own)
 
 
 def free_port() -> int:
@@ -69,7 +69,7 @@ def free_port() -> int:
 
     Raise OSError if there is none.
     """
-    for port in random.sample(_OWN_PORTS, len(_OWN_PORTS)):
+    for port in random.sample(_PORT_RANGE, len(_PORT_RANGE)):
         if not is_taken(port):
             return port
     raise OSError(errno.EADDRINUSE, "every port that the stack may use is taken")
@@ -86,7 +86,7 @@ def is_taken(port: int) -> bool:
     return False
 
 
-def answers(url: str) -> bool:
+def is_answering(url: str) -> bool:
     """Return whether a URL of the loopback answers 200 now."""
     try:
         return httpx.get(url, timeout=1.0, trust_env=False).status_code == 200
@@ -94,7 +94,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def module(*words: str) -> list[str]:
+def module_command(*words: str) -> list[str]:
     """Return the command line of a Python module: the place of console scripts depends on how it was installed.
 
     `-P` keeps the working folder from being searched for code.
@@ -145,7 +145,7 @@ class Program:
     def last_line(self) -> str:
         """Return the last line that the program wrote."""
         lines = self.log.read_text("utf-8", "replace").strip().splitlines()
-        return lines[-1][:300] if lines else "it said nothing"
+        return lines[-1][:300] if lines else "its log is empty"
 
     def stop(self, within_s: float = STOP_S) -> int:
         """Send SIGTERM, and SIGKILL if the program runs after `within_s`. Return the exit status."""
@@ -167,7 +167,7 @@ class Programs:
 
     def start(self, name: str, command: list[str], endpoint: str, settings: dict[str, str]) -> Program:
         """Start a program in the stack's clean environment with these settings added."""
-        program = Program(name, command, {**clean(endpoint), **settings}, self.folder)
+        program = Program(name, command, {**clean_environment(endpoint), **settings}, self.folder)
         self._programs.append(program)
         return program
 
@@ -187,7 +187,7 @@ class Programs:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt this
         for program in reversed(self._programs):
-            program.stop(STOP_S if kind is None else BROKEN_OFF_STOP_S)
+            program.stop(STOP_S if kind is None else INTERRUPTED_STOP_S)
         signal.signal(signal.SIGINT, before)
         if not self.keep_folder:
             shutil.rmtree(self.folder, ignore_errors=True)

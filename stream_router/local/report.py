@@ -25,19 +25,19 @@ WIDE = 80
 NARROW_QUANTILES = ("p50", "p99", "max")
 
 ROWS = {
-    "sent": ("sent", "posted to the receiver, or put straight on the stream"),
+    "sent": ("sent", "posted to the receiver, or written directly to the stream"),
     "rejected": ("rejected", "broken JSON that the receiver answered with 4xx"),
     "accepted": ("accepted", "answered 202: stored in the stream"),
-    "injected": ("injected", "garbage put straight on the stream"),
-    "delivered": ("delivered", "came out at the rule's target"),
-    "deadLettered": ("dead letters", "came out in the dead-letter queue"),
+    "injected": ("injected", "garbage written directly to the stream"),
+    "delivered": ("delivered", "arrived at the rule's target"),
+    "deadLettered": ("dead letters", "arrived in the dead-letter queue"),
 }
 
 READ_AGAIN = (
-    "from the last checkpoint: events that a killed child had sent since. A checkpoint is at most six seconds of work "
-    "behind, which is many events while a backlog is caught up. None is taken while the bus is away"
+    "from the last checkpoint: events that a killed child had already sent. A checkpoint is at most six seconds of "
+    "work behind, which is many events during a catch-up. None is taken while the bus is unreachable"
 )
-SENT_AGAIN = "events whose call was cut before its answer came: nobody knows whether the bus took them"
+SENT_AGAIN = "events of a call that was cut before its answer: nobody knows whether the bus accepted them"
 TIME_NOTE = (
     "The embedded EventBridge (ministack) drops `Time` of PutEvents: `time` at the target is its own clock. "
     "On AWS it is the event's time."
@@ -47,7 +47,7 @@ Product = dict[str, Any]
 """Figures of the product's own metrics: `entriesPerCall`, `latencyMs` by stage, `cloudWatch`."""
 
 
-def of_totals(totals: Product) -> Product:
+def figures_of_status(totals: Product) -> Product:
     """Return the entries per call and the latency by stage, from the `totals` of the consumer's `/status`.
 
     Quantiles are None for a stage that no event passed.
@@ -135,7 +135,7 @@ def complaints(accounts: Accounts) -> list[str]:
         "posts got no answer": accounts.unanswered,
         "broken posts were accepted": accounts.broken_accepted,
         "good posts were refused": accounts.good_refused,
-        "copies carried another identity": accounts.changed_identity,
+        "copies had another identity": accounts.changed_identity,
     }
     wrong = accounts.wrong_reasons()
     lines = [f"{count} {complaint}" for complaint, count in counts.items() if count]
@@ -150,7 +150,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def _counts(result: dict[str, Any]) -> Table:
-    table = Table(title="What became of each event", title_justify="left", show_header=False)
+    table = Table(title="Result of each event", title_justify="left", show_header=False)
     table.add_column("what", no_wrap=True)
     table.add_column("how many", justify="right", no_wrap=True)
     table.add_column("meaning", style="dim")
@@ -158,17 +158,17 @@ def _counts(result: dict[str, Any]) -> Table:
         table.add_row(title, f"{result[key]:,}", meaning)
     for reason, count in result["deadLettersByReason"].items():
         table.add_row(f"  {reason}", f"{count:,}", "")
-    table.add_row("duplicates", f"{result['duplicates']:,}", "further copies, all with the same ids")
+    table.add_row("duplicates", f"{result['duplicates']:,}", "additional copies, all with the same ids")
     if result["duplicates"]:
         table.add_row("  read again", f"{result['readAgain']:,}", READ_AGAIN)
         table.add_row("  sent again", f"{result['sentAgain']:,}", SENT_AGAIN)
     style = "bold red" if result["lost"] else "bold green"
-    table.add_row("lost", f"{result['lost']:,}", "accepted or injected, and came out nowhere", style=style)
+    table.add_row("lost", f"{result['lost']:,}", "accepted or injected, but arrived nowhere", style=style)
     table.add_section()
     rate, per_call = f"{result['eventsPerSecond']:,.0f}/s", result["entriesPerCall"]
     table.add_row("rate", rate, f"in {result['seconds']:.1f} s, first post to last arrival")
     entries = "-" if per_call is None else f"{per_call:.2f}"
-    table.add_row("entries a call", entries, "of PutEvents; a classic bus takes 10")
+    table.add_row("entries per call", entries, "of PutEvents; a classic bus accepts 10")
     return table
 
 
@@ -178,16 +178,16 @@ def _latencies(result: dict[str, Any], names: Sequence[str]) -> Table:
     for name in names:
         table.add_column("p99.9" if name == "p999" else name, justify="right", no_wrap=True)
 
-    def rows(of_stage: Mapping[str, Mapping[str, float | None]], indent: str = "") -> None:
-        for stage, quantiles in of_stage.items():
+    def add_rows(quantiles_by_stage: Mapping[str, Mapping[str, float | None]], indent: str = "") -> None:
+        for stage, quantiles in quantiles_by_stage.items():
             table.add_row(indent + stage, *(_ms(quantiles.get(name)) for name in names))
 
-    rows(result["stagesMs"])
-    for source, title in (("latencyMs", "the product's metrics say"), ("cloudWatch", "CloudWatch says")):
-        if found_by_stage := result["product"].get(source):
+    add_rows(result["stagesMs"])
+    for source, title in (("latencyMs", "by the product's metrics"), ("cloudWatch", "by CloudWatch")):
+        if reported_stages := result["product"].get(source):
             table.add_section()
             table.add_row(title, style="dim")
-            rows(found_by_stage, "  ")
+            add_rows(reported_stages, "  ")
     return table
 
 

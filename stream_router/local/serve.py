@@ -1,4 +1,4 @@
-"""Command `stream-router local`: the embedded stack with everything that `setup` makes, and a queue as rule target."""
+"""Command `stream-router local`: the embedded stack after `setup`, with a queue as the rule's target."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.local import stack
-from stream_router.local.programs import ProgramError, Programs, clean, free_port, is_taken
+from stream_router.local.programs import ProgramError, Programs, clean_environment, free_port, is_taken
 from stream_router.local.stack import Stack
 from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer
@@ -30,21 +30,21 @@ LISTENERS = {
 """Default addresses of the programs that are started next, by the settings' names."""
 
 LONG_POLL_S = 1
-_OF_AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
+_AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
 
 
 def run(*, quiet: bool) -> int:
     """Serve until SIGTERM or Ctrl-C. Return 0, or 1 if the stack fails. Raises SettingsError."""
-    asked = threading.Event()
+    stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
-    chosen = {name: os.environ[name] for name in LISTENERS if os.environ.get(name)}
+        signal.signal(number, lambda *_: stopping.set())
+    explicit = {name: os.environ[name] for name in LISTENERS if os.environ.get(name)}
     with Programs() as programs:
         try:
             port = free_port() if is_taken(PORT) else PORT
-            embedded = stack.start_set_up(programs, TARGET_QUEUE, lambda _: None, port)
-            _print_ports(embedded, programs.folder / "env", chosen)
-            _print_events(embedded, asked, quiet=quiet)
+            embedded = stack.start_with_setup(programs, TARGET_QUEUE, lambda _: None, port)
+            _print_ports(embedded, programs.folder / "env", explicit)
+            _print_events(embedded, stopping, quiet=quiet)
         except ProgramError as error:
             programs.keep_folder = True
             sys.stderr.write(f"stream-router local: {error}\n")
@@ -52,40 +52,40 @@ def run(*, quiet: bool) -> int:
     return 0
 
 
-def _print_ports(embedded: Stack, file: Path, chosen: dict[str, str]) -> None:
+def _print_ports(embedded: Stack, file: Path, explicit: dict[str, str]) -> None:
     """Print all ports, and the settings that the other commands need.
 
     If another process has the default port of a program, the program gets a free port, unless its port was set.
     """
-    exports = {name: value for name, value in clean(embedded.endpoint).items() if name in _OF_AWS}
+    exports = {name: value for name, value in clean_environment(embedded.endpoint).items() if name in _AWS_VARIABLES}
     exports |= {
         "EVENTBRIDGE_TARGET_ARN": embedded.target_arn,
         "SQS_DLQ_URL": embedded.dead_letters_url,
         **stack.RECEIVER_SETTINGS,
         "STREAM_ROUTER_WEBHOOK_SECRETS": secrets.token_hex(32),
     }
-    listeners = {**LISTENERS, **chosen}
+    listeners = {**LISTENERS, **explicit}
     for name, address in LISTENERS.items():
-        if name not in chosen and is_taken(split_host_port(address)[1]):
+        if name not in explicit and is_taken(split_host_port(address)[1]):
             exports[name] = listeners[name] = f"127.0.0.1:{free_port()}"
     ports = {name: address.rpartition(":")[2] for name, address in listeners.items()}
     file.write_text("".join(f"export {name}='{value}'\n" for name, value in exports.items()), "utf-8")
     in_each_terminal = f". {shlex.quote(str(file))}"
     sys.stdout.write(
-        f"# the embedded stack serves at {embedded.endpoint}; in each other terminal, first: {in_each_terminal}\n"
+        f"# the embedded stack listens at {embedded.endpoint}; in each other terminal, first: {in_each_terminal}\n"
         f"# ports of the programs: {', '.join(f'{name} {port}' for name, port in ports.items())}\n"
     )
     sys.stdout.write("".join(f"export {name}={value}\n" for name, value in exports.items()))
     sys.stdout.flush()
 
 
-def _print_events(embedded: Stack, asked: threading.Event, *, quiet: bool) -> None:
+def _print_events(embedded: Stack, stopping: threading.Event, *, quiet: bool) -> None:
     """Print each event as the target receives it, then delete it from the queue. Do nothing if `quiet`."""
     sqs, queue_url = embedded.clients.sqs, embedded.target_url
-    while not asked.is_set():
+    while not stopping.is_set():
         embedded.program.must_run()
         if quiet:
-            asked.wait(LONG_POLL_S)
+            stopping.wait(LONG_POLL_S)
             continue
         try:
             answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=LONG_POLL_S)
@@ -96,4 +96,4 @@ def _print_events(embedded: Stack, asked: threading.Event, *, quiet: bool) -> No
             for message in messages:
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         except (BotoCoreError, ClientError):
-            asked.wait(LONG_POLL_S)  # if the stack has ended, `must_run` raises
+            stopping.wait(LONG_POLL_S)  # if the stack has ended, `must_run` raises

@@ -1,6 +1,6 @@
 """Embedded stack: ministack serves Kinesis, DynamoDB, EventBridge, SQS and CloudWatch in one process on loopback.
 
-It contains everything that `setup` makes, a queue as the rule's target, and the KCL's lease table.
+It contains everything that `setup` creates, a queue as the rule's target, and the KCL's lease table.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,16 @@ from stream_router.aws.clients import Clients
 from stream_router.consumer import lease_table
 from stream_router.errors import SettingsError
 from stream_router.leases import list_shards
-from stream_router.local.programs import ACCOUNT, REGION, Program, Programs, answers, enter, free_port, module
+from stream_router.local.programs import (
+    ACCOUNT,
+    REGION,
+    Program,
+    Programs,
+    clean_own_environment,
+    free_port,
+    is_answering,
+    module_command,
+)
 from stream_router.operate import setup
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
@@ -64,24 +73,24 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
         "S3_DATA_DIR": str(programs.folder / "s3"),
         "TMPDIR": str(programs.folder),  # for the file with its process id, which remains after a kill
     }
-    program = programs.start("ministack", module(SERVER), endpoint, settings)
-    program.wait_ready(lambda: answers(f"{endpoint}/_ministack/health"), START_S)
+    program = programs.start("ministack", module_command(SERVER), endpoint, settings)
+    program.wait_ready(lambda: is_answering(f"{endpoint}/_ministack/health"), START_S)
     return program, endpoint
 
 
-def start_set_up(programs: Programs, queue: str, say: Callable[[str], None], port: int | None = None) -> Stack:
+def start_with_setup(programs: Programs, queue: str, report: Callable[[str], None], port: int | None = None) -> Stack:
     """Start the stack, run `setup` with `queue` as the rule's target, and clean this process's environment.
 
     Raises as `start` does.
     """
     program, endpoint = start(programs, port)
-    enter()
+    clean_own_environment()
     clients = Clients(REGION, endpoint)
     arn, url = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}", clients.sqs.create_queue(QueueName=queue)["QueueUrl"]
-    wanted = load(Setup, target_arn=arn, shards=SHARDS)
-    dead_letters_url = setup.ensure(wanted, clients, say)
-    seed_leases(clients.kinesis, clients.dynamodb, wanted.stream, wanted.application)
-    return Stack(program, endpoint, clients, arn, url, dead_letters_url, wanted.stream)
+    settings = load(Setup, target_arn=arn, shards=SHARDS)
+    dead_letters_url = setup.ensure(settings, clients, report)
+    seed_leases(clients.kinesis, clients.dynamodb, settings.stream, settings.application)
+    return Stack(program, endpoint, clients, arn, url, dead_letters_url, settings.stream)
 
 
 # --- the KCL's lease table

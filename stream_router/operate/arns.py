@@ -16,10 +16,10 @@ class Arn(NamedTuple):
 
 
 def parse(text: str, variable: str) -> Arn:
-    """Split the ARN that a setting holds into its parts. Raises SettingsError if it is no ARN."""
+    """Split the ARN that a setting holds into its parts. Raises SettingsError if it is not an ARN."""
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or not parts[2] or not parts[5]:
-        raise SettingsError(variable, "is no ARN", "an ARN looks like arn:aws:sqs:us-east-1:123456789012:name")
+        raise SettingsError(variable, "is not an ARN", "an ARN looks like arn:aws:sqs:us-east-1:123456789012:name")
     return Arn(*parts[1:])
 
 

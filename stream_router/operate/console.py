@@ -36,7 +36,7 @@ def write_line(stream: TextIO, text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a line on standard error: a warning or progress, which is no part of the result."""
+    """Print a line on standard error: a warning or progress, which is not part of the result."""
     write_line(sys.stderr, text)
 
 
@@ -98,7 +98,7 @@ def parse_time_ms(text: str, option: str, now_ms: int) -> int:
         iso(moment_ms_)  # every command prints its span, and `iso` has no form for years before 1970 or after 9999
     except (ValueError, OverflowError):
         raise SettingsError(
-            option, "is no moment since 1970", "give a time as 2026-11-24T09:30:00Z, or an age as 90m, 2h or 3d"
+            option, "is not a time since 1970", "give a time as 2026-11-24T09:30:00Z, or an age as 90m, 2h or 3d"
         ) from None
     return moment_ms_
 

@@ -233,7 +233,7 @@ def export_line(letter: AnyLetter, raw: bytes) -> bytes:
 
 
 def _editable(raw: bytes) -> tuple[str, bytes]:
-    """Return name (`event`, `line`) and JSON of the editable member; two empty values if it is no text."""
+    """Return name (`event`, `line`) and JSON of the editable member; two empty values if it is not text."""
     try:
         if not is_too_deep(orjson.loads(raw)):  # raw line breaks occur between JSON tokens alone
             return "event", raw.translate(bytes.maketrans(b"\r\n", b"  ")).strip()
@@ -274,7 +274,7 @@ def read_export(path: Path) -> dict[str, bytes | None]:
                 edits[exported["key"]] = None if _digest(now) == exported["was"] else edited
             except (ValueError, LookupError, TypeError, RecursionError):
                 raise UnusableFileError(
-                    f"line {number} was not written by `dlq export`, or is no JSON since it was edited; if the export "
+                    f"line {number} was not written by `dlq export`, or is not JSON since it was edited; if the export "
                     "was interrupted, delete the last line"
                 ) from None
     return edits

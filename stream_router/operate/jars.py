@@ -41,7 +41,7 @@ MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
 def run(source: str | None) -> int:
     """Fetch the missing jars. Return 0, or 1 with one line if a jar cannot be fetched or written.
 
-    Raises SettingsError if `source` is no repository and no folder, or if no folder for jars is
+    Raises SettingsError if `source` is neither a repository nor a folder, or if no folder for jars is
     writable.
     """
     get = _open_source(source or MAVEN_CENTRAL)
@@ -96,7 +96,9 @@ def _open_source(text: str) -> Callable[[Jar], bytes]:
         return lambda jar: _download(text.rstrip("/") + "/" + quote(jar.path), jar)
     folder = Path(text.removeprefix("file://"))
     if not folder.is_dir():
-        raise SettingsError("--from", "is no URL of a Maven repository and no folder", "give one, or leave it out")
+        raise SettingsError(
+            "--from", "is neither the URL of a Maven repository nor a folder", "give one, or omit the option"
+        )
 
     def read(jar: Jar) -> bytes:
         for path in (folder / jar.name, folder / jar.path):

@@ -214,7 +214,7 @@ class UndeliveredEvent(QueuedLetter):
         try:
             value = orjson.loads(message.body)
         except orjson.JSONDecodeError:
-            raise UnreadableLetterError("the message is no JSON") from None
+            raise UnreadableLetterError("the message is not JSON") from None
         document: dict[str, Any] = value if isinstance(value, dict) else {}
         self.body, message.body = message.body, ""
         self.size_bytes = len(self.body)
@@ -228,7 +228,7 @@ class UndeliveredEvent(QueuedLetter):
             self._read_classic(message, document)
         else:
             ours = ", but one of ours (see STREAM_ROUTER_TARGET_DLQ_ARN)" if document.get("schema") == SCHEMA else ""
-            raise UnreadableLetterError(f"the message is no dead letter of EventBridge's{ours}")
+            raise UnreadableLetterError(f"the message is not a dead letter of EventBridge's{ours}")
         self.order = (self._received_at_ms,)
 
     def _read_classic(self, message: Message, value: dict[str, Any]) -> None:

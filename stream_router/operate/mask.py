@@ -25,7 +25,7 @@ def run(policy: str, *files: Path, console: Console | None = None) -> int:
     """Print the effect of `policy` (default, or a TOML file) at each path of the samples.
 
     The samples are read by the shapes of STREAM_ROUTER_CONFIG, as the consumer reads events. Return
-    0, or 1 if a sample cannot be read, is no JSON or nests too deep to be masked. Raises
+    0, or 1 if a sample cannot be read, is not JSON or nests too deep to be masked. Raises
     SettingsError for a wrong policy or config file.
     """
     console = console or Console()

@@ -264,7 +264,7 @@ def _list_secret_arns(secrets: Iterable[SecretStr | None], home: Home) -> Values
         store, _, name = reference.partition(":")
         given_arn = name if name.startswith("arn:") else ""
         if store == "ssm":
-            # NAME:3 names a version or a label, which is no part of the ARN.
+            # NAME:3 names a version or a label, which is not part of the ARN.
             arn = given_arn or home.arn("ssm", f"parameter/{name.removeprefix('/')}")
             arns_by_store["parameters"].append(":".join(arn.split(":")[:6]))
         elif store == "secretsmanager":

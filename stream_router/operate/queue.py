@@ -266,7 +266,7 @@ def undelivered_url(settings: DeadLetters, sqs: Any) -> str:
     """Return the URL of EventBridge's own dead-letter queue: that of the setting, else `<stream>-undelivered`.
 
     Raises QueueAbsentError if it does not exist, QueueError if AWS refuses to look it up,
-    SettingsError if the setting is no ARN.
+    SettingsError if the setting is not an ARN.
     """
     arn = settings.target_dlq_arn
     name = arn.rsplit(":", 1)[-1] if arn else arns.undelivered_name(settings.stream)

@@ -86,10 +86,10 @@ def new_run_id() -> str:
 def run_began_ms(run: str) -> int:
     """Return the beginning of a run (epoch ms) from its id.
 
-    Raises SettingsError if the text is no run id.
+    Raises SettingsError if the text is not a run id.
     """
     refusal = SettingsError(
-        "--run", f"{run[:40]!r} is no id of a run", "copy it from the output of the interrupted run"
+        "--run", f"{run[:40]!r} is not the id of a run", "copy it from the output of the interrupted run"
     )
     if not _RUN.fullmatch(run):
         raise refusal

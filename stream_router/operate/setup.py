@@ -289,9 +289,9 @@ def read_target(settings: Setup) -> dict[str, Any]:
         except OSError as error:
             raise SettingsError(FILE, f"cannot be read ({error.strerror})", "name a readable file") from None
         except ValueError as error:
-            raise SettingsError(FILE, f"is no JSON ({error})", _EXAMPLE) from None
+            raise SettingsError(FILE, f"is not JSON ({error})", _EXAMPLE) from None
         if not isinstance(from_file, dict):
-            raise SettingsError(FILE, "is no JSON object", _EXAMPLE)
+            raise SettingsError(FILE, "is not a JSON object", _EXAMPLE)
         fields = {
             "Id": "id",
             "Arn": "arn:aws:",
@@ -350,7 +350,7 @@ def _check_target_arn(arn: str, region: str, variable: str) -> None:
         )
     if target.service == "lambda" and not target.resource.startswith("function:"):
         example = f"arn:{target.partition}:lambda:{region}:{target.account}:function:NAME"
-        raise SettingsError(variable, "is no ARN of a Lambda function", f"write {example}")
+        raise SettingsError(variable, "is not the ARN of a Lambda function", f"write {example}")
 
 
 _EXAMPLE = 'a file may be {"RetryPolicy": {"MaximumRetryAttempts": 20, "MaximumEventAgeInSeconds": 7200}}'

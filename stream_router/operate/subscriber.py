@@ -49,7 +49,7 @@ def _find_filter_problems(scope: str, pattern: str, event_types: Sequence[str]) 
     except ValueError:
         fields = None
     if not isinstance(fields, dict):
-        yield f"has a {scope} filter that is no JSON object"
+        yield f"has a {scope} filter that is not a JSON object"
         return
     source, detail_type = FIELDS[scope]
     if not _accepts(fields, source, SOURCE):

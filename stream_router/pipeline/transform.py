@@ -318,7 +318,7 @@ def _build_accepted_entry(event: Event, text: bytes) -> Entry:
     """
     accepted = orjson.loads(text)
     if type(accepted) is not dict:
-        raise _not_ours("it is no object")
+        raise _not_ours("it is not an object")
     detail, event_type = accepted.get("detail"), accepted.get("detail-type")
     if accepted.get("source") != SOURCE or type(detail) is not dict:
         raise _not_ours("its source is not ours, or it has no detail")

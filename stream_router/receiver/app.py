@@ -74,7 +74,7 @@ class App:
         return answers.BUSY if self._stats.held_bytes > self._max_held_bytes else None
 
     def _answer_health(self, request: Request) -> Response:
-        """Return the answer for a path that is no source's: a health check, or 404."""
+        """Return the answer for a path that is not a source's: a health check, or 404."""
         if request.path not in ("/healthz", "/readyz"):
             return answers.NOT_FOUND
         if request.method not in ("GET", "HEAD"):

@@ -185,7 +185,7 @@ def build_own_layout(settings: Receiver) -> Layout:
 def _parse_header_name(variable: str, name: str | None) -> str | None:
     """Return a header's name in lower case; None if none is set. Raises SettingsError if no header can have it."""
     if name is not None and not _TOKEN.fullmatch(name):
-        raise SettingsError(variable, "is no HTTP header's name", "use letters, digits and hyphens")
+        raise SettingsError(variable, "is not the name of an HTTP header", "use letters, digits and hyphens")
     return name.lower() if name else None
 
 

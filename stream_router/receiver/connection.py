@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
         if self._unparsed:
             self._read_s = (
                 time.monotonic()
-            )  # the wait so far was for the client or the stream, and is no sign of overload
+            )  # the wait so far was for the client or the stream, and is not a sign of overload
             self._wait_for_turn()
         elif self._paused and self._transport is not None and not self._transport.is_closing():
             self._paused = False

@@ -89,7 +89,7 @@ def check_spill(folder: Path | None) -> None:
     # os.path returns False if a name is too long for a path; Path raises.
     if folder is not None and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):  # noqa: PTH112
         raise SettingsError(
-            "STREAM_ROUTER_SPILL_DIR", "is no folder that can be written to", "create it, or fix its permissions"
+            "STREAM_ROUTER_SPILL_DIR", "is not a folder that can be written to", "create it, or fix its permissions"
         )
     names = sorted(path.name for path in folder.glob("spill-*")) if folder is not None else []
     foreign = [name for name in names if not OURS.fullmatch(name)]

@@ -103,7 +103,7 @@ def decode(body: str) -> list[tuple[int, bytes]]:
         if encoding == "base64":
             content = base64.b64decode(content, validate=True)
         hashes = [int(conversation) for conversation in conversations]
-        # A number outside this range is no conversation's hash, and belongs to no partition group.
+        # A number outside this range is not a conversation's hash, and belongs to no partition group.
         if not all(0 <= conversation < 1 << CONVERSATION_BITS for conversation in hashes):
             return []
         return list(zip(hashes, content.split(b"\n"), strict=True))

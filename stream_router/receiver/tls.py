@@ -73,7 +73,7 @@ def load_context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContex
         try:
             server_context.load_verify_locations(client_ca)
         except OSError:
-            raise SettingsError(CLIENT_CA, "is no readable PEM file", "check it") from None
+            raise SettingsError(CLIENT_CA, "is not a readable PEM file", "check it") from None
         server_context.verify_mode = ssl.CERT_REQUIRED
     return server_context
 

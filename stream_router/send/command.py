@@ -15,20 +15,20 @@ import orjson
 
 from stream_router.log import plain
 from stream_router.process import handle_signals
-from stream_router.send.poster import CONNECTIONS, Answered, Poster, Webhook
+from stream_router.send.poster import CONNECTIONS, DeliveryResult, Poster, Webhook
 from stream_router.send.samples import bodies
 from stream_router.send.signing import check_url, own_url, signer
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import without_user
 
 GIVE_UP_S = 10.0
-"""Seconds after which a delivery is given up. CXone retries for longer, but a person at a terminal waits for this."""
+"""Seconds after which a delivery is given up. CXone retries for longer, but here a person waits at a terminal."""
 
-BROKEN_OFF = 128 + signal.SIGINT
+INTERRUPTED = 128 + signal.SIGINT
 
 _ID = re.compile("[0-9a-f]{32}")
-_DURATION = re.compile(r" after \d+ (?:ms|milliseconds)")
-"""Times in libcurl's messages. They are removed, or each failure would be counted as a kind of its own."""
+_ELAPSED = re.compile(r" after \d+ (?:ms|milliseconds)")
+"""Times in libcurl's messages. They are removed, since otherwise each failure would be counted as a separate kind."""
 
 
 class SendOptions(NamedTuple):
@@ -49,26 +49,30 @@ def run(settings: Receiver, options: SendOptions) -> int:
     """
     url = options.url or own_url(settings)
     check_url(settings, url)
-    drawn = itertools.islice(bodies(options.preset, options.event_type, options.file), options.events)
-    tally, stops = Tally(), list[int]()
+    selected_bodies = itertools.islice(bodies(options.preset, options.event_type, options.file), options.events)
+    tally, signals = Tally(), list[int]()
     poster = Poster(url, signer(settings), tally.take, GIVE_UP_S)
     begun_s = time.monotonic()
-    webhooks = (Webhook(str(uuid.uuid4()), body) for body in itertools.takewhile(lambda _: not stops, drawn))
-    with handle_signals(lambda number, _: stops.append(number), signal.SIGINT, signal.SIGTERM):
-        poster.run(webhooks, options.rate, lambda: not stops or (len(stops) < 2 and poster.answered < poster.sent))
-    took_s, open_ones = time.monotonic() - begun_s, poster.sent - poster.answered
-    several = f" in {took_s:.3g} s, {poster.sent / took_s:.3g} a second" if poster.sent > 1 else ""
-    lines = [f"{poster.sent} sent to {without_user(url)}{several}", *tally.answers()]
-    if again := poster.sent_again:
-        why = ", ".join(f"{count} after {kind}" for kind, count in again.most_common())
-        lines.append(f"{again.total():>7} sent again, each with its delivery id: {why}")
+    webhooks = (
+        Webhook(str(uuid.uuid4()), body) for body in itertools.takewhile(lambda _: not signals, selected_bodies)
+    )
+    with handle_signals(lambda number, _: signals.append(number), signal.SIGINT, signal.SIGTERM):
+        poster.run(webhooks, options.rate, lambda: not signals or (len(signals) < 2 and poster.answered < poster.sent))
+    took_s, unanswered = time.monotonic() - begun_s, poster.sent - poster.answered
+    rate_text = f" in {took_s:.3g} s, {poster.sent / took_s:.3g} per second" if poster.sent > 1 else ""
+    lines = [f"{poster.sent} sent to {without_user(url)}{rate_text}", *tally.answers()]
+    if retries := poster.retries:
+        why = ", ".join(f"{count} after {kind}" for kind, count in retries.most_common())
+        lines.append(f"{retries.total():>7} retries, each with the same delivery id: {why}")
     lines += tally.latencies(options.rate)
-    if stops:
-        more = f"; {open_ones} were sent and have no answer yet, so they may be stored" if open_ones else ""
-        lines.append(f"broken off: {options.events - poster.sent} of {options.events} were not sent{more}")
+    if signals:
+        unanswered_text = (
+            f"; {unanswered} were sent and have no answer yet, so they may have been stored" if unanswered else ""
+        )
+        lines.append(f"interrupted: {options.events - poster.sent} of {options.events} were not sent{unanswered_text}")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
-    if stops:
-        return BROKEN_OFF
+    if signals:
+        return INTERRUPTED
     return 0 if tally.accepted == poster.sent else 1
 
 
@@ -81,11 +85,11 @@ class Tally:
         self._first_ids: list[str] = []
         self.accepted = 0
 
-    def take(self, answer: Answered) -> None:
+    def take(self, answer: DeliveryResult) -> None:
         """Count a delivery that has ended. Its time includes its wait for a connection: a slow receiver caused that."""
-        ids = ids_of(answer)
+        ids = stored_ids(answer)
         self._first_ids = self._first_ids or ids
-        self._kinds["202 accepted" if ids else _kind(answer)] += 1
+        self._kinds["202 accepted" if ids else _describe_answer(answer)] += 1
         self.accepted += bool(ids)
         if answer.status:
             self._took_ms.append(answer.took_ms + answer.late_ms)
@@ -102,13 +106,13 @@ class Tally:
         took_ms = sorted(self._took_ms)
         if not took_ms:
             return []
-        of_what = "each counted from when it was due" if rate else f"at most {CONNECTIONS} under way at once"
+        basis = "each measured from when it was due" if rate else f"at most {CONNECTIONS} in flight at once"
         percentiles = [f"p{percent} {took_ms[len(took_ms) * percent // 100]:,.1f}" for percent in (50, 90, 99)]
-        return [f"latency in ms, {of_what}: {', '.join(percentiles)}, max {took_ms[-1]:,.1f}"]
+        return [f"latency in ms, {basis}: {', '.join(percentiles)}, max {took_ms[-1]:,.1f}"]
 
 
-def ids_of(answer: Answered) -> list[str]:
-    """Return the ids of the events that a receiver of ours stored; none for any other answer."""
+def stored_ids(answer: DeliveryResult) -> list[str]:
+    """Return the ids of the events that our receiver stored; [] for any other answer."""
     try:
         ids = orjson.loads(answer.body)["ids"] if answer.status == 202 else []
         return ids if all(_ID.fullmatch(each) for each in ids) else []
@@ -116,16 +120,16 @@ def ids_of(answer: Answered) -> list[str]:
         return []
 
 
-def _kind(answer: Answered) -> str:
+def _describe_answer(answer: DeliveryResult) -> str:
     """Return the kind of an answer, by which answers are counted.
 
-    The kind is status, code and message of a receiver of ours, or curl's reason if there was no answer. For any other
+    It is the status, code and message of our receiver, or libcurl's reason if there was no answer. For any other
     page it is the status alone, since foreign text could control the terminal.
     """
     if answer.status == 0:
-        return plain("without an answer: " + _DURATION.sub("", answer.body.decode("utf-8", "replace")).strip())
+        return plain("no answer: " + _ELAPSED.sub("", answer.body.decode("utf-8", "replace")).strip())
     try:
         refusal = orjson.loads(answer.body)
         return plain(f"{answer.status} {refusal['error']}: {refusal['message']}")
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return f"{answer.status}, not in the words of a receiver of ours: check the URL"
+        return f"{answer.status}, not an answer of our receiver: check the URL"

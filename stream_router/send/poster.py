@@ -16,11 +16,11 @@ from stream_router.send.signing import Sign
 from stream_router.settings import types
 
 CONNECTIONS = 48
-TRY_AGAIN_S = 0.5
-LOOK_S = 0.05
+RETRY_PAUSE_S = 0.5
+POLL_S = 0.05
 """Maximum number of seconds between two checks of whether to continue."""
 ANSWER_TIMEOUT_S = 5.0
-_NO_TEXT = b"\xef\xbb\xbf \t\r\n"
+_XML_PREFIX_BYTES = b"\xef\xbb\xbf \t\r\n"
 """Bytes that may precede the first character of XML: a byte order mark, and white space."""
 
 
@@ -31,7 +31,7 @@ class Webhook(NamedTuple):
     body: bytes
 
 
-class Answered(NamedTuple):
+class DeliveryResult(NamedTuple):
     """Result of a delivery: the last status, the answer's body, milliseconds from its first attempt to its end.
 
     Status 0 means no answer; `body` is then the reason. `late_ms` is the time from when the delivery was due to its
@@ -48,44 +48,44 @@ class Answered(NamedTuple):
 class Poster:
     """Sender of deliveries to a receiver, over CONNECTIONS connections with a thread each.
 
-    A delivery that is answered with 5xx, or not at all, is sent again for `give_up_s`, with the same delivery id.
+    A delivery that is answered with 5xx, or not at all, is retried for `give_up_s` seconds, with the same delivery id.
     """
 
-    def __init__(self, url: str, sign: Sign, done: Callable[[Answered], None], give_up_s: float) -> None:
+    def __init__(self, url: str, sign: Sign, done: Callable[[DeliveryResult], None], give_up_s: float) -> None:
         self._url, self._sign, self._done, self._give_up_s = url, sign, done, give_up_s
-        self._ended: queue.SimpleQueue[Answered | Exception] = queue.SimpleQueue()
-        self._next, self._counting = threading.Lock(), threading.Lock()
+        self._results: queue.SimpleQueue[DeliveryResult | Exception] = queue.SimpleQueue()
+        self._next_lock, self._retries_lock = threading.Lock(), threading.Lock()
         """Locks. A thread holds the first until its delivery is due; the second guards `sent_again`."""
         self.sent = 0
         """Number of deliveries that were sent at least once."""
         self.answered = 0
         """Number of deliveries that have ended."""
-        self.sent_again: Counter[str] = Counter()
-        """Number of attempts after the first, by the previous attempt's result: "503", or "no answer"."""
+        self.retries: Counter[str] = Counter()
+        """Number of retries by the result of the previous attempt: "503", or "no answer"."""
 
-    def run(self, webhooks: Iterator[Webhook], rate: float, go_on: Callable[[], bool]) -> None:
+    def run(self, webhooks: Iterator[Webhook], rate: float, is_running: Callable[[], bool]) -> None:
         """Send all webhooks and return when each has ended. A `rate` of 0 is as fast as they are answered.
 
         `rate` is deliveries per second. Calls `done` with each result, from this thread. As soon as `go_on` returns
         False, stops early and leaves the deliveries in flight unanswered.
         """
-        due = self._due(webhooks, rate)
+        due = self._wait_until_due(webhooks, rate)
         threads = [threading.Thread(target=self._work, args=(due,), daemon=True) for _ in range(CONNECTIONS)]
         for thread in threads:
             thread.start()
-        while go_on():
+        while is_running():
             try:
-                end = self._ended.get(timeout=LOOK_S)
+                result = self._results.get(timeout=POLL_S)
             except queue.Empty:
-                if any(thread.is_alive() for thread in threads) or not self._ended.empty():
+                if any(thread.is_alive() for thread in threads) or not self._results.empty():
                     continue
                 return
-            if isinstance(end, Exception):
-                raise end
+            if isinstance(result, Exception):
+                raise result
             self.answered += 1
-            self._done(end)
+            self._done(result)
 
-    def _due(self, webhooks: Iterator[Webhook], rate: float) -> Iterator[tuple[Webhook, float]]:
+    def _wait_until_due(self, webhooks: Iterator[Webhook], rate: float) -> Iterator[tuple[Webhook, float]]:
         """Yield each webhook once it is due, and the time at which it was due (monotonic seconds)."""
         due_s = time.monotonic()
         while True:
@@ -100,33 +100,33 @@ class Poster:
 
     def _work(self, due: Iterator[tuple[Webhook, float]]) -> None:
         """Send the deliveries of one connection, one after the other."""
-        curl = self._connection()
+        curl = self._open_connection()
         try:
             while True:
-                with self._next:
+                with self._next_lock:
                     webhook, due_s = next(due)
                     self.sent += 1
-                self._ended.put(self._deliver(curl, webhook, due_s))
+                self._results.put(self._deliver(curl, webhook, due_s))
         except StopIteration:
             pass
         except Exception as error:  # noqa: BLE001 - `run` raises it in its own thread
-            self._ended.put(error)
+            self._results.put(error)
 
-    def _deliver(self, curl: pycurl.Curl, webhook: Webhook, due_s: float) -> Answered:
-        first_s = time.monotonic()
+    def _deliver(self, curl: pycurl.Curl, webhook: Webhook, due_s: float) -> DeliveryResult:
+        first_attempt_s = time.monotonic()
         while True:
             status, body = self._attempt(curl, webhook)
-            took_s = time.monotonic() - first_s
+            took_s = time.monotonic() - first_attempt_s
             if 0 < status < 500 or took_s >= self._give_up_s:
-                return Answered(webhook, status, body, took_s * 1000, (first_s - due_s) * 1000)
-            with self._counting:
-                self.sent_again[str(status) if status else "no answer"] += 1
-            time.sleep(TRY_AGAIN_S)
+                return DeliveryResult(webhook, status, body, took_s * 1000, (first_attempt_s - due_s) * 1000)
+            with self._retries_lock:
+                self.retries[str(status) if status else "no answer"] += 1
+            time.sleep(RETRY_PAUSE_S)
 
     def _attempt(self, curl: pycurl.Curl, webhook: Webhook) -> tuple[int, bytes]:
         """Return status and body of the answer; 0 and libcurl's reason if there is none."""
         headers = self._sign(webhook.delivery_id, webhook.body, int(time.time()))
-        kind = "text/xml" if webhook.body.lstrip(_NO_TEXT)[:1] == b"<" else "application/json"
+        kind = "text/xml" if webhook.body.lstrip(_XML_PREFIX_BYTES)[:1] == b"<" else "application/json"
         sent = [f"Content-Type: {kind}", "Expect:", *(f"{name}: {value}" for name, value in headers.items())]
         answer = io.BytesIO()
         curl.setopt(pycurl.HTTPHEADER, sent)
@@ -138,7 +138,7 @@ class Poster:
             return 0, curl.errstr().encode()
         return int(curl.getinfo(pycurl.RESPONSE_CODE)), answer.getvalue()
 
-    def _connection(self) -> pycurl.Curl:
+    def _open_connection(self) -> pycurl.Curl:
         curl = pycurl.Curl()
         curl.setopt(pycurl.URL, self._url)
         curl.setopt(pycurl.POST, 1)

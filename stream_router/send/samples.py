@@ -40,11 +40,11 @@ class Webhooks:
 
     def __init__(self, seed: int, now: datetime, preset: str = "default", event_type: str | None = None) -> None:
         if preset not in presets():
-            raise SettingsError("--preset", f"there is no {preset}", f"name {', '.join(presets())}")
+            raise SettingsError("--preset", f"there is no preset {preset}", f"name {', '.join(presets())}")
         events = presets()[preset]
         if event_type is not None:
             if "eventType" not in events[0]:
-                raise SettingsError("--type", f"a record of {preset} names no type", "leave it out")
+                raise SettingsError("--type", f"a record of {preset} has no event type", "omit it")
             alike = [event for event in events if event["eventType"] == event_type] or events
             events = [{**event, "eventType": event_type} for event in alike]
         numbered = (orjson.dumps(event).decode().replace('"$number"', "$number") for event in events)
@@ -72,7 +72,7 @@ def bodies(preset: str, event_type: str | None, file: Path | None) -> Iterator[b
         return map(webhooks.body, itertools.count())
     for option, is_given in (("--type", event_type is not None), ("--preset", preset != "default")):
         if is_given:
-            raise SettingsError(option, "a file goes as it is, so this would do nothing", "leave it or --file out")
+            raise SettingsError(option, "has no effect on a file, which is sent unchanged", "omit it or --file")
     try:
         return itertools.repeat(file.read_bytes())
     except OSError as error:

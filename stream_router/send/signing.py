@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from stream_router.errors import SettingsError
 from stream_router.receiver.auth import LAYOUTS, TOKENS, encode_base64
-from stream_router.settings import secrets as kept
+from stream_router.settings import secrets as secret_files
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import AWS_PREFIXES, FILE_PREFIX
@@ -23,12 +23,12 @@ def own_url(settings: Receiver) -> str:
 
 
 def check_url(settings: Receiver, url: str) -> None:
-    """Raise SettingsError if `url` is no URL, or if the secret would go to it over a network in plain text.
+    """Raise SettingsError if `url` is not a URL, or if the secret would go to it over a network in plain text.
 
     The receiver's own address is permitted, since the receiver has checked it itself.
     """
     if not (types.is_url(url) and url.isascii()):
-        raise SettingsError("--url", "is no URL of a receiver", "give http://HOST:PORT/v1/events")
+        raise SettingsError("--url", "is not the URL of a receiver", "give http://HOST:PORT/v1/events")
     scheme, parts, own = settings.webhook_scheme, urlsplit(url), urlsplit(own_url(settings))
     is_ours = types.is_loopback_host(parts.hostname or "") or parts.netloc.rpartition("@")[2] == own.netloc
     if scheme in types.SENDS_ITS_SECRET and parts.scheme == "http" and not is_ours:
@@ -46,8 +46,8 @@ def signer(settings: Receiver) -> Sign:
     secret = first_secret(settings.webhook_secrets.get_secret_value())
     if scheme in TOKENS:
         TOKENS[scheme](secret)  # raises if the receiver would refuse the secret
-        shown = f"{scheme.title()} {secret if scheme == 'bearer' else encode_base64(secret.encode())}"
-        return lambda delivery_id, _body, _now: _headers(("Authorization", shown), (id_header, delivery_id))
+        credentials = f"{scheme.title()} {secret if scheme == 'bearer' else encode_base64(secret.encode())}"
+        return lambda delivery_id, _body, _now: _headers(("Authorization", credentials), (id_header, delivery_id))
     make, decode = LAYOUTS[scheme]
     layout, key = make(settings), decode(secret)
     before, _, after = layout.template.partition("{body}")
@@ -57,18 +57,20 @@ def signer(settings: Receiver) -> Sign:
         signature = layout.encode(hmac.digest(key, body.join(part.encode() for part in parts), layout.algorithm))
         if layout.timestamp_header == layout.header:  # time and signature share a header, as with Stripe
             return _headers((layout.header, f"t={now},{layout.prefix}{signature}"), (layout.id_header, delivery_id))
-        signed = (layout.header, layout.prefix + signature)
-        return _headers(signed, (layout.timestamp_header, str(now)), (layout.id_header, delivery_id))
+        signature_header = (layout.header, layout.prefix + signature)
+        return _headers(signature_header, (layout.timestamp_header, str(now)), (layout.id_header, delivery_id))
 
     return sign
 
 
 def first_secret(setting: str) -> str:
-    """Return the first secret of the setting, read from its file if it names one. Raise SettingsError."""
+    """Return the first secret of the setting, read from its file if it names one. Raises SettingsError."""
     if setting.startswith(AWS_PREFIXES):
-        raise SettingsError(SECRETS, "`send` reads no secret out of AWS", "set the secret itself, or file:PATH, here")
+        raise SettingsError(
+            SECRETS, "`send` does not read secrets from AWS", "set the secret itself, or file:PATH, here"
+        )
     in_file = setting.startswith(FILE_PREFIX)
-    secrets = kept.parse_lines(kept.read_file(setting, SECRETS)) if in_file else types.items(setting)
+    secrets = secret_files.parse_lines(secret_files.read_file(setting, SECRETS)) if in_file else types.items(setting)
     if not secrets:
         raise SettingsError(SECRETS, "is not set", "set the receiver's secret, or file:PATH")
     return secrets[0]

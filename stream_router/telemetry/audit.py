@@ -239,7 +239,7 @@ def _check(line: bytes, previous: dict[str, str], key: bytes | None) -> str:
         record = orjson.loads(line)
         shard_id, before, begins = record["shardId"], record["previous"], record.get("to") == "stderr"
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return "is no audit record"
+        return "is not an audit record"
     if before != previous.get(shard_id, CHAIN_START) and not (begins and before == CHAIN_START):
         return "does not follow the line before: a line was removed, added or moved"
     previous[shard_id] = digest(line, key)

@@ -49,12 +49,12 @@ class TopOptions(NamedTuple):
 def run(settings: Top, options: TopOptions) -> int:
     """Show the view once or live, and return 0. A host that does not answer is shown with that state.
 
-    Raise SettingsError for an invalid URL. If standard output is no terminal, show the view once. If then no host
+    Raise SettingsError for an invalid URL. If standard output is not a terminal, show the view once. If then no host
     answers, also write that to standard error.
     """
     urls = options.urls or settings.urls
     if bad := [url for url in urls if not url.startswith(("http://", "https://"))]:
-        raise SettingsError("--url", f"{bad[0][:80]!r} is no URL of an admin port", "give http://HOST:PORT")
+        raise SettingsError("--url", f"{bad[0][:80]!r} is not the URL of an admin port", "give http://HOST:PORT")
     console = Console()
     if console.is_terminal and not (options.once or options.as_json):
         asyncio.run(_live(urls, settings.token, console))
@@ -105,7 +105,7 @@ async def _fetch_status(client: httpx.AsyncClient, url: str) -> Host:
     except (ValueError, KeyError, TypeError):
         is_ours = False
     if not is_ours:
-        return Host(url, None, {}, f"answers {answer.status_code}, but is no admin port of ours; check the URL")
+        return Host(url, None, {}, f"answers {answer.status_code}, but is not an admin port of ours; check the URL")
     return Host(url, status["program"], status, "")
 
 

@@ -1,6 +1,6 @@
 """Other constants of the product in the programs that a test starts, and in all that these start.
 
-What nobody can choose rightly is no setting, and yet a test cannot wait a minute for metrics: `with_constants` gives
+What nobody can choose rightly is not a setting, and yet a test cannot wait a minute for metrics: `with_constants` gives
 variables by which Python, as it starts (`sitecustomize.py` beside this file), sets them.
 """
 

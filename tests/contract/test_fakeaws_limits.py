@@ -232,7 +232,7 @@ def test_brackets_in_strings_do_not_nest() -> None:
     ],
 )
 def test_an_entry_of_a_v2_bus(client: Client, changes: dict[str, Any], code: str | None) -> None:
-    """A reserved source and a Detail that is no object fail alone; what the model constrains refuses the whole call."""
+    """A reserved source or a Detail that is not an object fails alone; a breach of the model fails the whole call."""
     told = asked(client, put_v2(entry(**changes), entry()))
     assert told == ("InvalidInputException" if code is None else [code, ""])
 

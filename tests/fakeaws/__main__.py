@@ -56,7 +56,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 async def _started(arguments: argparse.Namespace) -> tuple[Listener, Ledger]:
     if not 0 <= arguments.port <= _MOST_PORT:
-        raise ValueError(f"--port: {arguments.port} is no port; name 0 to {_MOST_PORT}")
+        raise ValueError(f"--port: {arguments.port} is not a port; name 0 to {_MOST_PORT}")
     path = None if arguments.ledger == "none" else Path(arguments.ledger)
     document = orjson.loads(arguments.plan.read_bytes()) if arguments.plan else {}
     ledger = Ledger(path, payloads=arguments.payloads)

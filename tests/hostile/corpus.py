@@ -133,7 +133,7 @@ CORPUS: list[Row] = [
     record("two metadata", put_back(entry(FORGED[:-1] + METADATA_AGAIN)), DELIVERED, b"pii-masked"),
     record("another application's name", put_back(b'"e30="', "line", "another"), {}),
     record("a line within a line", put_back(b'"%b"' % base64.b64encode(put_back(b'"e30="', "line")), "line"), MISMATCH),
-    record("a line that is no base64", put_back(b'"{}"', "line"), MISMATCH),
+    record("a line that is not base64", put_back(b'"{}"', "line"), MISMATCH),
     record("an envelope of another version", HEAD.replace(b'"v":1', b'"v":2') + b"{}}", {"unsupported_version": 1}),
     record("an envelope with half an id", HEAD.replace(ID.encode(), b"x") + event() + b"}", MISMATCH),
     # S6: entries that are none, and line feeds.

@@ -6,7 +6,7 @@ import pytest
 
 from stream_router.aws.clients import Clients
 from stream_router.local import stack
-from stream_router.local.programs import REGION, Programs, clean
+from stream_router.local.programs import REGION, Programs, clean_environment
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +17,6 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def clients(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Clients:
-    for key, value in clean(endpoint).items():
+    for key, value in clean_environment(endpoint).items():
         monkeypatch.setenv(key, value)
     return Clients(REGION)

@@ -140,7 +140,7 @@ def test_trouble_is_retried_within_the_deadline(cxone: FakeCxone, slept: list[fl
     token()
     assert len(slept) == 3
     cxone.replies = [answer(503)] * 100
-    refused(r"^the token endpoint: CXone is in trouble \(503\); try again later$")
+    refused(r"^the token endpoint: CXone has an error of its own \(503\); try again later$")
     assert sum(slept[3:]) <= 45
 
 
@@ -148,7 +148,7 @@ def test_trouble_is_retried_within_the_deadline(cxone: FakeCxone, slept: list[fl
 def test_a_pause_beyond_the_deadline_is_not_waited_for(cxone: FakeCxone, slept: list[float], status: int) -> None:
     """Told to wait ten minutes, an operator is told so at once."""
     cxone.replies = [answer(status, Retry_After="600")] * 2
-    refused("asks for 600 s; try again later")
+    refused("asks for a pause of 600 s; try again later")
     assert slept == []
 
 
@@ -160,14 +160,17 @@ def test_a_pause_beyond_the_deadline_is_not_waited_for(cxone: FakeCxone, slept: 
         (answer(401, b""), r"refuses the credentials \(401\); check CXONE_CLIENT_ID"),
         (answer(403, b"<html>"), r"refuses the credentials \(403\)"),
         (answer(400, b'{"error":"invalid_scope"}'), r"refuses the scopes \(400 invalid_scope\); ask NICE to grant"),
-        (answer(400, b'{"error":"unauthorized_client"}'), "gives this client no client credentials"),
+        (answer(400, b'{"error":"unauthorized_client"}'), "does not allow this client the client credentials grant"),
         (answer(400, b'{"error":"akeysecretvalue_"}'), r"refuses the credentials \(400\)"),
-        (answer(400, b'{"error":"temporarily_unavailable"}'), r"in trouble \(400 temporarily_unavailable\); try again"),
+        (
+            answer(400, b'{"error":"temporarily_unavailable"}'),
+            r"has an error of its own \(400 temporarily_unavailable\); try again",
+        ),
         (answer(200, b'{"error":"invalid_client"}'), r"refuses the credentials \(200 invalid_client\); check CXONE_CL"),
         (answer(404, b""), r"answers 404; check CXONE_AUTH_URL"),
         (answer(302, b"", Location="http://169.254.169.254/"), r"answers 302; check CXONE_AUTH_URL"),
-        (answer(200, b"<html>"), "holds no token"),
-        (answer(200, b'{"access_token":""}'), "holds no token"),
+        (answer(200, b"<html>"), "has no token"),
+        (answer(200, b'{"access_token":""}'), "has no token"),
         (answer(400, b"[" * 100_000), r"refuses the credentials \(400\)"),
     ],
 )
@@ -191,11 +194,14 @@ def test_a_host_that_cannot_be_asked_is_one_line(url: str) -> None:
         (b"{}", "set CXONE_AUTH_URL"),
         (b"[]", "set CXONE_AUTH_URL"),
         (b'{"token_endpoint":7}', "set CXONE_AUTH_URL"),
-        (b'{"token_endpoint":"http://collector.example/token"}', "the discovered token_endpoint is no https:// URL"),
-        (b'{"token_endpoint":"https://[bad"}', "the discovered token_endpoint is no https:// URL"),
+        (
+            b'{"token_endpoint":"http://collector.example/token"}',
+            "the discovered token_endpoint is not an https:// URL",
+        ),
+        (b'{"token_endpoint":"https://[bad"}', "the discovered token_endpoint is not an https:// URL"),
         (
             b'{"issuer":"https://cxone.example","token_endpoint":"URL/auth/token"}',
-            "another issuer's than .*; set CXONE",
+            "another issuer than .*; set CXONE",
         ),
     ],
 )
@@ -309,8 +315,8 @@ ELSEWHERE = "https://cxone.example/token"
 def test_trouble_with_a_proxy_is_not_laid_at_cxones_door(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it refuses for good is told at once, and by its status alone; what may pass is tried again."""
     for status, text in (
-        (407, r"the proxy of .* refuses \(407\); let cxone\.example through"),
-        (502, "by way of the pro"),
+        (407, r"the proxy of .* refuses \(407\); allow cxone\.example there"),
+        (502, "through the pro"),
     ):
         with RawServer(lambda _, code=status: answer(code, CANARY.encode())) as proxy:  # type: ignore[misc]
             monkeypatch.setenv("HTTPS_PROXY", f"http://u:{CANARY}@127.0.0.1:{proxy.port}")
@@ -408,7 +414,7 @@ def test_a_source_that_cannot_work_is_wrong(run: Run, old: str, new: str, said: 
     ("reply", "granted", "wrong"),
     [
         (answer(401), "", "token: CXone refuses the credentials (401); check"),
-        (answer(503), "", "token: .*CXone is in trouble"),
+        (answer(503), "", "token: .*CXone has an error of its own"),
         (None, "integration:read", "scopes: webhook:read not granted; ask NICE for them"),
     ],
 )

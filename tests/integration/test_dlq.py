@@ -55,7 +55,7 @@ def ids(fake_aws: FakeAwsProcess) -> set[str]:
 
 
 def test_list_leads_from_a_count_to_a_letter_and_disturbs_nothing(fake_aws: FakeAwsProcess) -> None:
-    """By reason, code and event type, with ids that `show` takes; what is no dead letter is counted too."""
+    """By reason, code and event type, with ids that `show` takes; what is not a dead letter is counted too."""
     letters = Letters(fake_aws)
     letters.put(7, ("base64",), eventType="of.others")
     parts = letters.put(1, ("parts",))
@@ -65,7 +65,7 @@ def test_list_leads_from_a_count_to_a_letter_and_disturbs_nothing(fake_aws: Fake
     assert listed.returncode == 0, listed.stderr
     assert re.search(r"^ +7  outage  ThrottlingException  of\.others$", listed.stdout, re.MULTILINE)
     assert re.search(r"^ +1  outage  ThrottlingException  \(type not known\)$", listed.stdout, re.MULTILINE)
-    assert re.search(r"^ +1  the message is no JSON$", listed.stdout, re.MULTILINE)
+    assert re.search(r"^ +1  the message is not JSON$", listed.stdout, re.MULTILINE)
     ids_told = re.findall(r"\b[0-9a-f]{32}\b", listed.stdout)
     assert len(ids_told) == 3 + 1 + 1
     assert dlq.run(fake_aws, "show", ids_told[0]).returncode == 0
@@ -102,7 +102,7 @@ def test_a_list_that_did_not_see_all_says_how_much_and_is_1(fake_aws: FakeAwsPro
 
 
 def test_a_reason_that_no_letter_can_have_is_2_with_the_list(fake_aws: FakeAwsProcess) -> None:
-    """A filter that can match nothing is no success; so of every command that takes one."""
+    """A filter that can match nothing is not a success; so of every command that takes one."""
     for words in (("list",), ("redrive",), ("export", "file")):
         done = dlq.run(fake_aws, *words, "--reason", "unroutable,refused")
         assert done.returncode == 2
@@ -416,7 +416,7 @@ def test_what_was_mended_by_hand_goes_back_as_edited_and_the_rest_as_it_was(
 
 
 def test_what_is_no_json_is_edited_as_text(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
-    """A line that nobody can parse can be mended; one that is no text goes back as it is."""
+    """A line that nobody can parse can be mended; one that is not text goes back as it is."""
     letters, file = Letters(fake_aws), tmp_path / "letters.jsonl"
     put_one(letters, record={"encoding": "s3", "data": "s3://bucket/gone"})
     broken = {"encoding": "base64", "data": base64.b64encode(b'{"interactionId": "i"').decode()}

@@ -21,7 +21,7 @@ from stream_router.aws import endpoints
 from stream_router.aws.clients import Clients
 from stream_router.checks import CheckVerdict, Finding
 from stream_router.consumer.supervisor import jars, java
-from stream_router.local.programs import ACCOUNT, REGION, clean
+from stream_router.local.programs import ACCOUNT, REGION, clean_environment
 from stream_router.local.stack import seed_leases
 from stream_router.operate import setup
 from stream_router.operate.doctor import bus, command, host, probe, stream, surroundings
@@ -47,7 +47,7 @@ class Place:
         for key in os.environ:
             if key.startswith(("AWS_", "STREAM_ROUTER_", "SQS_", "CXONE_", "EVENTB")):
                 monkeypatch.delenv(key)
-        for key, value in clean(endpoint).items():
+        for key, value in clean_environment(endpoint).items():
             monkeypatch.setenv(key, value)
         self.clients = Clients(REGION)
         self.target = self.clients.sqs.create_queue(QueueName=f"{self.name}-out")["QueueUrl"]

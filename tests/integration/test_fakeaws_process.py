@@ -44,7 +44,7 @@ def client(running: FakeAwsProcess) -> Iterator[httpx.Client]:
         (["--plan", "{folder}/unknown.json"], "unknown fault"),
         (["--plan", "{folder}/list.json"], "a plan is an object"),
         (["--plan", "{folder}/rules.json"], "a plan is an object"),
-        (["--port", "99999"], "is no port"),
+        (["--port", "99999"], "is not a port"),
     ],
 )
 def test_what_it_cannot_start_with_is_one_line(tmp_path: Path, arguments: list[str], told: str) -> None:
@@ -72,7 +72,7 @@ def test_a_line_is_written_before_the_answer(running: FakeAwsProcess, client: ht
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"Entries":[1]}', b'{"Entries":[{"Source":1}]}', b"\xff"])
 def test_what_cannot_be_read_is_refused_and_noted(running: FakeAwsProcess, client: httpx.Client, body: bytes) -> None:
-    """A body that is no call gets a 400 of AWS's form and a line; the connection goes on."""
+    """A body that is not a call gets a 400 of AWS's form and a line; the connection goes on."""
     before = len(running.lines(verdict="refused"))
     answer = client.post("/", content=body)
     assert answer.status_code == 400

@@ -109,7 +109,7 @@ def test_status_top_and_demo_have_them(seen: Seen) -> None:
     done = subprocess.run([PROGRAM, "top", "--json", "--url", seen.url], check=True, capture_output=True, text=True)
     (host,) = json.loads(done.stdout)["hosts"]
     seen.is_right(host["status"]["recent"]["latenciesMs"][STAGE])
-    seen.is_right(report.of_totals(told["totals"])["latencyMs"][STAGE.replace("_", " ")])
+    seen.is_right(report.figures_of_status(told["totals"])["latencyMs"][STAGE.replace("_", " ")])
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; install Debian's package `chromium`")

@@ -241,7 +241,7 @@ def test_equal_bodies_are_two_events_if_neither_id_nor_time_is_signed(tmp_path: 
 
 def test_a_concurrent_copy_waits_for_the_first_one_s_outcome(served: Served) -> None:
     """Copies that arrive while the first is on its way are answered with it: all yes, or all no; one is stored. A 503
-    is no delivery: the same id and body are taken anew, and 202 means that they are stored now."""
+    is not a delivery: the same id and body are taken anew, and 202 means that they are stored now."""
     served.fake_aws.plan({"rules": [{"fault": "delay", "ms": 300, "operation": "PutRecords"}]})
     assert served.at_once(event(1), "f") == [202] * 5
     assert len(served.stored) == 1

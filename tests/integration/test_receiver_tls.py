@@ -157,7 +157,7 @@ def no_pem(file: Path) -> None:
         ("cert.pem", no_pem, f"{CERT}: holds no certificate in PEM"),
         ("cert.pem", Path.unlink, f"{CERT}: cannot be read"),
         ("cert.pem", pipe, f"{CERT}: cannot be read"),
-        ("ca.pem", no_pem, "STREAM_ROUTER_TLS_CLIENT_CA: is no readable PEM file"),
+        ("ca.pem", no_pem, "STREAM_ROUTER_TLS_CLIENT_CA: is not a readable PEM file"),
     ],
 )
 def test_the_file_that_cannot_be_used_is_named(

@@ -80,7 +80,7 @@ def test_broken_off_it_says_what_was_sent(running: ReceiverProcess, fake_aws: Fa
     stored = len(stored_ids(fake_aws.lines("PutRecords")))
     assert process.returncode == 130
     assert f"{stored:>7} 202 accepted" in out.splitlines()
-    assert f"broken off: {1000 - stored} of 1000 were not sent" in out.splitlines()
+    assert f"interrupted: {1000 - stored} of 1000 were not sent" in out.splitlines()
 
 
 def test_what_has_no_answer_yet_is_not_told_as_unsent(running: ReceiverProcess) -> None:
@@ -99,6 +99,6 @@ def test_what_has_no_answer_yet_is_not_told_as_unsent(running: ReceiverProcess) 
     assert process.returncode == 130
     assert out.startswith(f"{CONNECTIONS} sent to {server.url} in ")
     assert (
-        f"broken off: {1000 - CONNECTIONS} of 1000 were not sent; {CONNECTIONS} were sent and have no answer yet, so "
-        "they may be stored"
+        f"interrupted: {1000 - CONNECTIONS} of 1000 were not sent; {CONNECTIONS} were sent and have no answer yet, so "
+        "they may have been stored"
     ) in out.splitlines()

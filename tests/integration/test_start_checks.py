@@ -9,7 +9,7 @@ import boto3
 import httpx
 import pytest
 
-from stream_router.local.programs import clean
+from stream_router.local.programs import clean_environment
 from tests.ports import free_port
 
 
@@ -23,7 +23,7 @@ def world(endpoint: str) -> str:
 
 
 def program(endpoint: str, folder: Path, name: str, **settings: str) -> subprocess.Popen[str]:
-    environment = clean(endpoint) | {
+    environment = clean_environment(endpoint) | {
         key if key.startswith("SQS_") else f"STREAM_ROUTER_{key}": value for key, value in settings.items()
     }
     command = [sys.executable, "-m", "stream_router", name]
@@ -51,7 +51,7 @@ def test_a_receiver_without_its_stream_does_not_start(world: str, tmp_path: Path
 
 
 def test_a_receiver_starts_in_an_outage(tmp_path: Path) -> None:
-    """No answer is no definite no: with a spill above all it has to serve."""
+    """No answer is not a definite no: with a spill above all it has to serve."""
     port = free_port()
     process = receive(f"http://127.0.0.1:{free_port()}", tmp_path, "there", port)
     try:

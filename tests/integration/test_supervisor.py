@@ -232,7 +232,7 @@ def test_a_planned_restart_of_a_daemon_with_children_lets_them_finish(tmp_path: 
 def test_a_target_that_is_in_order_again_restarts_the_daemon_on_purpose(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The children have to read again what they sent meanwhile. That is no crash: no ERROR line, no counted restart.
+    """The children have to read again what they sent meanwhile. That is not a crash: no ERROR line, no counted restart.
 
     The daemon gets SIGTERM and its grace: killed, it would keep the leader lock for two minutes.
     """

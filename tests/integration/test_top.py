@@ -215,7 +215,7 @@ def test_once_into_a_pipe_is_plain_text_and_json_is_what_the_hosts_said(admin: A
 
 
 def test_where_no_program_answers_a_line_says_so(admin: Admin) -> None:
-    """Nobody, a stranger, or one that asks for another token, which is said with the cure. What is no URL is 78."""
+    """Nobody, a stranger, or one that asks for another token, which is said with the cure. What is not a URL is 78."""
     done = top("--json", "--url", admin.url, STREAM_ROUTER_ADMIN_TOKEN="another token, and long")
     assert "set STREAM_ROUTER_ADMIN_TOKEN" in json.loads(done.stdout)["hosts"][0]["error"]
     admin.status = {"schema": "somebody-else's/1"}

@@ -159,7 +159,7 @@ PUT_BACK = Resubmitted("undelivered", "app", "run", 1)
 @settings(max_examples=400)
 @given(st.fixed_dictionaries({}, optional=ENTRY_MEMBERS) | JSON, WRITERS)
 def test_a_malformed_entry_is_a_mismatch_and_a_well_formed_one_claims_no_masking(body: Any, writer: Any) -> None:
-    """Whatever somebody wrote into the stream as an entry is no defect of ours, and carries no stronger tag."""
+    """Whatever somebody wrote into the stream as an entry is not a defect of ours, and carries no stronger tag."""
     transform = Transform(config_of(application="app", masking="default"), lambda: NOW_MS)
     line = seal_entry(text(body, writer), IDENTITY, "delivery", RECEIVED_MS, PUT_BACK)
     for found in open_record(Record(line, 1, arrived_at_ms=RECEIVED_MS)):

@@ -60,7 +60,7 @@ def test_no_process_is_left_behind(end: signal.Signals, tmp_path: Path) -> None:
         demo = subprocess.Popen(
             [PROGRAM, "demo", "--rate", "50", "--events", "100000"], env=_environment(), stdout=out, stderr=out
         )
-    until(lambda: "children, one a shard" in (tmp_path / "out").read_text(), 120, "the demo posts")
+    until(lambda: "children, one per shard" in (tmp_path / "out").read_text(), 120, "the demo posts")
     time.sleep(1.0)
     started = _family(demo.pid)
     assert len(started) >= 6, "ministack, receiver, consumer, JVM and two children"

@@ -134,7 +134,7 @@ def read_again(workers: Workers, beat: Beat, name: str, within_s: float) -> tupl
     killed = time.monotonic()
     workers.kill(name)
     time.sleep(1.0)
-    workers.world.drain(workers.world.target)  # what came out before is no sign of life
+    workers.world.drain(workers.world.target)  # what came out before is not a sign of life
     return len(shards), beat.until_all(shards, killed + 1.0, within_s) + 1
 
 
@@ -176,7 +176,7 @@ def test_a_first_start_and_restarts_under_the_same_name(workers: Workers, capsys
     beat = Beat(workers.world)
     took = []
     for end in (workers.stop, workers.kill, None):
-        workers.world.drain(workers.world.target)  # what came out before the last end is no sign of life
+        workers.world.drain(workers.world.target)  # what came out before the last end is not a sign of life
         begun = time.monotonic()
         workers.start("one")
         took.append(beat.until_all(set(beat.shards), begun, 180))

@@ -91,7 +91,7 @@ def test_a_line_taken_out_moved_or_added_shows(tmp_path: Path, key: bytes | None
 
 @pytest.mark.parametrize("cut", [1, 10, 200])
 def test_a_torn_last_line_is_cut_off_and_the_chain_goes_on(tmp_path: Path, cut: int) -> None:
-    """A crash in the middle of a line: the torn piece is no record; the next line says how much there was of it."""
+    """A crash in the middle of a line: the torn piece is not a record; the next line says how much there was of it."""
     path = tmp_path / "shard.jsonl"
     write(path, 3)
     content = path.read_bytes()[:-cut]

@@ -97,7 +97,7 @@ def test_it_does_not_flicker(world: World, caplog: pytest.LogCaptureFixture) -> 
 
 @pytest.mark.parametrize("reason", sorted(Reason))
 def test_every_reason_of_data_counts(world: World, reason: Reason) -> None:
-    """A wrong list of types and a defect of ours too; an outage or a crash is no mistake of the data."""
+    """A wrong list of types and a defect of ours too; an outage or a crash is not a mistake of the data."""
     assert world.run(1, 20, make=lambda: letter(reason)) is (reason in REASONS_OF_DATA)
     assert {Reason.UNROUTABLE, Reason.INTERNAL_ERROR, Reason.MASKING_FAILED, Reason.OVERSIZE} <= REASONS_OF_DATA
 

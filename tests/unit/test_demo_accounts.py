@@ -11,7 +11,7 @@ from rich.console import Console
 from stream_router.event_id import correlation_id
 from stream_router.local import poison, report
 from stream_router.local.accounts import Accounts
-from stream_router.send.poster import Answered, Webhook
+from stream_router.send.poster import DeliveryResult, Webhook
 from stream_router.send.samples import Webhooks
 
 ID, OTHER = "0123456789abcdef0123456789abcdef", "f" * 32
@@ -39,7 +39,7 @@ def test_whatever_is_not_as_it_should_be_is_said() -> None:
     accounts = Accounts()
     accounts.broken.add("bad")
     for delivery, status, ids in (("bad", 202, [ID]), ("d", 202, [OTHER]), ("good", 400, []), ("other", 503, [])):
-        accounts.answered(Answered(Webhook(delivery, b"{}"), status, orjson.dumps({"ids": ids}), 2.0))
+        accounts.answered(DeliveryResult(Webhook(delivery, b"{}"), status, orjson.dumps({"ids": ids}), 2.0))
     for correlation in (correlation_id(OTHER), correlation_id(ID), correlation_id(ID)):
         accounts.take_event({"detail": {"eventId": ID, "correlationId": correlation, **TIMES}}, NOW_MS)
     garbage = poison.garbage(0, Webhooks(7, datetime.now(UTC)).body(0), random.Random(0))
@@ -53,6 +53,6 @@ def test_whatever_is_not_as_it_should_be_is_said() -> None:
         "1 posts got no answer",
         "1 broken posts were accepted",
         "1 good posts were refused",
-        "1 copies carried another identity",
+        "1 copies had another identity",
         "1 dead letters have a wrong reason, for example JSON cut short: malformed_json, not unroutable",
     ]

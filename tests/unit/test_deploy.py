@@ -62,7 +62,7 @@ def of_task(task: str, *conditions: str, **chosen: str) -> dict[str, str]:
 def test_a_receiver_starts_with_each_scheme_and_all_that_hmac_can_be_told(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every scheme but `none`, which is for loopback; a parameter that is left empty is no setting."""
+    """Every scheme but `none`, which is for loopback; a parameter that is left empty is not a setting."""
     told = of_task("ReceiverTask", "SignsByHmac" if scheme == "hmac" else "", WebhookScheme=scheme)
     secret = {"standard-webhooks": f"whsec_{'A' * 32}", "basic": f"user:{SECRET}"}.get(scheme, SECRET)
     given(monkeypatch, told | {"STREAM_ROUTER_WEBHOOK_SECRETS": secret})

@@ -38,7 +38,7 @@ SILENT = EndpointConnectionError(endpoint_url="https://x")
             for code, verdict in ((DENIED, WARNING), (THROTTLED, UNKNOWN))
         ),
         (SILENT, UNKNOWN, "gave no answer at x"),
-        (SettingsError("AWS_CA_BUNDLE", "is no file", "name one"), WRONG, "is no file"),
+        (SettingsError("AWS_CA_BUNDLE", "is not a file", "name one"), WRONG, "is not a file"),
     ],
 )
 def test_what_a_look_raises_is_the_trouble_of_one_check(

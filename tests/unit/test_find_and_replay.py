@@ -205,7 +205,7 @@ REDRIVEN = (line(), resubmit("redrive"))
         ([], {"letters": [letter("abc"), letter("9" * 5_000)]}, FOUND, DEAD),
         ([], {"letters": SOME_PARTS}, FOUND, DEAD),
         ([], {"undelivered": [undelivered()]}, FOUND, UNDELIVERED),
-        # what cannot be read is no judgement; where the rules are others' there need be no queue of the undelivered
+        # what cannot be read is not a judgement; where the rules are others' there need be no queue of the undelivered
         ([line()], {"refuses": "GetRecords"}, CANNOT_JUDGE, f"{UNKNOWN}: stream cxone-events cannot be read"),
         ([line()], {"refuses": "Scan"}, CANNOT_JUDGE, f"{UNKNOWN} .*AccessDenied"),
         ([line()], {"undelivered": None}, FOUND, f"{ACCEPTED} .*; it may be undelivered at the target: the queue"),

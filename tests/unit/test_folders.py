@@ -18,7 +18,7 @@ def make_state_folder(folder: Path) -> None:
 def test_a_folder_that_is_made_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
 ) -> None:
-    """A misspelt path shows in the log of the first start; a folder that exists is no news."""
+    """A misspelt path shows in the log of the first start; a folder that exists is not news."""
     folder = tmp_path / "misspelt"
     with caplog.at_level(logging.WARNING):
         make(folder)

@@ -46,13 +46,13 @@ def held(data: bytes | str, encoding: str = "base64+gzip") -> str:
     return changed(record={"encoding": encoding, "data": text})
 
 
-NO_LETTER = "is no stream-router.dead-letter/1"
+NO_LETTER = "is not a stream-router.dead-letter/1"
 
 
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("no json: secret words", "no JSON"),
+        ("no json: secret words", "not JSON"),
         ("[]", NO_LETTER),
         (changed(schema="other/1"), f"{NO_LETTER}$"),
         (changed(schema=f"{SCHEMA[:-1]}2"), f"{NO_LETTER}, but one of another version"),

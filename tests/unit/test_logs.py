@@ -53,7 +53,7 @@ def test_a_line_has_the_event_that_it_is_given_and_never_an_exceptions_text(monk
 def test_whatever_a_line_holds_it_is_one_line(
     monkeypatch: pytest.MonkeyPatch, log_format: str, strange: object
 ) -> None:
-    """Control characters, other line ends, a path that is no UTF-8, a number that no 64 bits hold."""
+    """Control characters, other line ends, a path that is not UTF-8, a number that no 64 bits hold."""
     stderr = captured(monkeypatch)
     start_logging("INFO", log_format)
     logging.getLogger("x").info("%s starts", strange, extra={"spill": strange})

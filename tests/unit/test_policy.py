@@ -83,7 +83,7 @@ def test_the_linter_finds_nothing(monkeypatch: pytest.MonkeyPatch, settings: dic
     ],
 )
 def test_a_secret_in_aws_is_named(monkeypatch: pytest.MonkeyPatch, reference: str, action: str, resource: str) -> None:
-    """By the setting's own form, whichever it is; a parameter's version or label is no part of its ARN."""
+    """By the setting's own form, whichever it is; a parameter's version or label is not part of its ARN."""
     settings = {**BASE, "STREAM_ROUTER_WEBHOOK_SECRETS": reference}
     assert (action, resource) in granted(statements(monkeypatch, "receive", settings))
 

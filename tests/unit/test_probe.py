@@ -7,7 +7,7 @@ from stream_router.model import Batch, Record
 from stream_router.operate.doctor import probe
 from stream_router.operate.doctor.world import World
 from stream_router.pipeline.transform import Transform
-from stream_router.send.poster import Answered, Webhook
+from stream_router.send.poster import DeliveryResult, Webhook
 from tests import events, fakes
 
 MARK = "0123456789abcdef" * 2
@@ -61,6 +61,6 @@ def test_it_is_settled_and_counted_apart() -> None:
 )
 def test_a_certificate_of_another_name_has_its_own_cure(text: str, cure: str) -> None:
     """The receiver runs, and another address is asked: the cure names the option and the variable that help."""
-    answer = Answered(Webhook("d-1", b"{}"), 0, text.encode(), 1.0, 0.0)
+    answer = DeliveryResult(Webhook("d-1", b"{}"), 0, text.encode(), 1.0, 0.0)
     (found,) = probe._follow_probe(World(offline=True), "", lambda: answer)
     assert (found.code, cure in found.cure) == ("SR201", True)

@@ -136,7 +136,7 @@ UNFIT = ["", "-5", "1e9", "١٢٣٤", "99999999999999999999", " 1", "0x5", "NaN"
             ("stripe", {"Stripe-Signature": value}, "bad_signature")
             for value in (stripe()[13:], stripe()[:12], f"t={NOW_S},{stripe()}", stripe().replace("t=1", "t=2"), "")
         ],
-        # another spelling of the same bytes, and what is no base64
+        # another spelling of the same bytes, and what is not base64
         *[("basic", {"Authorization": f"Basic {value}"}, "bad_token") for value in ("dXNlcjpwYXNzOndvcmR=", "é")],
         *[
             ("bearer", {"Authorization": value}, "bad_token")
@@ -162,7 +162,7 @@ def test_every_live_secret_is_good() -> None:
 @pytest.mark.parametrize("space", [b"", b" ", b" \t "])
 def test_a_header_is_read_as_it_stands_but_for_spaces_behind_it(space: bytes) -> None:
     """RFC 9110, 5.5; llhttp leaves them there: a good delivery would be answered 401, which is final for its sender.
-    A second copy of a header is seen also where it is no text."""
+    A second copy of a header is seen also where it is not text."""
     fields = [(name.encode(), str(value).encode() + space) for name, value in expert().items()]
     assert verifier(webhook_scheme="expert")(RequestHeaders(fields), BODY, NOW_S) == "d-1"
     fields.append((b"X-Nexus-Signature-256", b"\xff\xfe"))

@@ -112,7 +112,7 @@ def test_who_holds_the_most_of_too_much_loses_it(monkeypatch: pytest.MonkeyPatch
 def test_behind_trusted_proxies_the_rightmost_address_that_is_none_of_theirs_counts(
     peer: str, forwarded: list[str], client: str
 ) -> None:
-    """What stands left of it anyone could have written; who is no proxy of ours is believed nothing."""
+    """What stands left of it anyone could have written; who is not a proxy of ours is believed nothing."""
     headers = Headers([(b"X-Forwarded-For", one.encode()) for one in forwarded])
     assert Places("10.0.0.0/8, fd00::/8").server.find_client(peer, headers) == client
 

@@ -92,7 +92,7 @@ BASIC = {"webhook_scheme": "basic", "webhook_secrets": f"user:{SECRET}"}
         # loopback and the receiver's own address, which it has judged itself, are no network
         (BEARER, "http://[::1]:8080/", True),
         (BEARER, "http://10.0.0.5:8080/v1/events", True),
-        # a signature is no secret
+        # a signature is not a secret
         ({"webhook_scheme": "hmac"}, "http://receiver.example/v1/events", True),
     ],
 )
@@ -123,20 +123,20 @@ def test_what_was_answered_is_counted_in_the_receivers_words(capsys: pytest.Capt
     refused = answer(400, orjson.dumps({"error": "x\x1b[31m", "message": "two\nlines"}))
     assert sent(STORED, refused, refused, answer(202, b'{"ids":[7]}'), answer(404, b"<html>"))[0] == 1
     said = capsys.readouterr().out
-    for line in ("1 202 accepted", "2 400 x\ufffd[31m: two\ufffdlines", "1 202, not in the words", "1 404, not in the"):
+    for line in ("1 202 accepted", "2 400 x\ufffd[31m: two\ufffdlines", "1 202, not an answer", "1 404, not an answer"):
         assert f"\n      {line}" in said
 
 
 def test_what_was_sent_again_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With why, and timed from the first attempt: "202 accepted" alone hides each refusal before (FINDINGS F9)."""
-    monkeypatch.setattr(poster, "TRY_AGAIN_S", 0.1)
+    monkeypatch.setattr(poster, "RETRY_PAUSE_S", 0.1)
     status, requests = sent(answer(503), answer(500), STORED, STORED, events=2, rate=1.0, hmac_id_header="x-id")
     first, *again, other = [seen.headers["x-id"] for seen in requests]
     assert (status, again, other != first) == (0, [first, first], True), "what is sent again waits for no new one"
     said = capsys.readouterr().out
     assert "      2 202 accepted" in said.splitlines()
-    assert "      2 sent again, each with its delivery id: 1 after 503, 1 after 500" in said
-    assert slowest_ms(said) >= 2 * poster.TRY_AGAIN_S * 1000
+    assert "      2 retries, each with the same delivery id: 1 after 503, 1 after 500" in said
+    assert slowest_ms(said) >= 2 * poster.RETRY_PAUSE_S * 1000
 
 
 def test_at_a_rate_latency_counts_from_when_a_delivery_was_due(

@@ -244,7 +244,7 @@ def test_all_that_is_wrong_is_said_at_once(refused: Refused, tmp_path: Path) -> 
 def test_what_consume_cannot_work_with_is_said_before_java_is_looked_for(
     monkeypatch: pytest.MonkeyPatch, refused: Refused, tmp_path: Path, name: str, value: str
 ) -> None:
-    """Whatever reads the variable, its line is no crash."""
+    """Whatever reads the variable, its line is not a crash."""
     for once in ("use_one_heap", "leave_no_core_file", "start_logging"):
         monkeypatch.setattr(assembly, once, lambda *_: None)
     monkeypatch.setattr(assembly, "admin_port", lambda *_: None)
@@ -451,7 +451,7 @@ def test_a_secret_file_that_others_may_read_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, is_ours: bool, exposed: str
 ) -> None:
     """Of every setting that a file's secret may stand in, and of the config file if a secret stands there; the group
-    through which we ourselves read another's file is no stranger."""
+    through which we ourselves read another's file is not a stranger."""
     secret, config, source = tmp_path / "secret", tmp_path / "config.toml", '[[cxone.sources]]\ntype = "webhook"\n'
     secret.write_text(STRONG)
     table = f'{source}url = "https://x"\nscheme = "hmac"\n'

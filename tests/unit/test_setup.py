@@ -365,7 +365,7 @@ def test_order_is_refused_on_a_stream_that_ignores_hash_keys(script: Script) -> 
 
 
 def test_a_rule_beyond_aws_s_default_quotas_is_noted(script: Script) -> None:
-    """Patterns of more than 2,048 characters, 300 rules a bus: AWS raises both, so it is no refusal."""
+    """Patterns of more than 2,048 characters, 300 rules a bus: AWS raises both, so it is not a refusal."""
     types = tuple(f"a.very.long.type.of.event.{number}" for number in range(70))
     made = Rule(script.clients, "cx", "r", RULE_ARN, types, OURS)
     script.refuse("events", "describe_rule", {"Name": "r", "EventBusName": "cx"}, "ResourceNotFoundException")

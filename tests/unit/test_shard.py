@@ -71,7 +71,7 @@ def test_the_checkpoint_goes_on_while_a_batch_waits_for_room(tmp_path: Path, rec
 
 @pytest.mark.parametrize("again", [102, 99])
 def test_records_that_are_given_again_end_the_process(tmp_path: Path, again: int) -> None:
-    """They would be sent behind newer ones. Nothing of them is opened, and it is no death of the child's."""
+    """They would be sent behind newer ones. Nothing of them is opened, and it is not a death of the child's."""
     life = Life(tmp_path, checkpoint_s=1.0)
     life.process(100, 101, 102)
     life.settle()
@@ -227,7 +227,7 @@ def not_told(life: Life) -> None:
 
 @pytest.mark.parametrize("how", [not_proven, not_ended, not_told])
 def test_a_shards_end_that_is_not_to_be_proven_is_left(tmp_path: Path, how: Callable[[Life], None]) -> None:
-    """Without a checkpoint: of the last record's the KCL makes SHARD_END. It is no death; what is in flight ends."""
+    """Without a checkpoint: of the last record's the KCL makes SHARD_END. It is not a death; what is in flight ends."""
     for _ in range(4):
         life = Life(tmp_path, checkpoint_s=1.0)
         how(life)

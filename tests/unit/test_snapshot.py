@@ -102,7 +102,7 @@ def test_no_sum_ever_falls_and_none_counts_twice(steps: list[tuple[str, int, int
 
 
 def test_a_shard_that_moved_away_is_forgotten_and_what_it_counted_is_not(tmp_path: Path) -> None:
-    """Also where the folder lets nothing be removed; what is no snapshot takes nothing from the others."""
+    """Also where the folder lets nothing be removed; what is not a snapshot takes nothing from the others."""
     alive = {1, 2}
     merger = Merger(tmp_path, alive.__contains__)
     write_snapshots(tmp_path, snapshot("a", 1, 10), snapshot("b", 2, 20))

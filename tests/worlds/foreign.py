@@ -27,7 +27,7 @@ STORED_WITHIN_S = 300.0
 """Seconds for which a webhook is sent again. On a busy machine LocalStack's stream may answer too late for minutes."""
 
 START_WITHIN_S = 300.0
-"""Time limit for each program's start. It is no promise of the product: this machine may be busy."""
+"""Time limit for each program's start. It is not a promise of the product: this machine may be busy."""
 
 
 @dataclass

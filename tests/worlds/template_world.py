@@ -13,7 +13,7 @@ from tests.worlds.foreign import ForeignWorld, Steps
 
 STACK, BUS, STREAM, BUCKET = "stream-router", "cxone", "cxone-events", "large-events"
 END_WITHIN_S = 240.0
-"""Time limit for each operation on the stack. It is no promise: this machine may be busy."""
+"""Time limit for each operation on the stack. It is not a promise: this machine may be busy."""
 
 OWN = {
     *("EventStream", "DeadLetterQueue", "SpillQueue", "UndeliveredQueue", "UndeliveredQueuePolicy", "Bus", "EventRule"),

@@ -180,7 +180,7 @@ class JvmExit(NamedTuple):
     killed_by_supervisor: bool = False
     """Whether the supervisor killed it. The same signal from the kernel means that memory ran out."""
     planned: bool = False
-    """Whether the supervisor restarts the daemon on purpose, so that the end is no crash."""
+    """Whether the supervisor restarts the daemon on purpose, so that the end is not a crash."""
 
 
 def describe_exit(exited: JvmExit, *, has_larger_heap_next: bool) -> str:

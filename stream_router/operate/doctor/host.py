@@ -87,7 +87,7 @@ def _check_program_settings(code: str, reported: set[SettingProblem], start: Cal
         findings = findings or [skipped(code, "waits for the findings above")]
         for finding in findings:
             if isinstance(error, TemporarySettingsError) and finding.verdict is CheckVerdict.WRONG:
-                yield finding._replace(verdict=CheckVerdict.UNKNOWN)  # an outage is no wrong setting
+                yield finding._replace(verdict=CheckVerdict.UNKNOWN)  # an outage is not a wrong setting
             else:
                 yield finding
 
@@ -344,7 +344,7 @@ def _check_account(world: World) -> Iterator[Finding]:
     except (
         BotoCoreError,
         SettingsError,
-    ) as error:  # for example an endpoint that is no URL, or an unreadable CA bundle
+    ) as error:  # for example an endpoint that is not a URL, or an unreadable CA bundle
         yield report_error(*subject, error)
         if isinstance(error, SettingsError):
             return

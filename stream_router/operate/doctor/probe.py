@@ -23,7 +23,7 @@ from stream_router.operate.doctor.world import Check, World
 from stream_router.operate.policy import PROBE_PREFIX
 from stream_router.operate.resources import eventbridge_statement
 from stream_router.process import iso, now_ms
-from stream_router.send.poster import Answered, Poster, Webhook
+from stream_router.send.poster import DeliveryResult, Poster, Webhook
 from stream_router.send.signing import check_url, signer
 
 CHECKS = {
@@ -93,7 +93,7 @@ def _catch_probe(world: World, name: str, mark: str) -> Iterator[str]:
         sqs.delete_queue(QueueUrl=queue)
 
 
-def _post_probe(world: World, url: str, name: str, mark: str) -> Answered:
+def _post_probe(world: World, url: str, name: str, mark: str) -> DeliveryResult:
     """Send a test event. Return the receiver's answer."""
     assert world.receive is not None
     body = {
@@ -103,14 +103,14 @@ def _post_probe(world: World, url: str, name: str, mark: str) -> Answered:
         "timestamp": iso(now_ms()),
         "payload": {"probe": mark},
     }
-    answers: list[Answered] = []
+    answers: list[DeliveryResult] = []
     webhook = Webhook(str(uuid.uuid4()), json.dumps(body).encode())
     Poster(url, signer(world.receive), answers.append, POST_S).run(iter([webhook]), 0, lambda: True)
     return answers[0]
 
 
 def _follow_probe(world: World, queue: str, post: Any) -> Iterator[Finding]:
-    answer: Answered = post()
+    answer: DeliveryResult = post()
     if answer.status != 202:
         text = answer.body.decode("utf-8", "replace")[:200]
         problem = f"answered {answer.status}: {text}" if answer.status else f"gave no answer: {text}"

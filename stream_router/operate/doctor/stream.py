@@ -201,7 +201,7 @@ NO_LONGER_THERE = ("it is gone", "")
 
 
 def _measure_lag_s(world: World, lease: Lease) -> float | None:
-    """Return the age of the oldest event after the checkpoint in seconds; None if the checkpoint is no position."""
+    """Return the age of the oldest event after the checkpoint in seconds; None if the checkpoint is not a position."""
     start: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
     if lease.checkpoint.sequence_number >= 0:
         start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": lease.sequence_number}

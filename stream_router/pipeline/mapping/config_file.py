@@ -62,7 +62,7 @@ def _check_field(name: str, value: object) -> None:
         try:
             timestamps.to_utc(value, None)
         except (ValueError, OverflowError):
-            raise ValueError("its default is no timestamp that can be read") from None
+            raise ValueError("its default is not a timestamp that can be read") from None
 
 
 def _check_json(value: object) -> object:
@@ -72,7 +72,9 @@ def _check_json(value: object) -> object:
     except TypeError:
         is_same = False
     if not is_same:
-        raise ValueError("is deep, or holds an integer beyond 53 bits, a date or time that is no text, inf or nan")
+        raise ValueError(
+            "nests too deep, or contains inf, nan, a date or time that is not text, or an integer of more than 53 bits"
+        )
     return value
 
 
@@ -88,7 +90,7 @@ def _event_type(value: str) -> str:
 def _plain(value: object) -> object:
     """Return a constant of the metadata. Raise ValueError if it is a table, a list or no JSON value."""
     if isinstance(value, dict | list):
-        raise ValueError("is no text, number or boolean")  # noqa: TRY004 - pydantic's way
+        raise ValueError("is neither text nor a number or boolean")  # noqa: TRY004 - pydantic's way
     return _check_json(value)
 
 

@@ -76,7 +76,7 @@ def _from_text(text: str, zone: tzinfo | None) -> tuple[str, float]:
         return _from_moment(_from_iso(f"{year}-{month}-{day}T{time}{offset or ('Z' if is_utc else '')}"), zone)
     if _RFC_2822.fullmatch(text):
         return _from_moment(parsedate_to_datetime(text), UTC)
-    raise ValueError("is no known form of a timestamp")
+    raise ValueError("is not a timestamp in a known format")
 
 
 def _from_moment(moment: datetime, zone: tzinfo | None) -> tuple[str, float]:
@@ -92,7 +92,7 @@ def _from_number(number: Decimal) -> tuple[str, float]:
         return _from_ms(int(number * 1000))
     if _SECONDS_FROM * 1000 <= number < _SECONDS_TO * 1000:
         return _from_ms(int(number))
-    raise ValueError("is no epoch from 2001 to 2286, neither in seconds nor in milliseconds")
+    raise ValueError("is not a Unix time between 2001 and 2286, in seconds or milliseconds")
 
 
 def _from_ms(epoch_ms: int) -> tuple[str, float]:

@@ -32,7 +32,7 @@ def parse(text: bytes, content_type: str = "") -> dict[str, Any]:
     for encoding in _encodings(text, content_type):
         with contextlib.suppress(expat.ExpatError, ValueError, LookupError):  # the latter two: an unknown encoding
             return _parsed(text, encoding)
-    raise mismatch("MalformedXml", "the body is no well-formed XML, or is in an encoding that is not read")
+    raise mismatch("MalformedXml", "the body is not well-formed XML, or is in an encoding that is not read")
 
 
 def _encodings(text: bytes, content_type: str) -> Iterable[str | None]:

@@ -58,7 +58,7 @@ def _parse_plain_path(path: str) -> tuple[Token, ...]:
     while at < len(path):
         step = _STEP.match(path, at)
         if step is None or step.end() == at or not any(step.groups()):
-            raise ValueError("is no path")
+            raise ValueError("is not a path")
         quoted, deep, any_key, key, elements = step.groups()
         if name := quoted or key:
             path_tokens.append(name.lower())

@@ -219,7 +219,7 @@ class MaskingPolicy:
         return value if masked is None else masked
 
     def _remove(self, key: str, masked: dict[str, Any], meaning: Any, notes: Notes) -> None:
-        """Remove a key with its whole content. Put a mark in the place of a key that is no field's name."""
+        """Remove a key with its whole content. Put a mark in the place of a key that is not a field's name."""
         item = masked.pop(key)
         if meaning is DROP:
             notes.drop(item)

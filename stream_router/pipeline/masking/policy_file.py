@@ -36,7 +36,7 @@ _EXAMPLES = {
 """Examples of all keys that a policy may have."""
 
 _ALLOWED_VALUES: dict[str, tuple[tuple[Any, ...], str]] = {
-    "base": (("default",), 'is no policy that ships; "default" is the only one, or leave the line out'),
+    "base": (("default",), 'is not a shipped policy: name "default", or omit the line'),
     "unknown": (("redact", "pass"), 'is neither "redact" nor "pass"'),
     "dead_letters": ((True, False), "is neither true nor false"),
 }
@@ -103,7 +103,7 @@ def _search(file: "_File", document: dict[str, Any]) -> Any:
 
     for region in document.get("regions", ()):
         if region not in SUPPORTED_REGIONS:
-            problem = "is no country that libphonenumber knows: two capitals, the United Kingdom is GB"
+            problem = "is not a country that libphonenumber knows: write two capital letters; the United Kingdom is GB"
             raise file.wrong_key("regions", f"{_quote(region)} {problem}")
     return search.TextSearch(document.get("regions", ()))
 
@@ -126,13 +126,13 @@ class _File:
             document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
             cure = f"a policy is lines such as {_EXAMPLES['base']} and {_EXAMPLES['hash']}"
-            raise SettingsError(VARIABLE, f"is no TOML: {error}", cure, place=(str(self.path),)) from None
+            raise SettingsError(VARIABLE, f"is not TOML: {error}", cure, place=(str(self.path),)) from None
         for key, value in document.items():
             if key not in _EXAMPLES:
                 near = files.nearest_name(key, _EXAMPLES)
                 hint = f"did you mean {near}? " if near else ""
                 cure = f"{hint}allowed are {', '.join(_EXAMPLES)}; for example {_EXAMPLES[near or 'allow']}"
-                raise SettingsError(VARIABLE, f"{_quote(key)} is no key of a policy", cure, place=(str(self.path),))
+                raise SettingsError(VARIABLE, f"{_quote(key)} is not a key of a policy", cure, place=(str(self.path),))
             self._check_kind(key, value)
         return document
 
@@ -143,13 +143,13 @@ class _File:
                 raise self.wrong_key(key, words)
             return
         if type(value) is not list:
-            raise self.wrong_key(key, "is no list")
+            raise self.wrong_key(key, "is not a list")
         for at, item in enumerate(value):
             if key != "keep_last":
                 if type(item) is not str:
-                    raise self.wrong_key(key, "is no text in quotes", at=f"[{at}]")
+                    raise self.wrong_key(key, "is not text in quotes", at=f"[{at}]")
             elif not (type(item) is list and list(map(type, item)) == [str, int]):
-                raise self.wrong_key(key, "is no pair of a path and how many characters stay", at=f"[{at}]")
+                raise self.wrong_key(key, "is not a pair of path and number of characters to keep", at=f"[{at}]")
             elif not 1 <= item[1] <= actions.MAX_KEPT_CHARS:
                 raise self.wrong_key(key, f"keeps none of 1 to {actions.MAX_KEPT_CHARS} characters", at=f"[{at}]")
 

@@ -39,7 +39,7 @@ def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Sho
     """Return every value of every event in `sample`, in order. An event that `validator` refuses counts as a payload.
 
     `sample` has the form of a Kinesis record: one JSON document, or one per line. Raise ValueError, quoting nothing, if
-    a line is no JSON object, or nests too deep to be masked.
+    a line is not a JSON object, or nests too deep to be masked.
     """
     values: list[ShownValue] = []
     if not (stripped := sample.strip()):
@@ -68,7 +68,7 @@ def _parts(validator: Validator, event: Event) -> dict[str, Any]:
         return validator.read(event).parts
     except Rejected:
         if type(event.body) is not dict:
-            raise ValueError("the sample holds something that is no JSON object") from None
+            raise ValueError("the sample holds something that is not a JSON object") from None
         return {"payload": event.body}
 
 

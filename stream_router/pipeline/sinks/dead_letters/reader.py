@@ -31,7 +31,7 @@ _GZIP = 16
 
 
 class UnreadableLetterError(ValueError):
-    """A message that is no dead letter of ours, or cannot be read. The error's text quotes nothing of the message."""
+    """A message that is not one of our dead letters, or cannot be read. The error quotes nothing of the message."""
 
 
 class StrangeLetterError(UnreadableLetterError):
@@ -60,7 +60,7 @@ class Origin(_Json):
 
     @property
     def received_at_ms(self) -> int:
-        """Time of receipt in epoch milliseconds; 0 if it is unknown, or is no time that ISO 8601 can express."""
+        """Time of receipt in epoch milliseconds; 0 if it is unknown, or is not a time that ISO 8601 can express."""
         try:
             received_at_ms = round(datetime.fromisoformat(self.received_at).timestamp() * 1000)
             iso(received_at_ms)
@@ -128,7 +128,7 @@ def read(body: str | bytes | dict[str, Any], attributes: Mapping[str, str] | Non
     try:
         content = body if isinstance(body, dict) else orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise UnreadableLetterError("the message is no JSON") from None
+        raise UnreadableLetterError("the message is not JSON") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise _describe_other_message(content)
     try:
@@ -141,15 +141,15 @@ def read(body: str | bytes | dict[str, Any], attributes: Mapping[str, str] | Non
 
 
 def _describe_other_message(content: Any) -> UnreadableLetterError:
-    """Return the error for a message that is no letter of this version. The error says what it is, if that is known."""
-    no_letter = f"the message is no {SCHEMA}"
+    """Return the error for a message that is not a letter of this version. It names what the message is, if known."""
+    not_a_letter = f"the message is not a {SCHEMA}"
     fields = content if isinstance(content, dict) else {}
     if "detail-type" in fields or "failedMessages" in fields:
         its = "EventBridge's own of a target (see SQS_DLQ_URL; --undelivered is for these)"
-        return UnreadableLetterError(f"{no_letter}, but {its}")
+        return UnreadableLetterError(f"{not_a_letter}, but {its}")
     if str(fields.get("schema")).startswith(SCHEMA.rpartition("/")[0] + "/"):
-        return StrangeLetterError(f"{no_letter}, but one of another version (which can read it)")
-    return UnreadableLetterError(no_letter)
+        return StrangeLetterError(f"{not_a_letter}, but one of another version (which can read it)")
+    return UnreadableLetterError(not_a_letter)
 
 
 PartsKey = tuple[object, ...]
