@@ -335,7 +335,7 @@ def _announce(cloudwatch: "CloudWatchClient", stream: StreamDescription, span: S
         return 0.0
     size_bytes = float(sum(point["Sum"] for point in answer.get("Datapoints", ())))
     shards = len(stream.shards)
-    # Each shard is read at READ_BYTES a second, up to MOST_AT_ONCE shards at a time.
+    # Each shard is read at READ_BYTES a second, up to MAX_AT_ONCE shards at a time.
     seconds = ceil(shards / MAX_CONCURRENT_READS) * size_bytes / max(1, shards) / READ_BYTES
     if seconds > _ANNOUNCE_ABOVE_S:
         warn(

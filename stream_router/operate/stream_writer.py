@@ -49,7 +49,7 @@ class StreamRefusesError(Exception):
 
 
 class OutgoingLine(NamedTuple):
-    """A line that `envelope.seal_line` or `seal_entry` made, of at most MOST_LINE_BYTES.
+    """A line that `envelope.seal_line` or `seal_entry` made, of at most MAX_LINE_BYTES.
 
     `conversation` is the name by which the receiver would choose its partition group
     (`envelope.find_line_conversation`), "" if the line has none. `token` is the caller's own.

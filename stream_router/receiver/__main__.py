@@ -81,7 +81,7 @@ def run(settings: Receiver) -> int:
     log.info("The receiver starts.", extra={"event": "receiver-starts", **list_settings_in_force(settings, sources)})
     stats = Stats([source.name for source in sources.values()] + [""])
     disks = Disks({"STREAM_ROUTER_SPILL_DIR": settings.spill_dir} if settings.spill_dir else {})
-    receiver_status = Status(settings, stats, disk_trouble=lambda: disks.trouble)
+    receiver_status = Status(settings, stats, disk_problem=lambda: disks.condition)
 
     async def serve() -> int:
         stop = asyncio.Event()
@@ -106,7 +106,7 @@ def _monitoring(settings: Receiver, aws: Session, receiver_status: Status, disks
     metrics = Sender(cloudwatch.client(aws), dimensions, receiver_status.current_snapshot, RECEIVER_IN_CLOUDWATCH)
     server = status.serve(settings, receiver_status)
     samplers = [
-        Sampler(cloudwatch.EVERY_S, [metrics], "receiver-metrics"),
+        Sampler(cloudwatch.PUBLISH_INTERVAL_S, [metrics], "receiver-metrics"),
         Sampler(CHECK_INTERVAL_S, [disks.check], "disks"),
     ]
     for sampler in samplers:

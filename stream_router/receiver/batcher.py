@@ -65,10 +65,10 @@ If calls are usually quicker, a call that is in flight after 0.6 s hangs.
 """
 GIVE_UP_AFTER_S = 0.85
 """Age, in seconds, at which a request is answered 503 whatever is in progress: the answer is due within 0.9 s."""
-SWEEP_EVERY_S = 0.02
+SWEEP_INTERVAL_S = 0.02
 LATE_FADES_TO = 0.9
 """Factor by which the expected lateness of a sweep shrinks with each sweep. A late loop is likely to be late again."""
-BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.025, 0.4
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.025, 0.4
 """Backoff of a partition group after its first failure, and the longest backoff."""
 ONE_CALL_ROWS = 500
 """With ordering: number of unread rows of the spill up to which arrivals wait in memory until these rows are sent."""
@@ -227,8 +227,8 @@ class Batcher:
             self._arm_sweep()
 
     def _arm_sweep(self) -> None:
-        self._sweep_due_s = self.now_s() + SWEEP_EVERY_S
-        self._sweeper = self.loop.call_later(SWEEP_EVERY_S, self._sweep)
+        self._sweep_due_s = self.now_s() + SWEEP_INTERVAL_S
+        self._sweeper = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
 
     def _sweep(self) -> None:
         """Refuse requests whose time is over, and spill the events of those that have waited for DECIDE_AFTER_S."""
@@ -236,7 +236,7 @@ class Batcher:
         self._late_s = max(now_s - self._sweep_due_s, self._late_s * LATE_FADES_TO)
         # The next sweep may be late, so requests that it would refuse too late are refused now. No request is refused
         # before its events could go to the spill.
-        give_up_s = now_s - max(DECIDE_AFTER_S, GIVE_UP_AFTER_S - SWEEP_EVERY_S - self._late_s)
+        give_up_s = now_s - max(DECIDE_AFTER_S, GIVE_UP_AFTER_S - SWEEP_INTERVAL_S - self._late_s)
         waiting = self._waiting
         try:
             while waiting and (waiting[0].is_answered or waiting[0].arrived_s <= give_up_s):
@@ -477,7 +477,7 @@ class Batcher:
 
     def _back_off(self, group: PartitionGroup) -> None:
         """Send nothing to a partition group for a while after a failure (exponential backoff with full jitter)."""
-        wait_s = backoff_s(group.attempts, BACKOFF_FIRST_S, BACKOFF_MOST_S, self._jitter())
+        wait_s = backoff_s(group.attempts, BACKOFF_FIRST_S, BACKOFF_MAX_S, self._jitter())
         group.attempts += 1
         group.resting = True
         self._ready.pop(group, None)

@@ -41,7 +41,7 @@ HEAD_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
 A connection's turn ends after a piece of a head, so that other connections get their turn between pipelined requests.
 Reading pauses at BODY_PIECE_BYTES unparsed bytes.
 """
-UNREAD_BYTES, MOST_UNREAD_BYTES = 64 * 1024, 256 * 1024
+UNREAD_DEADLINE_BYTES, MAX_UNREAD_BYTES = 64 * 1024, 256 * 1024
 """Bytes written that the client has not read.
 
 Above the first number a deadline starts. Above the second the connection is cut.
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=UNREAD_BYTES)
+        self._transport.set_write_buffer_limits(high=UNREAD_DEADLINE_BYTES)
         self.opening = None
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -282,7 +282,7 @@ class Connection(asyncio.Protocol):
             if close:
                 self._end()
                 return
-            if transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
+            if transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
                 self.cut()
                 return
         if transport is not None and not waiting:

@@ -30,14 +30,14 @@ PROBES_S = (5.0, 10.0, 20.0, 30.0)
 """Seconds from the beginning of a silence to its first probe, and from each probe to the next; the last repeats."""
 LATE_AFTER_S = 0.85
 """Age of a call's oldest event after which the call is late: that event's request was answered 503."""
-FEWEST_CALLS, MOST_CALLS = 4, 32
+MIN_CALLS, MAX_CALLS = 4, 32
 """Bounds of the number of calls that may be in flight at once."""
-MOST_BYTES = 16 * 1024 * 1024
+MAX_BYTES_IN_FLIGHT = 16 * 1024 * 1024
 """Bytes of all calls in flight from which no further call starts. Data counts as base64, a third more than raw."""
 MAX_RECORDS = limits.PUT_RECORDS_MAX_RECORDS
 MAX_CALL_BYTES = 4 * 1024 * 1024
 """Maximum bytes of a call. Kinesis allows 10 MiB, but a call is in memory three times while it is built."""
-LINGER_S, LONGEST_LINGER_S = 0.005, 0.1
+LINGER_S, MAX_LINGER_S = 0.005, 0.1
 """Bounds of the time for which an event waits so that other events can join its call."""
 QUICK_CALL_S = 0.05
 """Duration, in seconds, up to which a call is quick: events wait LINGER_S for others. Kinesis takes 10 to 45 ms."""
@@ -91,7 +91,7 @@ class Calls:
         self._now_s = loop.time
         self._ended = ended
         self.in_flight = 0
-        self.allowed = MOST_CALLS
+        self.allowed = MAX_CALLS
         self._stats = stats
         self.is_silent = False
         """Whether only probes may be sent."""
@@ -115,15 +115,15 @@ class Calls:
     def full(self) -> bool:
         """Whether no further call may start now.
 
-        If FEWEST_CALLS or more are in flight and no call ended for LATE_AFTER_S, the stream may be about to fall
+        If MIN_CALLS or more are in flight and no call ended for LATE_AFTER_S, the stream may be about to fall
         silent. It could then store a further call's events late, in addition to copies from the spill or from the
         senders.
         """
         if self.is_silent:
             return self._is_probing or self._probe_timer is not None
-        if self.in_flight >= FEWEST_CALLS and self._now_s() - self._last_end_s > LATE_AFTER_S:
+        if self.in_flight >= MIN_CALLS and self._now_s() - self._last_end_s > LATE_AFTER_S:
             return True
-        return self.in_flight >= self.allowed or self._bytes >= MOST_BYTES
+        return self.in_flight >= self.allowed or self._bytes >= MAX_BYTES_IN_FLIGHT
 
     @property
     def idle(self) -> bool:
@@ -154,7 +154,7 @@ class Calls:
         quickest_s = min(self._durations_s, default=0.0)
         overdue_s = self._now_s() - self._last_end_s - quickest_s
         spread_s = max(quickest_s / self.allowed, overdue_s / SILENT_CALLS)
-        grouping_s = min(LONGEST_LINGER_S, NEAR_S - quickest_s) if quickest_s > QUICK_CALL_S else 0.0
+        grouping_s = min(MAX_LINGER_S, NEAR_S - quickest_s) if quickest_s > QUICK_CALL_S else 0.0
         return max(LINGER_S, min(spread_s, LATE_AFTER_S / 2), grouping_s)
 
     def start(self, records: Sequence[tuple[PartitionGroup, bytes]], oldest_s: float, settled: Settled) -> None:
@@ -176,9 +176,9 @@ class Calls:
             now_s = self._last_end_s = self._now_s()
             self._durations_s.append(now_s - started_s)
             if now_s - oldest_s <= LATE_AFTER_S:
-                self.allowed = min(MOST_CALLS, self.allowed + 1)
+                self.allowed = min(MAX_CALLS, self.allowed + 1)
             elif now_s - self._halved_s >= LATE_AFTER_S:
-                self.allowed, self._halved_s = max(FEWEST_CALLS, self.allowed // 2), now_s
+                self.allowed, self._halved_s = max(MIN_CALLS, self.allowed // 2), now_s
             outcomes = read_put_records(answer, len(records))
             failpoint("after_put_before_ack")
             if answer.timed_out:

@@ -12,9 +12,9 @@ from stream_router.settings.secrets import FILE_PREFIX, REFERENCE_PREFIXES, WEAK
 log = logging.getLogger(__name__)
 
 VARIABLE = "STREAM_ROUTER_WEBHOOK_SECRETS"
-FOLLOW_FILE_EVERY_S = 1.0
+FILE_CHECK_INTERVAL_S = 1.0
 """Seconds between two readings of a secrets file. A removed secret must be refused within 5 s."""
-FOLLOW_STORE_EVERY_S = 300.0
+STORE_CHECK_INTERVAL_S = 300.0
 
 Decode = Callable[[str], bytes]
 
@@ -56,7 +56,7 @@ class Secrets:
         """Seconds between two calls of `refresh`; None if the secrets cannot change."""
         if not self._location:
             return None
-        return FOLLOW_FILE_EVERY_S if self._location.startswith(FILE_PREFIX) else FOLLOW_STORE_EVERY_S
+        return FILE_CHECK_INTERVAL_S if self._location.startswith(FILE_PREFIX) else STORE_CHECK_INTERVAL_S
 
     def refresh(self) -> bool:
         """Read the secrets again and put them into force. Return whether they changed. May block.

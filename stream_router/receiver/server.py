@@ -37,7 +37,7 @@ NO_FILES_PAUSE_S = 0.05
 """Seconds for which nothing is accepted after the limit of open files was reached."""
 _NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-SWEEP_EVERY_S = 0.25
+SWEEP_INTERVAL_S = 0.25
 MAX_READ_BYTES = 48 * 1024 * 1024
 """Maximum bytes of all requests that are incomplete, or read and not parsed.
 
@@ -49,7 +49,7 @@ WORK_S = 0.01
 
 The loop then handles answers of the stream and deadlines, before it parses on.
 """
-LONGEST_ADDRESS_CHARS = 64
+MAX_ADDRESS_CHARS = 64
 """Maximum number of characters kept of an address: more than an IPv6 address with the name of an interface has."""
 
 DRAIN_CHECK_INTERVAL_S = 0.02
@@ -213,7 +213,7 @@ class HttpServer:
             forwarded = [item.strip() for value in headers.get_all("x-forwarded-for") for item in value.split(",")]
             for address in reversed(forwarded):
                 if not self._trusted(address):
-                    return address[:LONGEST_ADDRESS_CHARS]
+                    return address[:MAX_ADDRESS_CHARS]
         return peer
 
     def _trusted(self, address: str) -> bool:
@@ -270,7 +270,7 @@ class HttpServer:
                 connection.cut()
 
     def _sweep_again(self) -> None:
-        self._sweeper = self.loop.call_later(SWEEP_EVERY_S, self._sweep)
+        self._sweeper = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
 
     # --- the end
 

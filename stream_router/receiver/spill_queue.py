@@ -45,7 +45,7 @@ POLL_S = 20
 POLL_TIMEOUT_S = POLL_S + 5.0
 DELAY_S = 6
 """Seconds after which a message is first shown: longer than a PutRecords call can be in flight."""
-HIDDEN_S, EXTEND_EVERY_S = 60, 20.0
+VISIBILITY_TIMEOUT_S, EXTEND_INTERVAL_S = 60, 20.0
 """Seconds for which a drained message is hidden, and seconds between two extensions of that time."""
 GIVE_BACK_AFTER_S = 300.0
 """Seconds after which a drained message is shown again if the stream took none of its events.
@@ -59,7 +59,7 @@ ANSWER_BYTES = 2 * limits.SQS_BATCH_MAX * limits.SQS_MESSAGE_BYTES + limits.SQS_
 """Bytes of the largest answer to ReceiveMessage: ten messages, with every character escaped, and their ids."""
 HAND_BYTES = 4 * 1024 * 1024
 """Bytes of drained events in memory below which more messages are received."""
-MOST_SETTLED = 10_000
+MAX_SETTLED = 10_000
 """Maximum number of rows remembered as settled before their message is received, and of this process's own messages.
 
 Events of forgotten rows and messages may be stored twice, under the same ids.
@@ -291,7 +291,7 @@ class QueueBacklog:
             rows = range(first, row)
             # The message has to be recognized when it is received, since a call may have stored some of its events.
             if is_stored and not (self._held.isdisjoint(rows) and self._settled.isdisjoint(rows)):
-                if len(self._own) >= MOST_SETTLED:
+                if len(self._own) >= MAX_SETTLED:
                     self._forget_own()
                 self._own[_message_id(answer)] = first
             self._send()
@@ -320,7 +320,7 @@ class QueueBacklog:
             "QueueUrl": self.resource,
             "MaxNumberOfMessages": limits.SQS_BATCH_MAX,
             "WaitTimeSeconds": POLL_S,
-            "VisibilityTimeout": HIDDEN_S,
+            "VisibilityTimeout": VISIBILITY_TIMEOUT_S,
         }
         self._call("ReceiveMessage", orjson.dumps(request), POLL_TIMEOUT_S, self._received)
 
@@ -405,7 +405,7 @@ class QueueBacklog:
         self._held.discard(row)
         event = self._read.pop(row, None)
         if event is None:
-            if len(self._settled) >= MOST_SETTLED:
+            if len(self._settled) >= MAX_SETTLED:
                 self._forget_own()
             self._settled.add(row)
             return
@@ -459,8 +459,8 @@ class QueueBacklog:
         old = [message for message in self._drained_messages() if message.received_s <= long_ago_s]
         self._show([message.handle for message in old if self._forget(message)])
         hidden = [message.handle for message in self._drained_messages()]
-        self._change("ChangeMessageVisibilityBatch", hidden, VisibilityTimeout=HIDDEN_S)
-        self._loop.call_later(EXTEND_EVERY_S, self._extend_again)
+        self._change("ChangeMessageVisibilityBatch", hidden, VisibilityTimeout=VISIBILITY_TIMEOUT_S)
+        self._loop.call_later(EXTEND_INTERVAL_S, self._extend_again)
 
     def _drained_messages(self) -> list[_Message]:
         return list(dict.fromkeys(self._message_of.values()))

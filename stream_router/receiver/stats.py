@@ -23,7 +23,7 @@ REASONS = (
 
 Every series exists from the start with 0. Otherwise Prometheus's `rate` would miss the first request of each series.
 """
-MOST_CODES = 64
+MAX_CODES = 64
 """Maximum number of AWS error codes shown. More would come only from an endpoint that invents codes."""
 
 
@@ -66,7 +66,7 @@ class Stats:
             requests[source or DEFAULT_SOURCE, str(status), reason] += count
         codes: Counter[tuple[str, ...]] = Counter()
         for code, count in self.failures.items():
-            codes[code if len(codes) < MOST_CODES else "other",] += count
+            codes[code if len(codes) < MAX_CODES else "other",] += count
         counts: Numbers = {REQUESTS.name: dict(requests), RECORDS_FAILED.name: dict(codes)}
         gauges: Numbers = {}
         # An attribute of this class named `connections` is the metric `receiver_connections`, and so on.

@@ -23,7 +23,7 @@ from stream_router.telemetry.admin_server import AdminServer, ProbeAnswer, route
 from stream_router.telemetry.metrics_catalogue import RECEIVER
 from stream_router.telemetry.snapshot import Snapshot
 from stream_router.telemetry.status import RecentSamples, Sample
-from stream_router.telemetry.verdict import Code, Trouble, Verdict, VerdictLog, judge
+from stream_router.telemetry.verdict import Code, Condition, Verdict, VerdictLog, judge
 
 WAITS_IN_SPILL = "New events wait in the spill, and none is lost."
 ANSWERED_503 = "Events that the stream does not take in time are answered 503; their senders have to send them again."
@@ -41,7 +41,7 @@ SILENT_S = 30.0
 class Status:
     """The receiver's latest snapshot and verdict, and the admin port's answers made from them.
 
-    `update` is called on the loop, every other method on any thread. `disk_trouble` returns a description of a full
+    `update` is called on the loop, every other method on any thread. `disk_problem` returns a description of a full
     disk, or "" if no disk is full. `clock` is monotonic.
     """
 
@@ -50,19 +50,19 @@ class Status:
         settings: Receiver,
         stats: Stats,
         clock: Callable[[], float] = time.monotonic,
-        disk_trouble: Callable[[], str] = str,
+        disk_problem: Callable[[], str] = str,
     ) -> None:
         self._region, self._stream = settings.aws_region, settings.stream
         self._stats = stats
         self._clock = clock
-        self._disk_trouble = disk_trouble
+        self._disk_problem = disk_problem
         self._speed = StreamSpeed()
         self._verdict_log = VerdictLog()
         self._recent = RecentSamples()
         self._lock = threading.Lock()
         self.latest = stats.snapshot({"up": 0, "ready": 0})
         """Latest snapshot. It is never modified: each call of `update` replaces it by a new snapshot."""
-        self._verdict = judge([Trouble(Code.STARTING)], self.latest.at_s)
+        self._verdict = judge([Condition(Code.STARTING)], self.latest.at_s)
         self.latest.states = self._verdict.fields()
 
     def update(self, batcher: Batcher, app: App, certificate_ends_s: float | None, *, up: bool) -> None:
@@ -79,8 +79,8 @@ class Status:
         snapshot = self._stats.snapshot(known)
         last_outcome_s = time.time() - (batcher.now_s() - stream.last_outcome_s) if stream.last_outcome_s else None
         self._speed.observe(batcher.now_s(), self._stats, is_down=stream.refuses or batcher.calls.is_silent)
-        current_troubles = troubles(
-            app, batcher, snapshot.at_s, up=up, is_slow=self._speed.is_slow, disk_trouble=self._disk_trouble()
+        current_troubles = conditions(
+            app, batcher, snapshot.at_s, up=up, is_slow=self._speed.is_slow, disk_problem=self._disk_problem()
         )
         self._verdict = verdict = judge(current_troubles, snapshot.at_s, self._verdict)
         self._verdict_log.note(verdict, snapshot.at_s)
@@ -98,7 +98,7 @@ class Status:
         verdict, still_s = self._verdict, time.time() - self.latest.at_s
         if still_s < HANGS_AFTER_S:
             return verdict
-        hangs = Trouble(Code.HANGING, f"the event loop has not run for {still_s:.0f} s", self.latest.at_s, LOOP_HANGS)
+        hangs = Condition(Code.HANGING, f"the event loop has not run for {still_s:.0f} s", self.latest.at_s, LOOP_HANGS)
         return judge([hangs], time.time())
 
     def health(self) -> ProbeAnswer:
@@ -155,9 +155,9 @@ SPILL = ("spilled_events", "spill_bytes", "spill_oldest_age_seconds", "spill_fai
 GAUGES = ("up", "connections", "held_bytes", "buckets_refusing", *SPILL)
 
 
-def troubles(
-    app: App, batcher: Batcher, at_s: float, *, up: bool, is_slow: bool, disk_trouble: str
-) -> Iterator[Trouble]:
+def conditions(
+    app: App, batcher: Batcher, at_s: float, *, up: bool, is_slow: bool, disk_problem: str
+) -> Iterator[Condition]:
     """Yield every state that the receiver is in. `judge` chooses the one that counts (telemetry/verdict.py)."""
     stream, backlog, calls = batcher.stream, batcher.backlog, batcher.calls
     takes = backlog is not None and backlog.takes
@@ -169,29 +169,31 @@ def troubles(
     is_silent = calls.is_silent or (stream.refuses and stream.code in NO_ANSWER)
     if is_silent:
         since = [s for s in (calls.silent_since_s, stream.refuses_since_s) if s is not None]
-        yield Trouble(Code.AWS_SILENT, f"Kinesis{_describe_untried(app, batcher, at_s)}", epoch_s(min(since)), meaning)
+        yield Condition(
+            Code.AWS_SILENT, f"Kinesis{_describe_untried(app, batcher, at_s)}", epoch_s(min(since)), meaning
+        )
     if app.draining:
-        yield Trouble(Code.DRAINING, "told to stop")
+        yield Condition(Code.DRAINING, "stopping on request")
         return
     if not up:
-        yield Trouble(Code.STARTING)
+        yield Condition(Code.STARTING)
         return
     if backlog is not None and backlog.error:
-        yield Trouble(Code.SPILL_DOWN, f"{backlog.error}; {backlog.cure}")
-    if disk_trouble:
-        yield Trouble(
-            Code.DISK_FULL, disk_trouble, meaning="While the stream takes events, none is lost. " + ANSWERED_503
+        yield Condition(Code.SPILL_DOWN, f"{backlog.error}; {backlog.cure}")
+    if disk_problem:
+        yield Condition(
+            Code.DISK_FULL, disk_problem, meaning="While the stream takes events, none is lost. " + ANSWERED_503
         )
     if stream.refuses and not is_silent:
         reason = f"{stream.code}{_describe_untried(app, batcher, at_s)}"
-        yield Trouble(Code.STREAM_DOWN, reason, epoch_s(stream.refuses_since_s), meaning, _format_cure(stream.code))
+        yield Condition(Code.STREAM_DOWN, reason, epoch_s(stream.refuses_since_s), meaning, _format_cure(stream.code))
     if stream.refusing_groups:
-        yield Trouble(
+        yield Condition(
             Code.STREAM_PARTLY_DOWN, f"{stream.code}; {stream.refusing_groups} of its partition groups", None, meaning
         )
     if is_slow:
         consequence = "events go through the spill" if takes else "senders are answered 503"
-        yield Trouble(Code.STREAM_SLOW, f"a call takes {calls.typical_s:.1f} s, {consequence}", None, meaning)
+        yield Condition(Code.STREAM_SLOW, f"a call takes {calls.typical_s:.1f} s, {consequence}", None, meaning)
 
 
 def _describe_untried(app: App, batcher: Batcher, at_s: float) -> str:

@@ -19,7 +19,7 @@ from stream_router.settings.receiver import Receiver
 
 log = logging.getLogger(__name__)
 
-FOLLOW_EVERY_S = 2.0
+CHECK_INTERVAL_S = 2.0
 DAY_S = 24 * 3600
 SOON_DAYS = 7
 """Days before a certificate's end from which the end is logged.
@@ -116,7 +116,7 @@ class Tls:
     @property
     def follow_every_s(self) -> float | None:
         """Seconds between two calls of `refresh`; None if there are no files."""
-        return FOLLOW_EVERY_S if self.context else None
+        return CHECK_INTERVAL_S if self.context else None
 
     def refresh(self) -> None:
         """Put changed files into force if they fit together; otherwise the old files stay in force."""

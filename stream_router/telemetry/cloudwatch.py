@@ -37,7 +37,7 @@ SOURCE_SYSTEM: Final = "NICE_CXone"
 REFUSED: Final = ("InvalidParameter", "MissingParameter", "MissingRequiredParameter", "ValidationE", "InvalidFormat")
 """Beginnings of CloudWatch's codes for a wrong request. A retry of such a request would fail again."""
 
-EVERY_S = 60.0
+PUBLISH_INTERVAL_S = 60.0
 """Seconds between two publications of metrics: CloudWatch stores minutes, and the alarms count minutes."""
 
 MAX_WAITING_REQUESTS = 240

@@ -40,10 +40,10 @@ class Disks:
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
         self._folders = dict(folders)
-        self.trouble = ""
+        self.condition = ""
         """Description of the full disks; "" if there are none."""
 
     def check(self) -> None:
         """Check each folder once."""
-        troubles = [f"{text} ({setting})" for setting, folder in self._folders.items() if (text := full(folder))]
-        self.trouble = "; ".join(troubles)
+        conditions = [f"{text} ({setting})" for setting, folder in self._folders.items() if (text := full(folder))]
+        self.condition = "; ".join(conditions)

@@ -1,4 +1,4 @@
-"""State of a shard, from its child's latest snapshot: its lag, and its trouble.
+"""State of a shard, from its child's latest snapshot: its lag, and its condition.
 
 The age of the snapshot counts: a child that is stopped writes no more snapshots, and its lag grows all the same.
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from stream_router.telemetry.merged import MergedShard
-from stream_router.telemetry.verdict import Code, Trouble
+from stream_router.telemetry.verdict import Code, Condition
 
 RECENT_CALLBACK_S = 10.0
 """Seconds since the last callback up to which a shard may count as caught up (docs/metrics.md, "Lag")."""
@@ -61,29 +61,29 @@ def _oldest(now_s: float, at_ms: float | None, unread_s: float | None) -> float:
     return max(since_s, unread_s or 0.0)
 
 
-def trouble(shard: MergedShard, shard_lag: Lag, now_s: float) -> Trouble | None:
+def condition(shard: MergedShard, shard_lag: Lag, now_s: float) -> Condition | None:
     """Return the state of a shard at `now_s` (epoch seconds), None if it is well."""
     if shard.holding:
         held_s = shard.number("holdingS")
         since_s = None if held_s is None else shard.snapshot.at_s - held_s
-        return Trouble(Code.HOLDING, str(shard.snapshot.states.get("holdReason") or shard.holding), since_s)
+        return Condition(Code.HOLDING, str(shard.snapshot.states.get("holdReason") or shard.holding), since_s)
     if shard.snapshot.states.get("careful"):
-        return Trouble(
+        return Condition(
             Code.CAREFUL,
             "its child died repeatedly at one place, and opens one event at a time until that place is passed",
         )
     if raised := shard.many_dead_letters:
-        return Trouble(
+        return Condition(
             Code.MANY_DEAD_LETTERS, f"in one minute {describe_many_dead_letters(raised)}", float(raised["sinceS"])
         )
     if shard.snapshot.states.get("full"):
-        return Trouble(Code.BACK_PRESSURE, "the window is full; the events in flight are being settled")
+        return Condition(Code.BACK_PRESSURE, "the window is full; the events in flight are being settled")
     if shard_lag.oldest_age_s is not None and shard_lag.oldest_age_s <= KEEPS_UP_AGE_S:
         return None
     why = _why_late(shard, now_s)
     if shard_lag.oldest_age_s is None and not why:
-        return Trouble(Code.STARTING, "the daemon has brought no records yet")
-    return Trouble(Code.CATCHING_UP, why or "events wait for longer than 10 s")
+        return Condition(Code.STARTING, "the daemon has brought no records yet")
+    return Condition(Code.CATCHING_UP, why or "events wait for longer than 10 s")
 
 
 def _why_late(shard: MergedShard, now_s: float) -> str:

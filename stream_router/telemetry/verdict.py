@@ -176,7 +176,7 @@ TABLE: Mapping[Code, StateText] = {
     Code.DRAINING: StateText(
         "draining",
         Level.WARN,
-        "The program was told to stop. It finishes the work that it has begun.",
+        "The program is stopping on request. It finishes the work in progress.",
         "Nothing has to be done.",
     ),
     Code.BACK_PRESSURE: StateText(
@@ -209,8 +209,8 @@ _EXPECTED = (Code.WELL, Code.STARTING, Code.DRAINING)
 _RANK = {code: rank for rank, code in enumerate(TABLE)}
 
 
-class Trouble(NamedTuple):
-    """A state that a program finds in itself. `since_s` is epoch seconds, None if the beginning is unknown."""
+class Condition(NamedTuple):
+    """A state that a program finds itself in. `since_s` is epoch seconds; None if the beginning is unknown."""
 
     code: Code
     reason: str = ""
@@ -257,12 +257,12 @@ class Verdict(NamedTuple):
         }
 
 
-def judge(troubles: Iterable[Trouble], at_s: float, before: Verdict | None = None) -> Verdict:
-    """Return the verdict at the time `at_s` (epoch seconds): the trouble whose row comes first, or WELL.
+def judge(conditions: Iterable[Condition], at_s: float, before: Verdict | None = None) -> Verdict:
+    """Return the verdict at the time `at_s` (epoch seconds): the condition whose row comes first, or WELL.
 
     A state that continues keeps its beginning from the verdict `before`.
     """
-    first = min(troubles, key=lambda trouble: _RANK[trouble.code], default=Trouble(Code.WELL))
+    first = min(conditions, key=lambda condition: _RANK[condition.code], default=Condition(Code.WELL))
     since_s = at_s if first.since_s is None else first.since_s
     if before is not None and before.code is first.code:
         since_s = min(since_s, before.since_s)
@@ -302,7 +302,7 @@ class VerdictLog:
 
 def no_answer(place: str, error: str) -> dict[str, Any]:
     """Return the verdict on a program that does not answer, with the fields of `/status`. `error` is the reason."""
-    verdict = judge([Trouble(Code.NO_ANSWER, f"{place} {error}")], 0.0)
+    verdict = judge([Condition(Code.NO_ANSWER, f"{place} {error}")], 0.0)
     return {**verdict.fields(), "since": None}
 
 

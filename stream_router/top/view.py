@@ -243,7 +243,7 @@ def _tables(status: dict[str, Any], tables: dict[str, str]) -> list[Text]:
 
 
 def _shards(status: dict[str, Any], width: int) -> RenderableType:
-    """Return notes on the troubles of shards, and a line for each shard, the worst first."""
+    """Return notes on the conditions of shards, and a line for each shard, the worst first."""
     facts = SHARD_WIDE if width >= WIDE else SHARD
     table = _table("shard", "state", *(title for title, _, _ in facts))
     shards = sorted(filter(None, status.get("shards") or []), key=_worst_first)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-METRICS_EVERY_S = "stream_router.telemetry.cloudwatch:EVERY_S"
+METRICS_EVERY_S = "stream_router.telemetry.cloudwatch:PUBLISH_INTERVAL_S"
 CALL_BYTES = "stream_router.limits:REQUEST_BYTES_1MB"
 CALLS_IN_FLIGHT = "stream_router.consumer.destinations:MAX_IN_FLIGHT"
 LINGER_S = "stream_router.receiver.putrecords:LINGER_S"

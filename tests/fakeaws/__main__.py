@@ -17,7 +17,7 @@ from tests.fakeaws.ledger import Ledger
 from tests.fakeaws.listener import Listener
 from tests.fakeaws.server import FakeAws
 
-_MOST_PORT = 65_535
+_MAX_PORT = 65_535
 
 
 def main() -> None:
@@ -55,8 +55,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 
 async def _started(arguments: argparse.Namespace) -> tuple[Listener, Ledger]:
-    if not 0 <= arguments.port <= _MOST_PORT:
-        raise ValueError(f"--port: {arguments.port} is not a port; name 0 to {_MOST_PORT}")
+    if not 0 <= arguments.port <= _MAX_PORT:
+        raise ValueError(f"--port: {arguments.port} is not a port; name 0 to {_MAX_PORT}")
     path = None if arguments.ledger == "none" else Path(arguments.ledger)
     document = orjson.loads(arguments.plan.read_bytes()) if arguments.plan else {}
     ledger = Ledger(path, payloads=arguments.payloads)

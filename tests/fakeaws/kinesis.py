@@ -23,8 +23,8 @@ RECORD_BYTES = 1_048_576
 
 REQUEST_BYTES = 10 * 1024 * 1024
 ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/"
-MOST_RECORDS = 10_000
-MOST_BYTES = 10 * 1024 * 1024
+MAX_RECORDS = 10_000
+MAX_BYTES = 10 * 1024 * 1024
 ITERATOR_LIVES_S = 300.0
 PAGE = 100
 
@@ -186,13 +186,13 @@ class Kinesis(Service):
             name, shard_name, at, made_s = json.loads(base64.b64decode(str(document.get("ShardIterator"))))
         except (ValueError, TypeError):
             return Call([], Refusal("InvalidArgumentException", "The iterator is not valid."))
-        shard, most = self.shards.named(shard_name), int(document.get("Limit", MOST_RECORDS))
+        shard, most = self.shards.named(shard_name), int(document.get("Limit", MAX_RECORDS))
         if shard is None or self.is_missing(name):
             return Call([], Refusal("ResourceNotFoundException", "The stream or shard does not exist."), name)
         refusal = None
         if time.time() - made_s > ITERATOR_LIVES_S:
             refusal = Refusal("ExpiredIteratorException", "Iterator expired.")
-        elif not 1 <= most <= MOST_RECORDS:
+        elif not 1 <= most <= MAX_RECORDS:
             refusal = Refusal("InvalidArgumentException", "Limit must be 1 to 10000.")
         elif self._is_limited and (shard.reads.left < 1 or shard.read_bytes.left <= 0):
             refusal = _rate_exceeded(shard, name)
@@ -294,7 +294,7 @@ def _taken(there: list[Kept]) -> tuple[list[Kept], int]:
     """As many of these as a read brings, and their bytes."""
     size = 0
     for number, one in enumerate(there):
-        if number and size + one.size > MOST_BYTES:
+        if number and size + one.size > MAX_BYTES:
             return there[:number], size
         size += one.size
     return there, size

@@ -577,8 +577,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "Log, `/status`, `top`, page": {
         "the state that stands last counts": Mutant(
             "stream_router/telemetry/verdict.py",
-            "    first = min(troubles, key=lambda trouble: _RANK[trouble.code], default=Trouble(Code.WELL))\n",
-            "    first = max(troubles, key=lambda trouble: _RANK[trouble.code], default=Trouble(Code.WELL))\n",
+            "    first = min(conditions, key=lambda condition: _RANK[condition.code], default=Condition(Code.WELL))\n",
+            "    first = max(conditions, key=lambda condition: _RANK[condition.code], default=Condition(Code.WELL))\n",
             ("tests/unit/test_verdict.py",),
         ),
     },

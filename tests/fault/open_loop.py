@@ -20,7 +20,7 @@ from tests.fakeaws.process import FakeAwsProcess
 
 TOOK = ("accepted", "accepted_then_dropped")
 HAND_OVER_EVERY_S = 0.02
-MOST_RECORDS = 2000
+MAX_RECORDS = 2000
 PROOF_EVERY_S = 5.0
 UNANSWERED_LIMIT_S = 65.0
 """How long a bus that cannot be asked stays so: nobody but the supervisor asks it, and so it must answer in the end."""
@@ -145,7 +145,7 @@ class ShardRun:
                 child.process.wait()
                 return False
             self._fall_due(now, begun_ms)
-            batch = self._records[self._at : self._at + MOST_RECORDS]
+            batch = self._records[self._at : self._at + MAX_RECORDS]
             self._at += len(batch)
             child.begin(batch)
             child.done("processRecords", self.answers_within_s)

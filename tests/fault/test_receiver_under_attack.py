@@ -31,7 +31,7 @@ TAKEN_WITHIN_S = 0.9
 SLACK_S, SHED_SLACK_S = 0.35, 1.1
 """What a shared machine may add; and to a 503 alone, which cannot come sooner where others have the machine."""
 LEAST_TAKEN = 0.99
-MOST_RSS_BYTES = 256 * 1024 * 1024
+MAX_RSS_BYTES = 256 * 1024 * 1024
 ROUNDS = 3
 """The machine is shared: a stall of its own falls into one round, not into each."""
 TURNS, TURN_S = 10, 0.05
@@ -172,7 +172,7 @@ def served_beside(running: ReceiverProcess, name: str, shape: Shape) -> float:
         stop.set()
         attacker.join(20)
         watcher.join()
-    assert most_rss_bytes <= MOST_RSS_BYTES
+    assert most_rss_bytes <= MAX_RSS_BYTES
     return sum(one.status == 202 and one.waited_s <= TAKEN_WITHIN_S for one in outcomes) / len(outcomes)
 
 

@@ -20,7 +20,7 @@ from tests.fakeaws.process import FakeAwsProcess
 
 HOUR_S = 3600.0
 TICK_S = 0.25
-MOST_A_MINUTE = 6
+MAX_A_MINUTE = 6
 """Issue 54: idle, at most six control-plane calls a consumer and minute."""
 
 DATA_PLANE = {"Scan", "PutItem"}
@@ -91,7 +91,7 @@ def hour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hour]:
 def test_an_idle_hour_takes_at_most_six_control_plane_calls_a_minute(hour: Hour) -> None:
     """While nothing is accepted, bus, rule, shards and retention are asked about once a minute each."""
     calls = hour.run()
-    assert sum(calls.values()) / 60 <= MOST_A_MINUTE, calls
+    assert sum(calls.values()) / 60 <= MAX_A_MINUTE, calls
     asked = ("DescribeEventBus", "DescribeRule", "ListTargetsByRule", "ListShards", "DescribeStreamSummary")
     assert all(calls[operation] >= 50 for operation in asked), calls
 
@@ -108,4 +108,4 @@ def test_an_event_after_ten_idle_minutes_is_proven_as_soon_as_any(hour: Hour) ->
     """A check follows at once, or 5 s after an idle one that came just before; then the consumer is idle again."""
     calls = hour.run(accepts_every_s=600.0)
     assert hour.longest_unproven_s <= 5.5
-    assert sum(calls.values()) / 60 <= MOST_A_MINUTE, calls
+    assert sum(calls.values()) / 60 <= MAX_A_MINUTE, calls

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.receiver.spill_queue import HIDDEN_S
+from stream_router.receiver.spill_queue import VISIBILITY_TIMEOUT_S
 from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import event, eventually, receiver, stored_ids
 from tests.receiver_load import post, send
@@ -62,7 +62,7 @@ def test_a_clean_stop_shows_the_messages_in_hand_at_once(tmp_path: Path) -> None
             assert time.monotonic() - began_s < 10.0
         aws.plan(UP)
         with receiver(aws.url, folders[1], around, **settings_for(aws.url)):
-            eventually(lambda: promised <= set(stored_ids(aws.lines("PutRecords"))), HIDDEN_S / 3)
+            eventually(lambda: promised <= set(stored_ids(aws.lines("PutRecords"))), VISIBILITY_TIMEOUT_S / 3)
 
 
 def test_a_queue_that_does_not_exist_ends_the_start(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from stream_router.limits import KINESIS_RECORD_BYTES
 from stream_router.operate.shards import shard_counts_keeping_order
 from stream_router.receiver.events import PartitionGroup
 
-MOST_GROUPS = 4_096
+MAX_GROUPS = 4_096
 HASHES = st.one_of(st.integers(0, 2**CONVERSATION_BITS - 1), st.sampled_from([0, 2**CONVERSATION_BITS - 1]))
 
 
@@ -42,7 +42,7 @@ def test_shards_of_any_size_will_do_if_they_begin_at_multiples_of_one_nth(
     assert shard_of(conversation, unit * one, starts) == shard_of(conversation, unit * other, starts)
 
 
-@given(conversation=HASHES, groups=st.integers(1, MOST_GROUPS))
+@given(conversation=HASHES, groups=st.integers(1, MAX_GROUPS))
 def test_every_hash_has_a_group_whose_key_lies_at_its_own_place(conversation: int, groups: int) -> None:
     """The group's hash key is at most half a group away from where the hash itself lies in Kinesis's space."""
     index = group_of(conversation, groups)
@@ -52,7 +52,7 @@ def test_every_hash_has_a_group_whose_key_lies_at_its_own_place(conversation: in
     assert abs(int(hash_key) - own) <= HASH_SPACE // groups
 
 
-@given(groups=st.integers(1, MOST_GROUPS), shards=st.integers(1, 1_024))
+@given(groups=st.integers(1, MAX_GROUPS), shards=st.integers(1, 1_024))
 def test_the_numbers_that_keep_order_are_those_whose_borders_are_borders_of_groups(groups: int, shards: int) -> None:
     """No group of the receivers lies across two shards then, and each shard has four groups."""
     assume(groups >= 4 * shards)
@@ -60,7 +60,7 @@ def test_the_numbers_that_keep_order_are_those_whose_borders_are_borders_of_grou
     assert (shards in shard_counts_keeping_order(groups)) is (not across)
 
 
-@given(groups=st.integers(1, MOST_GROUPS), index=st.integers(0, MOST_GROUPS - 1))
+@given(groups=st.integers(1, MAX_GROUPS), index=st.integers(0, MAX_GROUPS - 1))
 def test_the_receivers_record_names_the_groups_place(groups: int, index: int) -> None:
     """Partition key and hash key, as the operators' commands write them too."""
     assume(index < groups)

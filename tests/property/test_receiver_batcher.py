@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_router.envelope import CONVERSATION_BITS
-from stream_router.receiver.batcher import BACKOFF_MOST_S, Batcher
+from stream_router.receiver.batcher import BACKOFF_MAX_S, Batcher
 from stream_router.receiver.events import ACCEPTED, Delivery
 from stream_router.receiver.intake import SealedEvent
 from stream_router.receiver.putrecords import CALL_TIMEOUT_S, PROBES_S
@@ -62,7 +62,7 @@ class World:
     ) -> None:
         self.loop, self.disk = loop, disk
         script = [verdict for verdict, times in runs for _ in range(times)]
-        self.longest_s = len(script) * (PROBES_S[-1] + CALL_TIMEOUT_S + BACKOFF_MOST_S + 1.0)
+        self.longest_s = len(script) * (PROBES_S[-1] + CALL_TIMEOUT_S + BACKOFF_MAX_S + 1.0)
         self.stream = FakeStream(loop, script)
         self.batcher = Batcher(
             cast("Any", loop), self.stream.send, "s", BUCKETS, Stats(), ordered=ordered, jitter=lambda: 0.7

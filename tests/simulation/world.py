@@ -118,7 +118,7 @@ class Outside:
 
 
 BUS_MADE_S = 1_764_000_000.5
-MOST_CALLS = 150_000
+MAX_CALLS = 150_000
 """A seed makes some two thousand; one in which nearly all entries fail for a day and a half makes millions."""
 
 
@@ -134,7 +134,7 @@ class Bus:
         outside.calls += 1
         for entry in entries:
             outside.first_tried.setdefault(entry.event.event_id, {}).setdefault(self._life, now)
-        if outside.calls > MOST_CALLS:
+        if outside.calls > MAX_CALLS:
             assert now < outside.drained_by, f"{outside.calls} calls, and not all is through in time"
             raise TooLongError
         slow = outside.fault(now, "slow bus")

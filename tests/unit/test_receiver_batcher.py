@@ -14,10 +14,10 @@ from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.events import NOT_STORED, SEEN_BEFORE, TO_SPILL, TO_STREAM
 from stream_router.receiver.intake import SealedEvent
 from stream_router.receiver.putrecords import (
-    FEWEST_CALLS,
     IDLE_CALLS,
     MAX_CALL_BYTES,
-    MOST_CALLS,
+    MAX_CALLS,
+    MIN_CALLS,
 )
 from stream_router.receiver.stats import Stats
 from tests.receiver_kit import LATE_S, FakeDisk, FakeLoop, FakeStream
@@ -140,7 +140,7 @@ def test_a_stream_that_answers_none_of_four_calls_gets_no_further_one() -> None:
         bench.submit(number % 64)
         bench.loop.move(0.02)
         calls.append(len(bench.stream.calls))
-    assert FEWEST_CALLS <= calls[45] == calls[-1], "from 0.92 s on no call is started"
+    assert MIN_CALLS <= calls[45] == calls[-1], "from 0.92 s on no call is started"
 
 
 def test_what_may_be_in_flight_follows_what_comes_back_in_time() -> None:
@@ -152,7 +152,7 @@ def test_what_may_be_in_flight_follows_what_comes_back_in_time() -> None:
         bench.loop.move(0.005)
         if bench.batcher.calls.allowed != allowed[-1]:
             allowed.append(bench.batcher.calls.allowed)
-        assert bench.batcher.calls.in_flight <= MOST_CALLS
+        assert bench.batcher.calls.in_flight <= MAX_CALLS
     assert allowed == [32, 16, 8, 4]
     bench.stream._verdicts = iter(())
     bench.loop.move(LATE_S)
@@ -160,9 +160,9 @@ def test_what_may_be_in_flight_follows_what_comes_back_in_time() -> None:
     for number in range(200):
         told.append(bench.submit(number % 64))
         bench.loop.move(0.02)
-    assert bench.batcher.calls.allowed == MOST_CALLS
+    assert bench.batcher.calls.allowed == MAX_CALLS
     assert told[-100:] == [[TO_STREAM]] * 100
-    assert FEWEST_CALLS == 4
+    assert MIN_CALLS == 4
 
 
 def test_a_call_and_a_record_hold_no_more_than_they_may() -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from stream_router.telemetry.merged import MergedShard
 from stream_router.telemetry.metrics_catalogue import TIME
-from stream_router.telemetry.shard_state import lag, trouble
+from stream_router.telemetry.shard_state import condition, lag
 from stream_router.telemetry.snapshot import Snapshot
-from stream_router.telemetry.verdict import Code, Trouble
+from stream_router.telemetry.verdict import Code, Condition
 from tests.child_life import Life
 from tests.events import RECEIVED_MS
 from tests.fakes import World, refused
@@ -48,7 +48,7 @@ def test_the_age_of_the_oldest_event_and_the_state_in_a_word(
     shard = MergedShard("a", 1, caught_up("a", 1, 1, at=NOW, **{"callbackAgoS": 1.0, **told}))
     known = lag(shard, NOW + later_s)
     assert (known.oldest_age_s, known.caught_up) == (age_s, age_s == 0.0)
-    found = trouble(shard, known, NOW + later_s) or Trouble(Code.WELL)
+    found = condition(shard, known, NOW + later_s) or Condition(Code.WELL)
     assert (found.code.value, found.reason) == said
     assert found.since_s == (NOW - 7 if found.code is Code.HOLDING else None)
 
@@ -89,7 +89,7 @@ def test_a_child_tells_its_lag_its_hold_and_where_its_time_goes(tmp_path: Path) 
         assert not known.caught_up
         life.live(5)
     shard, at_s = told(life)
-    held = trouble(shard, lag(shard, at_s), at_s)
+    held = condition(shard, lag(shard, at_s), at_s)
     assert held is not None
     assert (held.code, held.reason) == (Code.HOLDING, "EventBridge accepts nothing: AccessDeniedException")
     assert held.since_s == pytest.approx(at_s - seconds, abs=1.5)

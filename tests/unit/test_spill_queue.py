@@ -19,7 +19,7 @@ from stream_router.receiver.events import NOT_STORED, TO_SPILL, TO_STREAM, Pendi
 from stream_router.receiver.intake import SealedEvent
 from stream_router.receiver.spill_queue import (
     GIVE_BACK_AFTER_S,
-    HIDDEN_S,
+    VISIBILITY_TIMEOUT_S,
     QueueBacklog,
     decode,
     encode,
@@ -184,18 +184,18 @@ def test_while_the_queue_fails_too_it_is_503(loop: FakeLoop, fault: str) -> None
 
 
 def test_what_a_killed_receiver_had_in_hand_another_drains(loop: FakeLoop) -> None:
-    """SQS shows it again after HIDDEN_S; while the first one lives it keeps the message hidden."""
+    """SQS shows it again after VISIBILITY_TIMEOUT_S; while the first one lives it keeps the message hidden."""
     queue, stream = FakeQueue(loop), FakeStream(loop, ["down"] * 10_000)
     first = Receiver(loop, queue, stream)
     assert first.post(1) == []
-    loop.move(2 * HIDDEN_S)
+    loop.move(2 * VISIBILITY_TIMEOUT_S)
     assert first.store.size == 1
     assert min(queue.visible_s.values()) > loop.time()
     first.store.begin_close()
     first.batcher.calls._send = lambda *_: None
     healthy = FakeStream(loop)
     second = Receiver(loop, queue, healthy)
-    loop.move(2 * HIDDEN_S)
+    loop.move(2 * VISIBILITY_TIMEOUT_S)
     assert [line for _, line in healthy.stored] == [b"000001"]
     assert second.store.size == len(queue.bodies) == 0
 
@@ -252,7 +252,7 @@ def test_a_message_whose_delete_failed_comes_again(loop: FakeLoop) -> None:
     loop.move(30.0)
     assert len(queue.bodies) == 1
     queue.deletes_fail = False
-    loop.move(2 * HIDDEN_S)
+    loop.move(2 * VISIBILITY_TIMEOUT_S)
     assert {line for _, line in stream.stored} == {b"000001"}
     assert not queue.bodies
 
@@ -367,7 +367,7 @@ def test_what_other_receivers_drained_is_not_remembered_for_ever(
     loop: FakeLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Messages of which a row was in a call when they were stored, and which never came back to this process."""
-    monkeypatch.setattr(spill_queue, "MOST_SETTLED", 10)
+    monkeypatch.setattr(spill_queue, "MAX_SETTLED", 10)
     queue = FakeQueue(loop)
     receiver = Receiver(loop, queue, FakeStream(loop, ["down"] * 10_000))
     receiver.store.begin_close()

@@ -39,7 +39,7 @@ class World:
         self.now, self.wall = 50.0, time.time()
         self.state = StateDir(folder)
         self.known = StreamFacts()
-        self.table_waits_for = self.disk_trouble = ""
+        self.table_waits_for = self.disk_problem = ""
         self.silences: list[Silence] = []
         self.refusals: list[tuple[MissingPermission, float]] = []
         self.vitals = Vitals(lambda: self.now, lambda: self.wall)
@@ -55,7 +55,7 @@ class World:
             lambda: self.wall,
             lambda: self.table_waits_for,
             lambda: self.silences,
-            lambda: self.disk_trouble,
+            lambda: self.disk_problem,
             lambda: self.refusals,
         )
         self.sent: list[dict[str, Any]] = []
@@ -125,7 +125,7 @@ HAPPENS: dict[str, Callable[[World], object]] = {
         world, "silences", [Silence("DynamoDB", world.wall - 9), Silence("EventBridge", world.wall - 4)]
     ),
     "silent destination": lambda world: world.child_says("a", holding="destination", silent="EventBridge"),
-    "disk": lambda world: setattr(world, "disk_trouble", "the disk of /state is full"),
+    "disk": lambda world: setattr(world, "disk_problem", "the disk of /state is full"),
     "refused": lambda world: world.refusals.append((MissingPermission("kinesis:GetRecords", "arn"), world.wall)),
     "stops": lambda world: world.vitals.record_stop_request(),
     "index": lambda world: setattr(world, "table_waits_for", "the lease table's index is being built"),
@@ -148,7 +148,7 @@ HAPPENS: dict[str, Callable[[World], object]] = {
         ("unread, refused", START_S, "daemon-refused", "kinesis:GetRecords on arn is refused"),
         ("dies, refused", 2, "daemon-refused", "kinesis:GetRecords on arn is refused"),
         ("refused, unmatched", 0, "target-broken", "is gone"),
-        ("stops, refused", 0, "draining", "told to stop"),
+        ("stops, refused", 0, "draining", "stopping on request"),
         ("reads, unread", START_S, "shards-unread", "nobody reads b (no owner)"),
         ("", 0, "starting", "the KCL daemon reads no shard yet"),
         ("unread", 0, "starting", "the KCL daemon reads no shard yet"),
@@ -156,11 +156,11 @@ HAPPENS: dict[str, Callable[[World], object]] = {
         ("unread, index", START_S, "starting", "the lease table's index is being built"),
         ("reads, index", 0, "well", None),
         ("dies", 2, "restarting", "the KCL daemon died"),
-        ("dies, starts", 2, "starting", "the KCL daemon was started again and reads no shard yet"),
+        ("dies, starts", 2, "starting", "the KCL daemon was restarted and reads no shard yet"),
         ("dies, starts", START_S, "well", "no shard is read here"),
-        ("unasked", START_S, "cut-off", "no shard is read here, and neither bus nor stream can be asked"),
+        ("unasked", START_S, "cut-off", "no shard is read here, and neither bus nor stream can be checked"),
         ("unasked, others read", START_S, "well", "no shard is read here"),
-        ("stops, unmatched", 0, "draining", "told to stop"),
+        ("stops, unmatched", 0, "draining", "stopping on request"),
         ("stops, silent", 0, "aws-silent", "DynamoDB and EventBridge"),
     ],
 )
@@ -270,23 +270,23 @@ def test_the_hour_has_a_row_of_what_happened_since_the_one_before(world: World) 
     """Null where nothing is known or went out. It is bounded, and told by the clock as it is now: one that is set
     leaves neither a gap nor a wrong rate. Dead letters have a number for each row."""
     world.child_says("a", delivered=0, latencies_ms=[1.0] * 1000)
-    world.passes(10 * (history.ROWS_MAX + 40))
+    world.passes(10 * (history.MAX_ROWS + 40))
     world.wall += 3600
     world.after(10)
     world.child_says("a", delivered=100, latencies_ms=[1.0] * 1000 + [float(n) for n in range(1, 101)])
     world.status.observe()
     page = json.loads(world.status.history())
     first, *others, before, row = (dict(zip(page["columns"], one, strict=True)) for one in page["rows"])
-    assert len(others) + 3 == history.ROWS_MAX
+    assert len(others) + 3 == history.MAX_ROWS
     assert (row["at"], row["deliveredPerS"]) == (pytest.approx(world.wall * 1000, abs=1), 10.0)
-    assert row["at"] - first["at"] == pytest.approx((history.ROWS_MAX - 1) * 10_000, abs=2)
+    assert row["at"] - first["at"] == pytest.approx((history.MAX_ROWS - 1) * 10_000, abs=2)
     assert [row[name] for name in ("p50", "p90", "p95", "p99")] == pytest.approx([50, 90, 95, 99], rel=0.011)
     assert [before[name] for name in PERCENTILES] == [None] * 5
     assert (row["lagS"], row["headroomS"], row["holdingShards"], row["shards"]) == (0, None, 0, 1)
     world.child_says("a", pid=2, delivered=100)
     world.passes(10)
     (letters,) = json.loads(world.status.history())["deadLetters"].values()
-    assert (len(letters), letters[-1]) == (history.ROWS_MAX, 1)
+    assert (len(letters), letters[-1]) == (history.MAX_ROWS, 1)
 
 
 def test_metrics_are_sums_of_counts_and_the_shards_own_gauges(world: World) -> None:

@@ -17,8 +17,8 @@ from stream_router.telemetry.silence import SILENT_AFTER_S, Answers, join_servic
 from stream_router.telemetry.verdict import (
     TABLE,
     Code,
+    Condition,
     Level,
-    Trouble,
     VerdictLog,
     judge,
     level_of,
@@ -44,12 +44,12 @@ def test_the_table_has_each_code_once_in_the_order_of_the_codes() -> None:
 
 def test_the_trouble_that_stands_first_counts_and_keeps_its_beginning() -> None:
     """Whatever the order in which troubles are seen. A beginning that is known is earlier than when it was seen."""
-    silent, holds = Trouble(Code.AWS_SILENT, "DynamoDB", 95.0), Trouble(Code.HOLDING, "bytes")
-    for troubles in ([silent, holds], [holds, silent]):
-        assert judge(troubles, 100.0).code is Code.AWS_SILENT
+    silent, holds = Condition(Code.AWS_SILENT, "DynamoDB", 95.0), Condition(Code.HOLDING, "bytes")
+    for conditions in ([silent, holds], [holds, silent]):
+        assert judge(conditions, 100.0).code is Code.AWS_SILENT
     first = judge([holds], 100.0)
     assert (first.since_s, first.reason, first.cure) == (100.0, "bytes", TABLE[Code.HOLDING].cure)
-    later = judge([Trouble(Code.HOLDING, "calls", 103.0, "Own meaning.", "Own cure.")], 105.0, first)
+    later = judge([Condition(Code.HOLDING, "calls", 103.0, "Own meaning.", "Own cure.")], 105.0, first)
     assert (later.since_s, later.reason, later.meaning, later.cure) == (100.0, "calls", "Own meaning.", "Own cure.")
     assert judge([silent], 100.0, first).since_s == 95.0
     assert judge([], 110.0, later)[:3] == (Code.WELL, 110.0, "")
@@ -59,7 +59,7 @@ def test_each_change_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) ->
     """Another reason of the same state is none. A warning says what it means and what to do."""
     caplog.set_level(logging.INFO)
     log, well = VerdictLog(), judge([], 100.0)
-    holds = judge([Trouble(Code.HOLDING, "bytes")], 130.0)
+    holds = judge([Condition(Code.HOLDING, "bytes")], 130.0)
     for verdict in (well, well, holds, holds._replace(reason="calls"), well):
         log.note(verdict, 140.0)
     told = [(record.levelname, *(record.__dict__[name] for name in ("code", "before"))) for record in caplog.records]
@@ -71,7 +71,7 @@ def test_each_change_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) ->
 
 def test_verdicts_of_several_programs_are_ranked_by_the_same_table() -> None:
     """A program that does not answer has a verdict too. An unknown code of a later version is as bad as its level."""
-    fields = {code: judge([Trouble(code)], 0.0).fields() for code in Code}
+    fields = {code: judge([Condition(code)], 0.0).fields() for code in Code}
     gone = no_answer("host:9465", "does not answer (refused)")
     assert rank_of(gone) == rank_of(fields[Code.NO_ANSWER])
     assert sorted(Code, key=lambda code: rank_of(fields[code])) == list(Code)
@@ -144,8 +144,8 @@ def test_a_disk_that_is_full_is_named_with_its_setting(tmp_path: Path, monkeypat
     """A folder that is missing is judged by its parent, and one that cannot be looked at is no trouble."""
     disks = Disks({"STREAM_ROUTER_STATE_DIR": tmp_path / "later"})
     disks.check()
-    assert disks.trouble == ""
+    assert disks.condition == ""
     monkeypatch.setattr("stream_router.telemetry.disks.FULL_BYTES", 2**62)
     disks.check()
-    assert disks.trouble.startswith(f"the disk of {tmp_path / 'later'} is full (")
-    assert disks.trouble.endswith("MiB free) (STREAM_ROUTER_STATE_DIR)")
+    assert disks.condition.startswith(f"the disk of {tmp_path / 'later'} is full (")
+    assert disks.condition.endswith("MiB free) (STREAM_ROUTER_STATE_DIR)")

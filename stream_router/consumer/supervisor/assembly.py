@@ -114,7 +114,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         lambda: stream.known,
         table_waits_for=lambda: table.wait_reason,
         silences=answers.silent_services,
-        disk_trouble=lambda: disks.trouble,
+        disk_problem=lambda: disks.condition,
         refusals=refusals.current,
     )
     token = settings.strong_secret("admin_token") or None
@@ -158,7 +158,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
             Sampler(hang_watch.CHECK_INTERVAL_S, [hangs.check], "hang-watch"),
             Sampler(stream_watch.CHECK_INTERVAL_S, [stream.check, stuck.check], "stream-watch", spread=0.1),
             Sampler(lease_table.INDEX_CHECK_INTERVAL_S, [table.check_index], "lease-table"),
-            Sampler(cloudwatch.EVERY_S, [metrics], "worker-metrics"),
+            Sampler(cloudwatch.PUBLISH_INTERVAL_S, [metrics], "worker-metrics"),
         ):
             component.start()
             stack.callback(component.close)

@@ -19,7 +19,7 @@ REFUSAL_EXPIRY_S = 30.0
 """Seconds since a call was last refused after which its refusal counts as over.
 
 KCL 3.5.1 repeats a refused GetRecords, and most calls of its lease table, several times a second (docs/facts.md,
-"Permissions"). A longer time would hide the next trouble for longer after the cure.
+"Permissions"). With a longer time, the next problem would stay hidden for longer after the cure.
 """
 
 

@@ -10,9 +10,9 @@ from stream_router.telemetry.metrics_catalogue import COUNTERS, HEADROOM, HOLDIN
 from stream_router.telemetry.snapshot import Snapshot
 
 SCHEMA = "stream-router.history/1"
-EVERY_S = 10
+INTERVAL_S = 10
 """Seconds between two rows."""
-ROWS_MAX = 360
+MAX_ROWS = 360
 """Number of rows of an hour."""
 STAGE = "received_to_accepted"
 """Stage whose percentiles are shown: the whole way of an event."""
@@ -33,9 +33,9 @@ class History:
     """
 
     def __init__(self) -> None:
-        self._rows: collections.deque[tuple[float, list[float | None]]] = collections.deque(maxlen=ROWS_MAX)
+        self._rows: collections.deque[tuple[float, list[float | None]]] = collections.deque(maxlen=MAX_ROWS)
         """Monotonic second and values of each row."""
-        self._dead: collections.deque[dict[str, float]] = collections.deque(maxlen=ROWS_MAX)
+        self._dead: collections.deque[dict[str, float]] = collections.deque(maxlen=MAX_ROWS)
 
     def add(self, at: float, over_s: float, between: Snapshot, shards: int) -> None:
         """Add the row of the last `over_s` seconds. Counts cover these seconds, gauges are values at their end."""
@@ -48,7 +48,7 @@ class History:
         reasons = sorted({reason for row in self._dead for reason in row})
         document: dict[str, Any] = {
             "schema": SCHEMA,
-            "everyS": EVERY_S,
+            "everyS": INTERVAL_S,
             "columns": COLUMNS,
             "deadLetters": {reason: [row.get(reason, 0) for row in self._dead] for reason in reasons},
             "rows": [[round((at + ahead_s) * 1000), *row] for at, row in self._rows],

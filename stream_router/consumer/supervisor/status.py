@@ -35,7 +35,7 @@ from stream_router.telemetry.shard_state import Lag
 from stream_router.telemetry.silence import Silence
 from stream_router.telemetry.snapshot import Labels, Numbers, Snapshot
 from stream_router.telemetry.status import CONSUMER, RATE_WINDOW_S, RECENT_S, RecentSamples, Sample
-from stream_router.telemetry.verdict import START_S, TABLE, Code, Trouble, Verdict, VerdictLog, judge
+from stream_router.telemetry.verdict import START_S, TABLE, Code, Condition, Verdict, VerdictLog, judge
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class StatusFacts(NamedTuple):
     """Reason for which no shard can be read until the lease table is ready, "" if there is none."""
     silences: Sequence[Silence] = ()
     """Services of AWS that do not answer the supervisor."""
-    disk_trouble: str = ""
+    disk_problem: str = ""
     """Description of the disk that is full, "" if none is."""
     refusals: Sequence[tuple[MissingPermission, float]] = ()
     """Calls of the daemon that AWS refuses, each with its beginning (epoch seconds)."""
@@ -105,7 +105,7 @@ class ConsumerStatus:
         now_s: Callable[[], float] = time.time,
         table_waits_for: Callable[[], str] = lambda: "",
         silences: Callable[[], Sequence[Silence]] = lambda: (),
-        disk_trouble: Callable[[], str] = lambda: "",
+        disk_problem: Callable[[], str] = lambda: "",
         refusals: Callable[[], Sequence[tuple[MissingPermission, float]]] = lambda: (),
     ) -> None:
         self._settings = settings
@@ -115,7 +115,7 @@ class ConsumerStatus:
         self._stream = stream
         self._table_waits_for = table_waits_for
         self._silences = silences
-        self._disk_trouble = disk_trouble
+        self._disk_problem = disk_problem
         self._refusals = refusals
         self._clock = clock
         self._now_s = now_s
@@ -124,7 +124,7 @@ class ConsumerStatus:
         self._history = History()
         self._lock = threading.Lock()
         self._facts: StatusFacts | None = None
-        self.latest_verdict = judge([Trouble(Code.STARTING)], now_s())
+        self.latest_verdict = judge([Condition(Code.STARTING)], now_s())
         self._verdict_log = VerdictLog()
         self._read_at: float | None = None
         """Latest monotonic time at which a shard was read here, or AWS did not answer; at first that of the start."""
@@ -207,7 +207,7 @@ class ConsumerStatus:
             stream=_without_shards_read_here(self._stream(), merged),
             table_waits_for=self._table_waits_for(),
             silences=silences,
-            disk_trouble=self._disk_trouble(),
+            disk_problem=self._disk_problem(),
             refusals=self._refusals(),
             reads_nothing_s=at - self._read_at,
         )
@@ -215,7 +215,7 @@ class ConsumerStatus:
         snapshot = _snapshot(facts, merged.totals)
         if (catch_up_s := self._catch_up_s(facts, snapshot)) is not None:
             snapshot.gauges[metrics.CATCH_UP.name][()] = catch_up_s
-        self.latest_verdict = judge(troubles(facts), at_s, self.latest_verdict)
+        self.latest_verdict = judge(conditions(facts), at_s, self.latest_verdict)
         snapshot.states = self.latest_verdict.fields()
         times = {(shard.shard_id, shard.pid): _activity_times(shard) for shard in facts.shards}
         if last := self._recent.note(Sample(at, snapshot, times)):
@@ -327,17 +327,19 @@ class ConsumerStatus:
         )
 
     def _shard(self, shard: MergedShard, facts: StatusFacts) -> dict[str, Any]:
-        trouble = shard_state.trouble(shard, facts.lags[shard.shard_id], facts.snapshot.at_s) or Trouble(Code.WELL)
-        row = TABLE[trouble.code]
+        condition = shard_state.condition(shard, facts.lags[shard.shard_id], facts.snapshot.at_s) or Condition(
+            Code.WELL
+        )
+        row = TABLE[condition.code]
         return {
             "shard": shard.shard_id,
             "pid": shard.pid,
             "at": iso(shard.snapshot.at_s * 1000),
-            "code": trouble.code.value,
+            "code": condition.code.value,
             "state": row.words,
             "level": row.level.value,
-            "reason": trouble.reason or None,
-            "since": None if trouble.since_s is None else iso(trouble.since_s * 1000),
+            "reason": condition.reason or None,
+            "since": None if condition.since_s is None else iso(condition.since_s * 1000),
             "gauges": {name: _round(value) for name, value in _gauges(shard, facts).items()},
             "manyDeadLetters": _many_dead_letters(shard),
             "timeShares": self._time_shares(facts, shard),
@@ -407,68 +409,70 @@ def _gauges(shard: MergedShard, facts: StatusFacts) -> dict[str, float | None]:
     return gauges
 
 
-def troubles(facts: StatusFacts) -> Iterator[Trouble]:
+def conditions(facts: StatusFacts) -> Iterator[Condition]:
     """Yield every state that the worker is in. The table of states decides which of them is reported."""
     vitals, at_s, unread = facts.vitals, facts.snapshot.at_s, facts.stream.unread
     if facts.silences:
         began_s = min(silence.since_s for silence in facts.silences)
-        yield Trouble(Code.AWS_SILENT, silence.join_service_names(facts.silences), began_s)
+        yield Condition(Code.AWS_SILENT, silence.join_service_names(facts.silences), began_s)
     if vitals.state == "draining":
-        yield Trouble(Code.DRAINING, vitals.reason, vitals.since_s)
+        yield Condition(Code.DRAINING, vitals.reason, vitals.since_s)
         return
     if facts.rule_broken_s is not None:
-        yield Trouble(
+        yield Condition(
             Code.TARGET_BROKEN, facts.rule["problem"], facts.rule_broken_s, cure=_as_sentence(facts.rule["cure"])
         )
-    if facts.disk_trouble:
-        yield Trouble(Code.DISK_FULL, facts.disk_trouble)
+    if facts.disk_problem:
+        yield Condition(Code.DISK_FULL, facts.disk_problem)
     if facts.refusals:
         refused = _join_first([refusal.in_words() for refusal, _ in facts.refusals], "; ")
-        yield Trouble(Code.DAEMON_REFUSED, refused, facts.refusals[0][1])
+        yield Condition(Code.DAEMON_REFUSED, refused, facts.refusals[0][1])
     if vitals.state != "running":
         code = Code.STARTING if vitals.state == "starting" else Code.RESTARTING
-        yield Trouble(code, vitals.reason, vitals.since_s)
+        yield Condition(code, vitals.reason, vitals.since_s)
         return
     if vitals.hangs:
-        yield Trouble(Code.HANGING, _join_first(vitals.hangs, "; "))
-    yield from _shard_troubles(facts)
+        yield Condition(Code.HANGING, _join_first(vitals.hangs, "; "))
+    yield from _shard_conditions(facts)
     if facts.shards and facts.not_read_yet:
         shards = _join_first(facts.not_read_yet, ", ")
-        yield Trouble(Code.STARTING, f"not read yet: {shards}", vitals.since_s, meaning=PARTLY_READ_MEANING)
+        yield Condition(Code.STARTING, f"not read yet: {shards}", vitals.since_s, meaning=PARTLY_READ_MEANING)
     is_young = at_s - vitals.since_s < START_S and (not facts.shards or bool(facts.not_read_yet))
     if unread and not is_young and not (facts.table_waits_for and not facts.shards):
         shards = _join_first([f"{shard.shard} ({shard.why})" for shard in unread], ", ")
-        yield Trouble(Code.SHARDS_UNREAD, f"nobody reads {shards}", min(shard.since_s for shard in unread))
+        yield Condition(Code.SHARDS_UNREAD, f"nobody reads {shards}", min(shard.since_s for shard in unread))
     if not facts.shards:
-        yield _trouble_without_shards(facts)
+        yield _condition_without_shards(facts)
 
 
-def _trouble_without_shards(facts: StatusFacts) -> Trouble:
+def _condition_without_shards(facts: StatusFacts) -> Condition:
     """Return the state of a worker that runs and reads no shard."""
     vitals = facts.vitals
     if facts.table_waits_for:
-        return Trouble(Code.STARTING, facts.table_waits_for)
+        return Condition(Code.STARTING, facts.table_waits_for)
     if facts.reads_nothing_s < START_S:
         has_restarted = vitals.restarts or any(vitals.planned_restarts.values())
-        daemon = "the KCL daemon was started again and" if has_restarted else "the KCL daemon"
-        return Trouble(Code.STARTING, f"{daemon} reads no shard yet")
+        daemon = "the KCL daemon was restarted and" if has_restarted else "the KCL daemon"
+        return Condition(Code.STARTING, f"{daemon} reads no shard yet")
     if facts.bus["unaskedS"] is not None and facts.stream.unread is None:
-        return Trouble(Code.CUT_OFF, "no shard is read here, and neither bus nor stream can be asked")
-    return Trouble(Code.WELL, "no shard is read here")
+        return Condition(Code.CUT_OFF, "no shard is read here, and neither bus nor stream can be checked")
+    return Condition(Code.WELL, "no shard is read here")
 
 
-def _shard_troubles(facts: StatusFacts) -> Iterator[Trouble]:
+def _shard_conditions(facts: StatusFacts) -> Iterator[Condition]:
     """Yield the states that shards of this worker are in, each once."""
-    troubles = [shard_state.trouble(shard, facts.lags[shard.shard_id], facts.snapshot.at_s) for shard in facts.shards]
-    by_code: dict[Code, list[Trouble]] = {}
-    for trouble in troubles:
-        if trouble is not None:
-            by_code.setdefault(trouble.code, []).append(trouble)
+    conditions = [
+        shard_state.condition(shard, facts.lags[shard.shard_id], facts.snapshot.at_s) for shard in facts.shards
+    ]
+    by_code: dict[Code, list[Condition]] = {}
+    for condition in conditions:
+        if condition is not None:
+            by_code.setdefault(condition.code, []).append(condition)
     for code, same in by_code.items():
-        reasons = sorted({trouble.reason for trouble in same})
-        began_s = [trouble.since_s for trouble in same if trouble.since_s is not None]
-        where = f"{len(same)} of {len(troubles)} shards: {_join_first(reasons, ', ')}"
-        yield Trouble(code, where, min(began_s, default=None))
+        reasons = sorted({condition.reason for condition in same})
+        began_s = [condition.since_s for condition in same if condition.since_s is not None]
+        where = f"{len(same)} of {len(conditions)} shards: {_join_first(reasons, ', ')}"
+        yield Condition(code, where, min(began_s, default=None))
 
 
 def _silent_destinations(shards: Sequence[MergedShard], at_s: float) -> Iterator[Silence]:

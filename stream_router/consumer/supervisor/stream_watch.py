@@ -31,7 +31,7 @@ MAX_CHECKS_PER_S = 2.0
 LOGGED_AFTER_S = 15.0
 """Seconds for which a shard must be unread before it is logged. A worker that restarts under its name takes as long."""
 
-RETENTION_EVERY_S = 60.0
+RETENTION_CHECK_INTERVAL_S = 60.0
 """Seconds between two reads of the retention, which seldom changes.
 
 An account has some 20 DescribeStreamSummary calls per second.
@@ -199,7 +199,7 @@ class StreamWatch:
         self._table = table
         self._now_s = now_s
         self._failover_s = failover_s
-        self._checked_at = self._retention_at = -RETENTION_EVERY_S
+        self._checked_at = self._retention_at = -RETENTION_CHECK_INTERVAL_S
         self._unchanged_since: dict[str, tuple[Lease | str, float]] | None = None
         """Sign of each shard, and the time since which it is the same; None if the latest check failed."""
         self._shards: list[Shard] = []
@@ -228,7 +228,7 @@ class StreamWatch:
         self._checked_at = at_s
         # The last answer is kept: if the headroom vanished whenever a call fails, its alarm would end as well.
         retention_s = self.known.retention_s
-        if not retention_s or at_s - self._retention_at >= RETENTION_EVERY_S:
+        if not retention_s or at_s - self._retention_at >= RETENTION_CHECK_INTERVAL_S:
             self._retention_at = at_s
             retention_s = self._call("the retention", self._read_retention_s) or retention_s
         self.latest = view = self._call("shards and leases", self._read_view)

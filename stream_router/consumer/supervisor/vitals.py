@@ -96,7 +96,7 @@ class Vitals:
 
     def record_stop_request(self) -> None:
         """Record that a stop was requested."""
-        self._set_state("draining", "told to stop")
+        self._set_state("draining", "stopping on request")
 
     def read(self) -> VitalsSnapshot:
         """Return the vitals as they are now.

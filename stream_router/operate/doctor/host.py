@@ -158,13 +158,15 @@ def _check_disks(world: World) -> Iterator[Finding]:
         needs.append(("STREAM_ROUTER_STATE_DIR", state_dir, FREE_WARN_BYTES))
         if world.consume.audit_dir not in (None, TO_STDERR):
             needs.append(("STREAM_ROUTER_AUDIT_DIR", Path(str(world.consume.audit_dir)), FREE_WARN_BYTES))
-    troubles = [
-        trouble for setting, folder, wanted_bytes in needs if (trouble := _check_disk(setting, folder, wanted_bytes))
+    conditions = [
+        condition
+        for setting, folder, wanted_bytes in needs
+        if (condition := _check_disk(setting, folder, wanted_bytes))
     ]
-    yield from troubles
+    yield from conditions
     if not needs:
         yield skipped("SR015", "waits for SR001 and SR002")
-    elif not troubles:
+    elif not conditions:
         yield ok("SR015", f"room for {', '.join(setting for setting, _, _ in needs)}")
 
 

@@ -8,7 +8,7 @@ from tests.fault.lane.evidence import Broken, Evidence, Record
 from tests.fault.lane.judge import RULES
 from tests.fault.lane.run import Result
 
-MOST_LISTED = 5
+MAX_LISTED = 5
 
 
 def as_json(result: Result, commit: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def _table(result: Result) -> Iterator[str]:
         yield f"    {family:<38} {count:>6}"
     for line in verdict.invalid:
         yield f"  INVALID {line}"
-    for one in verdict.broken[:MOST_LISTED]:
+    for one in verdict.broken[:MAX_LISTED]:
         yield f"  BROKEN {one.rule}: {one.event_id} {one.text}"
     if verdict.broken:
         yield from history(result.evidence, first(result.evidence, verdict.broken))
