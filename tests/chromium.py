@@ -103,9 +103,9 @@ class Chromium:
 
     def press(self, key: str) -> None:
         """A key, as a person at the keyboard presses it."""
-        told = {"key": key, "code": key, "windowsVirtualKeyCode": {"Tab": 9, "Enter": 13}[key]}
-        self.call("Input.dispatchKeyEvent", type="keyDown", text="\r" if key == "Enter" else "", **told)
-        self.call("Input.dispatchKeyEvent", type="keyUp", **told)
+        key_event = {"key": key, "code": key, "windowsVirtualKeyCode": {"Tab": 9, "Enter": 13}[key]}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text="\r" if key == "Enter" else "", **key_event)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **key_event)
 
     def write(self, text: str) -> None:
         """Text, at the place that has the focus."""

@@ -37,9 +37,9 @@ def envelope(number: int, **fields: Any) -> bytes:
 
 def prove(folder: Path, *, ahead_s: float = 36_000.0, **line: Any) -> None:
     """A supervisor's proof of bus and rule, by default for whatever the test's time: no checkpoint waits for one."""
-    told = {"proven_s": time.monotonic() + ahead_s, "since_s": 0.0, "problem": "", "unanswered": False, **line}
+    target_state = {"proven_s": time.monotonic() + ahead_s, "since_s": 0.0, "problem": "", "unanswered": False, **line}
     neighbour = folder / ".proof"
-    neighbour.write_text(json.dumps(told) + "\n")
+    neighbour.write_text(json.dumps(target_state) + "\n")
     neighbour.replace(folder / "target-proof")
 
 

@@ -193,7 +193,7 @@ class EventWorld:
         return truth | {"undelivered": undelivered}
 
 
-def told(output: str) -> dict[str, str]:
+def parse_fates(output: str) -> dict[str, str]:
     """What `find` says of each event: its verdict."""
     found: dict[str, str] = {}
     identity = ""

@@ -104,7 +104,7 @@ class Shelf:
             reached = int(at) + len(found)
             is_tip = reached == len(self.kept[name])
             goes_on = not is_tip or name in self.open or self.says_end_late()
-        told = [
+        records = [
             {
                 "Data": one.data,
                 "PartitionKey": "",
@@ -114,7 +114,7 @@ class Shelf:
             for one in found
         ]
         more = {"NextShardIterator": f"{name} {reached} {next(self._serial)}"} if goes_on else {}
-        return {"Records": told, "MillisBehindLatest": 0 if is_tip else 9, **more}
+        return {"Records": records, "MillisBehindLatest": 0 if is_tip else 9, **more}
 
 
 class Puts:

@@ -37,13 +37,13 @@ def draw_all() -> None:
     """Write each picture. Raises AssertionError if there is no Chromium."""
     from tests import statuses
     from tests.chromium import Chromium
-    from tests.integration.test_page import SHOWN, Told
+    from tests.integration.test_page import SHOWN, StatusServer
 
     quiet = statuses.history_without_events()
     hours = {"consumer": statuses.history(), "holding": statuses.history(trouble=True)}
     with tempfile.TemporaryDirectory() as profile, Chromium(Path(profile)) as browser:
         for name, picture in PICTURES.items():
-            served = Told(getattr(statuses, picture.state)(), hours.get(picture.state, quiet))
+            served = StatusServer(getattr(statuses, picture.state)(), hours.get(picture.state, quiet))
             browser.open(served.url, width=picture.width, dark=picture.dark)
             browser.until(SHOWN)
             drawn = browser.call("Page.captureScreenshot", captureBeyondViewport=True)

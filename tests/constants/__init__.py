@@ -26,5 +26,5 @@ KEEP_EVERY_S = "stream_router.operate.queue:VISIBILITY_CHECK_INTERVAL_S"
 def with_constants(values: Mapping[str, float]) -> dict[str, str]:
     """The variables of a process in which these constants (`module:NAME`) have these values."""
     path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    told = ",".join(f"{place}={value}" for place, value in values.items())
-    return {"PYTHONPATH": os.pathsep.join(path), "TESTED_WITH_CONSTANTS": told}
+    assignments = ",".join(f"{place}={value}" for place, value in values.items())
+    return {"PYTHONPATH": os.pathsep.join(path), "TESTED_WITH_CONSTANTS": assignments}

@@ -171,13 +171,13 @@ CALLS: list[tuple[Ask, list[str] | str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("ask", "told", "plan"), CALLS, ids=range(len(CALLS)))
+@pytest.mark.parametrize(("ask", "expected", "plan"), CALLS, ids=range(len(CALLS)))
 def test_a_call_at_its_limits(
-    client: Client, fake_aws: FakeAwsProcess, ask: Ask, told: list[str] | str, plan: dict[str, Any]
+    client: Client, fake_aws: FakeAwsProcess, ask: Ask, expected: list[str] | str, plan: dict[str, Any]
 ) -> None:
     """What AWS takes is taken, and what is beyond is refused with AWS's code, whole or each on its own."""
     fake_aws.plan(plan)
-    assert asked(client, ask) == told
+    assert asked(client, ask) == expected
 
 
 @pytest.mark.parametrize(
@@ -205,8 +205,8 @@ def test_a_call_at_its_limits(
 )
 def test_an_entry_of_a_classic_bus(client: Client, changes: dict[str, Any], code: str | None) -> None:
     """Only the entry with the fault fails; what the model constrains refuses the whole call."""
-    told = asked(client, put(entry(**changes), entry()))
-    assert told == ("ValidationException" if code is None else [code, ""])
+    codes = asked(client, put(entry(**changes), entry()))
+    assert codes == ("ValidationException" if code is None else [code, ""])
 
 
 def test_brackets_in_strings_do_not_nest() -> None:
@@ -233,8 +233,8 @@ def test_brackets_in_strings_do_not_nest() -> None:
 )
 def test_an_entry_of_a_v2_bus(client: Client, changes: dict[str, Any], code: str | None) -> None:
     """A reserved source or a Detail that is not an object fails alone; a breach of the model fails the whole call."""
-    told = asked(client, put_v2(entry(**changes), entry()))
-    assert told == ("InvalidInputException" if code is None else [code, ""])
+    codes = asked(client, put_v2(entry(**changes), entry()))
+    assert codes == ("InvalidInputException" if code is None else [code, ""])
 
 
 @pytest.mark.parametrize(

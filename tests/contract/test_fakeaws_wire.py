@@ -89,8 +89,8 @@ def test_put_records_is_understood_with_binary_data(client: Client, fake_aws: Fa
     assert [int(record["ShardId"][-12:]) for record in answer["Records"]] == [0, 0, 1, 1, 2, 0, 1]
     numbers = [int(record["SequenceNumber"]) for record in answer["Records"]]
     assert numbers == sorted(numbers)
-    told = fake_aws.lines("PutRecords", "accepted")[-7:]
-    assert (told[0]["size"], told[5]["size"], told[5]["eventIds"]) == (256 + 2, len(lines) + 1, ["k-1", "k-2"])
+    calls = fake_aws.lines("PutRecords", "accepted")[-7:]
+    assert (calls[0]["size"], calls[5]["size"], calls[5]["eventIds"]) == (256 + 2, len(lines) + 1, ["k-1", "k-2"])
 
 
 def test_put_metric_data_is_understood(client: Client, fake_aws: FakeAwsProcess) -> None:

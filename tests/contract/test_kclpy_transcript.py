@@ -33,8 +33,8 @@ class Scripted(RecordProcessorBase):  # type: ignore[misc]
         self._fail_in = fail_in
 
     def initialize(self, initialize_input: messages.InitializeInput) -> None:
-        told = initialize_input
-        self.taken_up(told.shard_id, f"{told.sequence_number}:{told.sub_sequence_number}")
+        lease_start = initialize_input
+        self.taken_up(lease_start.shard_id, f"{lease_start.sequence_number}:{lease_start.sub_sequence_number}")
 
     def taken_up(self, shard_id: str, start: str) -> Any:
         """What `initialize` is to ours: it stands for the shard."""
@@ -44,10 +44,10 @@ class Scripted(RecordProcessorBase):  # type: ignore[misc]
     def process_records(self, process_records_input: messages.ProcessRecordsInput) -> None:
         records = process_records_input.records
         fields = ("data", "partitionKey", "sequenceNumber", "subSequenceNumber", "approximateArrivalTimestamp")
-        told = [[record[field] for field in fields] for record in records]
-        self._note("processRecords", told, process_records_input.millis_behind_latest)
+        rows = [[record[field] for field in fields] for record in records]
+        self._note("processRecords", rows, process_records_input.millis_behind_latest)
         if records:
-            self._checkpoint(process_records_input.checkpointer, told[-1][2], told[-1][3])
+            self._checkpoint(process_records_input.checkpointer, rows[-1][2], rows[-1][3])
 
     def lease_lost(self, lease_lost_input: messages.LeaseLostInput) -> None:
         self._note("leaseLost")

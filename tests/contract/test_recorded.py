@@ -161,15 +161,15 @@ REFUSED: list[tuple[str, Ask, tuple[str, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("ask", "told"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+@pytest.mark.parametrize(("ask", "expected"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_a_call_is_refused_as_aws_refuses_it(
-    client: Client, fake_aws: FakeAwsProcess, ask: Ask, told: tuple[str, str]
+    client: Client, fake_aws: FakeAwsProcess, ask: Ask, expected: tuple[str, str]
 ) -> None:
     """With AWS's code, status and words."""
     fake_aws.plan({"missing": ["taken-away"], "bus_rules": []})
     with pytest.raises(ClientError) as error:
         ask(client)
-    answer, (code, text) = error.value.response, told
+    answer, (code, text) = error.value.response, expected
     status = 404 if code.startswith("NoSuch") else 400
     assert (answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]) == (code, status)
     assert text in ("", answer["Error"]["Message"])
@@ -209,15 +209,15 @@ ANSWERED: list[tuple[str, Ask, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("ask", "told"), [row[1:] for row in ANSWERED], ids=[row[0] for row in ANSWERED])
+@pytest.mark.parametrize(("ask", "expected"), [row[1:] for row in ANSWERED], ids=[row[0] for row in ANSWERED])
 def test_a_call_is_answered_as_aws_answers_it(
-    client: Client, fake_aws: FakeAwsProcess, ask: Ask, told: dict[str, Any]
+    client: Client, fake_aws: FakeAwsProcess, ask: Ask, expected: dict[str, Any]
 ) -> None:
     """With 200, and what is wrong in it."""
     fake_aws.plan({"max_message_bytes": 1024})
     answer = ask(client)
     assert answer.pop("ResponseMetadata")["HTTPStatusCode"] == 200
-    assert {name: value for name, value in answer.items() if value} == told
+    assert {name: value for name, value in answer.items() if value} == expected
 
 
 def test_a_batch_without_a_failure_is_answered_without_failed(client: Client) -> None:

@@ -38,8 +38,8 @@ def clients(kept: FakeAwsProcess, monkeypatch: pytest.MonkeyPatch) -> Clients:
 def read(clients: Clients) -> list[tuple[str, bytes]]:
     """Everything of the last hour, with the shard that it is in."""
     now_ms = int(time.time() * 1000) + 1_000
-    told = stream_module.describe(clients.kinesis, "s", now_ms - HOUR_MS, now_ms)
-    found = stream_module.read(clients, told, Span(now_ms - HOUR_MS, now_ms), Stop())
+    description = stream_module.describe(clients.kinesis, "s", now_ms - HOUR_MS, now_ms)
+    found = stream_module.read(clients, description, Span(now_ms - HOUR_MS, now_ms), Stop())
     return [(piece.shard.shard_id, record.data) for piece in found for record in piece.records]
 
 

@@ -70,10 +70,10 @@ def test_a_clean_stop_under_load_twenty_times(
         if stops:
             stops[-1] = stops[-1]._replace(copies=now - copies)
         copies = now
-        told = time.monotonic()
+        stopped_s = time.monotonic()
         consumer.terminate()
         status = consumer.wait(ENDS_WITHIN_S + 20)
-        stops.append(Stop(round(time.monotonic() - told, 1), status, 0))
+        stops.append(Stop(round(time.monotonic() - stopped_s, 1), status, 0))
     load.close()
     world.start("consume", PROGRAM, "consume", AWS_ENDPOINT_URL_EVENTBRIDGE=fake_aws.url, STREAM_ROUTER_RULE="none")
     until(lambda: not account(fake_aws, load.sender.acked)["lost"], 60, "every event came out")

@@ -47,8 +47,8 @@ def check_struck(account: Account, tries: int, reason: str | None, code: str = "
     account.check_nothing_lost()
     assert [at for at in account.first_order if at != STRUCK] == NEIGHBOURS
     assert account.tries == {**dict.fromkeys(NEIGHBOURS, 1), STRUCK: tries}
-    told = {at: (letter["reason"], letter["error"]["code"]) for at, letter in account.letters.items()}
-    assert told == ({STRUCK: (reason, code)} if reason else {})
+    reasons = {at: (letter["reason"], letter["error"]["code"]) for at, letter in account.letters.items()}
+    assert reasons == ({STRUCK: (reason, code)} if reason else {})
 
 
 # --- Whole calls -------------------------------------------------------------------------------------------------

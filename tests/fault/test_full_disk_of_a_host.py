@@ -24,17 +24,17 @@ def test_a_full_disk_holds_up_neither_receiver_nor_supervisor_nor_child(tmp_path
     disk = tmp_path / "disk"
     disk.mkdir()
     output, _ = small_disk.run_on(disk, "tests.fault.test_full_disk_of_a_host", "4m")
-    told: dict[str, Any] = json.loads(output)
-    assert told["slowestAnswerS"] < 0.9
-    assert told["health"] == [200]
-    assert told["code"] == "disk-full"
-    assert "(STREAM_ROUTER_STATE_DIR)" in told["reason"]
-    assert told["lag"]["retentionHeadroomS"] > 0
+    report: dict[str, Any] = json.loads(output)
+    assert report["slowestAnswerS"] < 0.9
+    assert report["health"] == [200]
+    assert report["code"] == "disk-full"
+    assert "(STREAM_ROUTER_STATE_DIR)" in report["reason"]
+    assert report["lag"]["retentionHeadroomS"] > 0
     log = (tmp_path / "consume.log").read_text()
     assert "The state folder cannot be written: No space left on device" in log
     assert "so no checkpoint is taken; no event is lost. Free space on its disk." in log
     assert "The snapshot of the metrics was not written (No space left on device)" in log
-    assert told["deliveredAfter"] == told["sent"], "nothing of what was counted meanwhile is missing"
+    assert report["deliveredAfter"] == report["sent"], "nothing of what was counted meanwhile is missing"
 
 
 def asked(world: World, path: str) -> httpx.Response:
@@ -43,8 +43,8 @@ def asked(world: World, path: str) -> httpx.Response:
 
 def delivered(world: World) -> int | None:
     """Of a consumer that is caught up."""
-    told = asked(world, "/status").json()
-    return int(told["totals"]["counters"]["delivered"]) if told["code"] == "well" else None
+    status = asked(world, "/status").json()
+    return int(status["totals"]["counters"]["delivered"]) if status["code"] == "well" else None
 
 
 def inside(disk: Path) -> dict[str, Any]:
@@ -58,10 +58,10 @@ def inside(disk: Path) -> dict[str, Any]:
         sent = world.post_many(20, 10)
         until(lambda: delivered(world) == 20, 120, "it is caught up")
         hog = small_disk.fill(disk)
-        told = while_full(world, sent)
+        report = while_full(world, sent)
         hog.unlink()
         until(lambda: delivered(world) == len(sent), 60, "all is told")
-        return {**told, "sent": len(sent), "deliveredAfter": delivered(world)}
+        return {**report, "sent": len(sent), "deliveredAfter": delivered(world)}
     finally:
         world.close()
 

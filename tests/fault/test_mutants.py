@@ -66,9 +66,9 @@ def test_a_mistake_is_noticed(copy: Path, promise: str, name: str) -> None:
     seconds = round(time.monotonic() - begun, 1)
     without, _ = run(copy, (killed_by.removesuffix(HANGS),), mutant.within_s)
     if RESULTS:
-        told = {"promise": promise, "mutant": name, "status": status, "killedBy": killed_by, "without": without}
+        result = {"promise": promise, "mutant": name, "status": status, "killedBy": killed_by, "without": without}
         with Path(RESULTS).open("a", encoding="utf-8") as out:
-            out.write(json.dumps({**told, "seconds": seconds}, ensure_ascii=False) + "\n")
+            out.write(json.dumps({**result, "seconds": seconds}, ensure_ascii=False) + "\n")
     assert status == 1, "no test noticed"
     assert without == 0, f"{killed_by} fails without the mistake too"
 

@@ -157,8 +157,8 @@ def test_a_stop_tells_of_what_is_left_on_disk_and_a_start_sends_what_is_whole(
         found = running.metrics_once(lambda found: found["spill_damaged_total"] > 0 and not found["spilled_events"])
         assert found["spill_damaged_total"] == 1
         assert len(promised - stored_in(fake_aws)) <= 1
-        told = {line.get("event") for line in running.lines("ERROR")}
-        assert told == {"spill-left", "spill-events-lost", "spill-file-damaged"}
+        log_events = {line.get("event") for line in running.lines("ERROR")}
+        assert log_events == {"spill-left", "spill-events-lost", "spill-file-damaged"}
         promised = spilled(50)
         assert promised
         running.process.terminate()

@@ -198,12 +198,12 @@ def test_sigterm_in_an_outage_ends_the_child_soon_and_loses_nothing(
         child.begin(child.records(envelope(n) for n in range(100)))
         time.sleep(2)
         child.terminate()
-        told = time.monotonic()
+        stopped_s = time.monotonic()
         child.done("processRecords", 5)
         child.process_batch([envelope(100)], 5)
         child.say("shutdownRequested", 5)
         assert child.hang_up(5) == 0
-        assert time.monotonic() - told < 5
+        assert time.monotonic() - stopped_s < 5
         assert child.checkpoints == []
     assert reasons(fake_aws) == []
 
@@ -281,15 +281,15 @@ def test_a_killer_that_is_redriven_costs_one_death_and_the_shard_goes_on(
     fake_aws: FakeAwsProcess, tmp_path: Path
 ) -> None:
     """`dlq redrive` marks its line: it dies once, and is a dead letter again that says how often it came back."""
-    told = Resubmitted("redrive", "cxone-event-router", "1234", 1)
+    resubmitted = Resubmitted("redrive", "cxone-event-router", "1234", 1)
     line_of_500 = envelope(500)
-    back = seal_line(line_of_500, f"{500:032x}", "delivery", 1_767_225_600_000, told, crashed=True)
+    back = seal_line(line_of_500, f"{500:032x}", "delivery", 1_767_225_600_000, resubmitted, crashed=True)
     datas = [*map(envelope, range(10)), back, *map(envelope, range(10, 20))]
     assert deaths_until_through(fake_aws, tmp_path, datas) == 1
     assert set(delivered(fake_aws)) == {f"{number:032x}" for number in range(20)}
     (line,) = fake_aws.lines("SendMessageBatch", "accepted")
     letter = json.loads(line["payload"])
-    assert (letter["reason"], letter["resubmitted"]) == ("crashed", str(told))
+    assert (letter["reason"], letter["resubmitted"]) == ("crashed", str(resubmitted))
     assert base64.b64decode(letter["record"]["data"]) == line_of_500
 
 

@@ -116,7 +116,7 @@ def test_client_credentials_with_the_articles_scopes(cxone: FakeCxone) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "least_s", "most_s"),
+    ("headers", "least_s", "most_s"),
     [
         ({"Retry_After": "4"}, 4.0, 4.4),
         ({"Retry_After": formatdate(NOW + 6, usegmt=True), "Date": formatdate(NOW, usegmt=True)}, 6.0, 6.6),
@@ -125,10 +125,10 @@ def test_client_credentials_with_the_articles_scopes(cxone: FakeCxone) -> None:
     ],
 )
 def test_throttling_waits_as_told_with_jitter(
-    cxone: FakeCxone, slept: list[float], told: dict[str, str], least_s: float, most_s: float
+    cxone: FakeCxone, slept: list[float], headers: dict[str, str], least_s: float, most_s: float
 ) -> None:
     """Retry-After is obeyed as seconds, and as a date of the server's own clock; else the pause is ours, jittered."""
-    cxone.replies = [answer(429, b"{}", **told)]
+    cxone.replies = [answer(429, b"{}", **headers)]
     token()
     assert len(slept) == 1
     assert least_s <= slept[0] <= most_s
@@ -221,7 +221,7 @@ def test_a_token_that_is_no_jwt_is_one_all_the_same(cxone: FakeCxone, value: str
 
 
 @pytest.mark.parametrize(
-    ("told", "reply", "status", "out"),
+    ("token_fields", "reply", "status", "out"),
     [
         ({"access_token": "the-t0ken"}, None, 0, "scopes integration:read webhook:read, tenant t-1\n"),
         (
@@ -236,13 +236,13 @@ def test_a_token_that_is_no_jwt_is_one_all_the_same(cxone: FakeCxone, value: str
 def test_the_token_command_proves_the_credentials(
     cxone: FakeCxone,
     capsys: pytest.CaptureFixture[str],
-    told: dict[str, object],
+    token_fields: dict[str, object],
     reply: bytes | None,
     status: int,
     out: str,
 ) -> None:
     """Life, scopes and tenant in one line that drives no terminal, and neither token nor secret; or 1, and why not."""
-    cxone.token |= told
+    cxone.token |= token_fields
     cxone.replies = [reply] if reply else []
     assert sources.token() == status
     said = capsys.readouterr()
@@ -375,14 +375,14 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
     return ran
 
 
-@pytest.mark.parametrize(("unroutable", "told"), [("dead-letter", 1), ("publish", 0)])
+@pytest.mark.parametrize(("unroutable", "notes"), [("dead-letter", 1), ("publish", 0)])
 def test_good_sources_pass_and_what_cannot_be_known_is_said(
-    monkeypatch: pytest.MonkeyPatch, run: Run, unroutable: str, told: int
+    monkeypatch: pytest.MonkeyPatch, run: Run, unroutable: str, notes: int
 ) -> None:
     """Of each what only CXone knows; of Expert's event types too, that they match no rule: nothing renames them."""
     monkeypatch.setenv("STREAM_ROUTER_UNROUTABLE", unroutable)
     status, out = run(SOURCES)
-    assert (status, "wrong" in out, out.count("unknown expert: whether its event types")) == (0, False, told)
+    assert (status, "wrong" in out, out.count("unknown expert: whether its event types")) == (0, False, notes)
     for name in ("expert", "ivr", "digital"):
         assert f"\nunknown {name}: whether CXone" in out
 
@@ -474,6 +474,6 @@ def test_a_type_that_would_end_as_a_dead_letter_is_told(
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     status, out = run(SOURCES.replace('"MessageCreated", "CaseStatusChanged"', f'"{types}"') + more)
-    told = [line.split()[0] for line in out.splitlines() if f"digital: {types}:" in line]
+    verdicts = [line.split()[0] for line in out.splitlines() if f"digital: {types}:" in line]
     assert status == (1 if wanted == "wrong" else 0)
-    assert (wanted in told) if wanted else told == []
+    assert (wanted in verdicts) if wanted else verdicts == []

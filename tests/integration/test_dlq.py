@@ -292,8 +292,8 @@ def test_what_came_since_it_began_is_left(fake_aws: FakeAwsProcess) -> None:
     until(lambda: len(fake_aws.lines("DeleteMessageBatch", "accepted")) > 0, one)
     time.sleep(2.1)  # SQS's date tells seconds
     late = letters.put(5, ("base64",))
-    told, _ = one.communicate(timeout=60)
-    assert one.returncode == 0, told
+    output, _ = one.communicate(timeout=60)
+    assert one.returncode == 0, output
     assert ids(fake_aws) == {made.event_id for made in late}
 
 
@@ -314,11 +314,13 @@ def test_none_is_lost_whatever_happens(fake_aws: FakeAwsProcess) -> None:
         one = dlq.start(fake_aws, "redrive", "--rate", "150")
         until(lambda: len(fake_aws.lines("DeleteMessageBatch", "accepted")) > before + 75, one)  # noqa: B023
         one.send_signal(number)
-        told, _ = one.communicate(timeout=100)
+        output, _ = one.communicate(timeout=100)
         if number == signal.SIGINT:
             assert one.returncode == 1
-            assert re.search(r"^go on with: stream-router dlq redrive --run \S+ --rate 150$", told, re.MULTILINE)
-        assert re.search(r"^run \S+; if it is killed, go on with: stream-router dlq redrive --run", told, re.MULTILINE)
+            assert re.search(r"^go on with: stream-router dlq redrive --run \S+ --rate 150$", output, re.MULTILINE)
+        assert re.search(
+            r"^run \S+; if it is killed, go on with: stream-router dlq redrive --run", output, re.MULTILINE
+        )
         fake_aws.queues(show_all=number == signal.SIGKILL)
     for one in [dlq.start(fake_aws, "redrive", "--rate", "0") for _ in range(2)]:
         one.communicate(timeout=400)

@@ -61,8 +61,8 @@ def test_the_bus_s_own_dead_letters_are_listed_too_and_replay_brings_them_back(f
     queue = client(fake_aws, "sqs").get_queue_url(QueueName="cxone-events-bus-undelivered")["QueueUrl"]
     detail = {"event-bus-arn": "arn:aws:events:us-east-1:123456789012:event-bus/router", "encrypted-payload": "AgR4"}
     event = {"version": "0", "id": "1", "source": "aws.events", "detail-type": "Encrypted Events", "detail": detail}
-    told = {"ERROR_CODE": {"DataType": "String", "StringValue": "KMS_DISABLED"}}
-    message = {"Id": "0", "MessageBody": json.dumps(event), "MessageAttributes": told}
+    attributes = {"ERROR_CODE": {"DataType": "String", "StringValue": "KMS_DISABLED"}}
+    message = {"Id": "0", "MessageBody": json.dumps(event), "MessageAttributes": attributes}
     client(fake_aws, "sqs").send_message_batch(QueueUrl=queue, Entries=[message])
     done = dlq.run(fake_aws, "list", "--undelivered")
     assert done.returncode == 0, done.stderr
@@ -175,4 +175,4 @@ def test_who_looks_at_the_other_queue_is_told_so(fake_aws: FakeAwsProcess) -> No
     dlq.Letters(fake_aws).put(1, ("base64",))
     arn = f"arn:aws:sqs:us-east-1:123456789012:{dlq.QUEUE_NAME}"
     done = dlq.run(fake_aws, "list", "--undelivered", STREAM_ROUTER_TARGET_DLQ_ARN=arn)
-    assert "no dead letter of EventBridge's, but one of ours (see STREAM_ROUTER_TARGET_DLQ_ARN)" in done.stdout
+    assert "not a dead letter of EventBridge's, but one of ours (see STREAM_ROUTER_TARGET_DLQ_ARN)" in done.stdout

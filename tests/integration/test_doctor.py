@@ -198,8 +198,8 @@ setting("SR003", WRONG, "STREAM_ROUTER_TARGET_DLQ_ARN", f"arn:aws:sqs:{REGION}:{
 
 def refusing(operation: str, code: str, message: str = "", **headers: str) -> Callable[..., Any]:
     def refuse(**_: Any) -> Any:
-        told: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPHeaders": headers}}
-        raise ClientError(told, operation)
+        response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPHeaders": headers}}
+        raise ClientError(response, operation)
 
     return refuse
 
@@ -230,8 +230,8 @@ def served(place: Place, variable: str, **status: Any) -> None:
 
 
 def its_consumer_holds(place: Place) -> None:
-    told = {**statuses.verdict("holding"), "since": "2026-12-01T00:00:00.000Z", "reason": "2 of 2 shards: bus"}
-    served(place, "STREAM_ROUTER_ADMIN_LISTEN", program="consume", **told)
+    verdict = {**statuses.verdict("holding"), "since": "2026-12-01T00:00:00.000Z", "reason": "2 of 2 shards: bus"}
+    served(place, "STREAM_ROUTER_ADMIN_LISTEN", program="consume", **verdict)
 
 
 def its_receiver_alone_lives(place: Place) -> None:
@@ -306,8 +306,8 @@ def records_are_spread(ordering: str) -> Callable[[Place], object]:
         if ordering == "conversation":  # which takes no spill queue
             place.monkeypatch.delenv("STREAM_ROUTER_SPILL_QUEUE")
         summary = place.clients.kinesis.describe_stream_summary(StreamName=place.name)["StreamDescriptionSummary"]
-        told = {**summary, "RecordDistributionStrategy": "AUTO"}
-        place.answer("kinesis", "describe_stream_summary", lambda **_: {"StreamDescriptionSummary": told})
+        changed_summary = {**summary, "RecordDistributionStrategy": "AUTO"}
+        place.answer("kinesis", "describe_stream_summary", lambda **_: {"StreamDescriptionSummary": changed_summary})
 
     return breaks
 
@@ -488,7 +488,7 @@ def test_every_check_has_its_broken_world() -> None:
     assert broken == command.CHECKS.keys() - {"SR102", "SR201", "SR202", "SR203"}
 
 
-def told(*arguments: str, **variables: str) -> tuple[int, list[dict[str, Any]]]:
+def run_doctor(*arguments: str, **variables: str) -> tuple[int, list[dict[str, Any]]]:
     """The command itself with no settings but these: its exit status, and what each check says."""
     keys = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true", **variables}
     done = run_command(keys, "doctor", "--offline", "--json", *arguments, timeout_s=60)
@@ -497,13 +497,13 @@ def told(*arguments: str, **variables: str) -> tuple[int, list[dict[str, Any]]]:
 
 def test_bad_settings_are_findings_and_never_78() -> None:
     """All that is wrong is said at once, each once, with the page that goes on where the cure ends."""
-    status, found = told(STREAM_ROUTER_SPILL_MAX_BYTES="-1", STREAM_ROUTER_CHECKPOINT_S="never")
+    status, found = run_doctor(STREAM_ROUTER_SPILL_MAX_BYTES="-1", STREAM_ROUTER_CHECKPOINT_S="never")
     wrong = [(one["code"], one["setting"]) for one in found if one["verdict"] == "wrong"]
     assert (status, wrong[:2]) == (1, [("SR001", "AWS_REGION"), ("SR001", "STREAM_ROUTER_SPILL_MAX_BYTES")])
     assert ("SR002", "STREAM_ROUTER_CHECKPOINT_S") in wrong
     assert ("SR002", "AWS_REGION") not in wrong
     secret = {"AWS_REGION": REGION, "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac", "STREAM_ROUTER_WEBHOOK_SECRETS": "s" * 32}
-    status, found = told("receive", **secret)
+    status, found = run_doctor("receive", **secret)
     assert (status, "SR002" in {one["code"] for one in found}) == (0, False)
 
 

@@ -68,9 +68,9 @@ def test_local_serves_shell_and_kcl_on_loopback_alone_and_leaves_nothing_behind(
             process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     assert not list(folder.iterdir())
-    told = dict(one.split(" ") for one in lines[1].partition(": ")[2].strip().split(", "))
-    assert exports["STREAM_ROUTER_LISTEN"] == f"127.0.0.1:{told['STREAM_ROUTER_LISTEN']}" != "127.0.0.1:8080"
-    assert told["STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"] == "9465", "it was chosen"
+    ports = dict(one.split(" ") for one in lines[1].partition(": ")[2].strip().split(", "))
+    assert exports["STREAM_ROUTER_LISTEN"] == f"127.0.0.1:{ports['STREAM_ROUTER_LISTEN']}" != "127.0.0.1:8080"
+    assert ports["STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"] == "9465", "it was chosen"
     assert not url.endswith(":4566")
 
 

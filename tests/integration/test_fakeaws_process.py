@@ -36,7 +36,7 @@ def client(running: FakeAwsProcess) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--ledger", "{folder}"], "Is a directory"),
         (["--plan", "{folder}/none.json"], "No such file"),
@@ -47,7 +47,7 @@ def client(running: FakeAwsProcess) -> Iterator[httpx.Client]:
         (["--port", "99999"], "is not a port"),
     ],
 )
-def test_what_it_cannot_start_with_is_one_line(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_what_it_cannot_start_with_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
     """A wrong ledger or plan ends it with 78 and a line that says why, no traceback."""
     plans = {"broken": "{", "unknown": '{"rules": [{"fault": "flood"}]}', "list": "[]", "rules": '{"rules": [5]}'}
     for name, text in plans.items():
@@ -56,7 +56,7 @@ def test_what_it_cannot_start_with_is_one_line(tmp_path: Path, arguments: list[s
     command = [sys.executable, "-m", "tests.fakeaws", *filled]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (78, 1)
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_a_line_is_written_before_the_answer(running: FakeAwsProcess, client: httpx.Client) -> None:
@@ -83,13 +83,13 @@ def test_what_cannot_be_read_is_refused_and_noted(running: FakeAwsProcess, clien
 
 def test_an_unknown_operation_and_an_unsigned_call_are_named_so(client: httpx.Client) -> None:
     """What the fake AWS does not speak it says."""
-    for headers, told in (
+    for headers, message in (
         ({"X-Amz-Target": "AWSEvents.PutRule"}, "UnknownOperationException"),
         ({"Authorization": "AWS4-HMAC-SHA256"}, "MissingAuthenticationToken"),
     ):
         answer = client.post("/", headers=headers, json=ENTRIES)
         assert answer.is_client_error
-        assert told in answer.text
+        assert message in answer.text
 
 
 def test_a_wrong_plan_keeps_the_old_one(running: FakeAwsProcess, client: httpx.Client) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.event_world import FAULTS, QUEUE, STREAM, EventWorld, told
+from tests.event_world import FAULTS, QUEUE, STREAM, EventWorld, parse_fates
 from tests.fakeaws.process import FakeAwsProcess
 
 DEAD = "in the dead-letter queue"
@@ -46,7 +46,7 @@ def test_find_is_right_for_every_fate(world: EventWorld) -> None:
     asked = [identity for ids in world.ids.values() for identity in ids]
     answer = world.run("find", *asked, *never, "--since", "1h")
     assert answer.returncode == 1, answer.stderr[-2000:]
-    says, truth = told(answer.stdout), world.truth()
+    says, truth = parse_fates(answer.stdout), world.truth()
     by_ledger = {"accepted": ACCEPTED, "gone": LETTER_GONE, "undelivered": UNDELIVERED, "letters": DEAD}
     wanted = {
         identity: fate
@@ -70,13 +70,13 @@ def test_find_by_conversation_and_interaction(world: EventWorld) -> None:
     """All events of a conversation; an interaction by its own name, its correlationId by the event's; dead letters."""
     for fate, says in (("waiting", WAITING), ("malformed", DEAD)):
         answer = world.run("find", "--conversation", f"{fate}-conv", "--since", "1h")
-        assert (answer.returncode, told(answer.stdout)) == (0, dict.fromkeys(world.ids[fate], says))
+        assert (answer.returncode, parse_fates(answer.stdout)) == (0, dict.fromkeys(world.ids[fate], says))
     one = world.ids["delivered"][0]
     answer = world.run("find", "--interaction", f"int-{int(one, 16)}", "--since", "1h")
-    assert (answer.returncode, told(answer.stdout)) == (0, {one: ACCEPTED})
+    assert (answer.returncode, parse_fates(answer.stdout)) == (0, {one: ACCEPTED})
     dead = world.ids["refused"][0]
     answer = world.run("find", str(uuid.UUID(one)), dead, "--since", "1h")
-    assert told(answer.stdout) == {one: ACCEPTED, dead: DEAD}
+    assert parse_fates(answer.stdout) == {one: ACCEPTED, dead: DEAD}
     for words in ("refused (MalformedDetail)", "checkpoint  past it", "shard shardId-00000000000"):
         assert words in answer.stdout
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_read_cannot_be_judged(
     found = world.run("find", world.ids["delivered"][0], *words, **settings)
     assert found.returncode == 2, found.stdout + found.stderr
     assert says in " ".join((found.stdout + found.stderr).split())
-    assert not [text for text in told(found.stdout).values() if text == ACCEPTED]
+    assert not [text for text in parse_fates(found.stdout).values() if text == ACCEPTED]
     world.plan()
 
 
@@ -107,7 +107,7 @@ def test_what_a_replay_put_back_waits_again_until_the_consumer_has_read_it(world
     one = world.ids["delivered"][1]
     assert world.run("replay", "--since", "1h", "--id", one).returncode == 0
     answer = world.run("find", one, "--since", "1h")
-    assert (answer.stdout.count("  stream "), told(answer.stdout)) == (2, {one: WAITING})
+    assert (answer.stdout.count("  stream "), parse_fates(answer.stdout)) == (2, {one: WAITING})
     world.feed()
     world.write_leases()
-    assert told(world.run("find", one, "--since", "1h").stdout) == {one: ACCEPTED}
+    assert parse_fates(world.run("find", one, "--since", "1h").stdout) == {one: ACCEPTED}

@@ -24,16 +24,16 @@ def test_a_child_whose_disk_is_full_goes_on_and_makes_good_what_is_missing(tmp_p
     disk = tmp_path / "disk"
     disk.mkdir()
     output, log = small_disk.run_on(disk, "tests.integration.test_full_disk")
-    told: dict[str, Any] = json.loads(output)
-    assert told["slowestBatchS"] < 1.0
-    assert told["accepted"] == told["sent"]
-    assert told["checkpointsWhileFull"] > 3, "the checkpoint moves on as ever"
-    assert told["snapshotAgeS"] > FULL_S - 2, "no snapshot was written"
+    report: dict[str, Any] = json.loads(output)
+    assert report["slowestBatchS"] < 1.0
+    assert report["accepted"] == report["sent"]
+    assert report["checkpointsWhileFull"] > 3, "the checkpoint moves on as ever"
+    assert report["snapshotAgeS"] > FULL_S - 2, "no snapshot was written"
     assert log.count("The snapshot of the metrics was not written (No space left on device)") == 1, "once a minute"
     assert log.count("The audit log cannot be written: the disk is full.") == 1
-    assert told["deliveredInSnapshot"] == told["sent"], "once there is room, all is told"
-    assert told["audit"] == [told["batches"], ""], "each batch has its record, and the chain holds"
-    assert not told["torn"], "a line that did not fit was taken back: nothing had crashed"
+    assert report["deliveredInSnapshot"] == report["sent"], "once there is room, all is told"
+    assert report["audit"] == [report["batches"], ""], "each batch has its record, and the chain holds"
+    assert not report["torn"], "a line that did not fit was taken back: nothing had crashed"
 
 
 def _until(is_so: Callable[[], bool], within_s: float) -> None:
@@ -74,19 +74,22 @@ def inside(disk: Path) -> dict[str, Any]:
                 slowest_s = max(slowest_s, batch())
                 child.settle()
                 time.sleep(0.05)
-            told: dict[str, Any] = {"slowestBatchS": slowest_s, "checkpointsWhileFull": len(child.checkpoints) - before}
-            told["snapshotAgeS"] = time.time() - max(one.at_s for one in read_snapshots(state))
+            report: dict[str, Any] = {
+                "slowestBatchS": slowest_s,
+                "checkpointsWhileFull": len(child.checkpoints) - before,
+            }
+            report["snapshotAgeS"] = time.time() - max(one.at_s for one in read_snapshots(state))
             hog.unlink()
             (file,) = files.iterdir()
             # No further batch comes: the shard is quiet from here on.
             _until(lambda: _delivered(state) == sent and audit.verify(file, None).lines == batches, 5)
-            told["deliveredInSnapshot"] = _delivered(state)
-            told["audit"] = audit.verify(file, None)
-            told["torn"] = "tornBytesBefore" in file.read_text("utf-8")
+            report["deliveredInSnapshot"] = _delivered(state)
+            report["audit"] = audit.verify(file, None)
+            report["torn"] = "tornBytesBefore" in file.read_text("utf-8")
             child.say("shutdownRequested")
             assert child.hang_up() == 0
         accepted = len(fake_aws.lines("PutEvents", "accepted"))
-        return {**told, "sent": sent, "batches": batches, "accepted": accepted}
+        return {**report, "sent": sent, "batches": batches, "accepted": accepted}
 
 
 if __name__ == "__main__":

@@ -154,8 +154,8 @@ def body(default_bus: bool) -> dict[str, Any]:
     for name, value in own.items():
         condition, yes, no = value.get("Fn::If", ("", value, value))
         values[name] = filled((yes if condition != "IsDefaultBus" or default_bus else no)["Fn::Sub"])
-    told: dict[str, Any] = json.loads(filled(text))
-    return told
+    document: dict[str, Any] = json.loads(filled(text))
+    return document
 
 
 @pytest.mark.parametrize("default_bus", [True, False])

@@ -22,19 +22,19 @@ TOKEN = "a token of many bytes"
 SHOWN = "Number(document.body.dataset.looks) >= 1"
 
 
-class Told:
+class StatusServer:
     """The real admin port, with a status and an hour that are what the test says."""
 
     latest_verdict = judge([], 0.0)
 
     def __init__(self, status: dict[str, Any], hour: dict[str, Any] | None = None, token: str | None = None) -> None:
-        self.told, self.hour = status, hour or statuses.history()
+        self.current, self.hour = status, hour or statuses.history()
         self.port = admin_port("127.0.0.1:0", token, "", Vitals(), self)  # type: ignore[arg-type] # as the page sees it
         self.port.start()
         self.url = f"http://{self.port.address}/"
 
     def status(self) -> bytes:
-        return json.dumps(self.told).encode()
+        return json.dumps(self.current).encode()
 
     def history(self) -> bytes:
         return json.dumps(self.hour).encode()
@@ -43,17 +43,17 @@ class Told:
         return b""
 
 
-Serve = Callable[..., Told]
+Serve = Callable[..., StatusServer]
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     with ExitStack() as opened:
 
-        def serve(*what: Any, **more: Any) -> Told:
-            told = Told(*what, **more)
-            opened.callback(told.port.close)
-            return told
+        def serve(*what: Any, **more: Any) -> StatusServer:
+            server = StatusServer(*what, **more)
+            opened.callback(server.port.close)
+            return server
 
         yield serve
 
@@ -90,9 +90,9 @@ def test_every_value_is_that_of_status(serve: Serve, browser: Chromium, state: s
     consumer = serve(status, hour)
     browser.open(consumer.url, width=width, dark=dark)
     browser.until(SHOWN)
-    shown, told = {path: value for path, value, _ in cells(browser)}, dict(values(status))
-    assert shown == {path: told.get(path, "") for path in shown}
-    wanted = {path for path in told if path.startswith(("recent.latenciesMs", "totals.retries", "rates"))}
+    shown, expected = {path: value for path, value, _ in cells(browser)}, dict(values(status))
+    assert shown == {path: expected.get(path, "") for path in shown}
+    wanted = {path for path in expected if path.startswith(("recent.latenciesMs", "totals.retries", "rates"))}
     assert wanted <= shown.keys()
     assert browser.said == []
     assert {url.split("/")[2] for url in browser.asked} == {consumer.url.split("/")[2]}
@@ -135,14 +135,14 @@ def test_it_follows_a_shard_that_moves_and_a_state_that_ends(serve: Serve, brows
     browser.open(consumer.url)
     browser.until(SHOWN)
     browser.value("document.querySelector('#shards tbody tr:last-child').id = 'the-same'")
-    consumer.told = statuses.moved()
+    consumer.current = statuses.moved()
     browser.until("document.querySelector('#unread tbody tr')")
     rows = browser.value("[...document.querySelectorAll('#shards tbody tr')].map((row) => row.id)")
     assert rows == ["the-same"]
     assert browser.value("document.querySelector('#state').textContent").startswith(
         "✗ A shard is not read since 09:26:00"
     )
-    consumer.told = statuses.consumer()
+    consumer.current = statuses.consumer()
     browser.until("document.querySelector('#state').textContent.startsWith('✓ Well')")
     assert browser.value("document.querySelector('#unread-box').hidden")
     assert browser.said == []

@@ -53,12 +53,12 @@ class Seen(NamedTuple):
     url: str
     status: ConsumerStatus
 
-    def is_right(self, told: dict[str, Any]) -> None:
+    def is_right(self, quantiles: dict[str, Any]) -> None:
         """Each percentile by its name; the nearest rank, as the product has it."""
         for name, percent in PERCENTS.items():
-            assert float(told[name]) == pytest.approx(nearest_rank(self.exact, percent), rel=NEARLY), name
-        if "max" in told:
-            assert float(told["max"]) == pytest.approx(float(self.exact.max()), rel=0.001)
+            assert float(quantiles[name]) == pytest.approx(nearest_rank(self.exact, percent), rel=NEARLY), name
+        if "max" in quantiles:
+            assert float(quantiles["max"]) == pytest.approx(float(self.exact.max()), rel=0.001)
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +101,15 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
 
 def test_status_top_and_demo_have_them(seen: Seen) -> None:
     """Since the start, and of the last five minutes; over the admin port, and as `demo` reports them."""
-    told = httpx.get(f"{seen.url}/status").json()
+    status = httpx.get(f"{seen.url}/status").json()
     for part in ("totals", "recent"):
-        latency = told[part]["latenciesMs"][STAGE]
+        latency = status[part]["latenciesMs"][STAGE]
         assert latency["count"] == EVENTS
         seen.is_right(latency)
     done = subprocess.run([PROGRAM, "top", "--json", "--url", seen.url], check=True, capture_output=True, text=True)
     (host,) = json.loads(done.stdout)["hosts"]
     seen.is_right(host["status"]["recent"]["latenciesMs"][STAGE])
-    seen.is_right(report.figures_of_status(told["totals"])["latencyMs"][STAGE.replace("_", " ")])
+    seen.is_right(report.figures_of_status(status["totals"])["latencyMs"][STAGE.replace("_", " ")])
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; install Debian's package `chromium`")

@@ -14,7 +14,7 @@ from tests.receiver_kit import event, eventually, receiver, stored_ids
 FAKE_AWS = ({"shard_limits": False}, 0, "--payloads")
 
 
-def told(fake_aws: FakeAwsProcess) -> tuple[Counter[str], dict[str, float]]:
+def published(fake_aws: FakeAwsProcess) -> tuple[Counter[str], dict[str, float]]:
     """Of what CloudWatch took for this application: each metric's sum, and its largest value."""
     sums: Counter[str] = Counter()
     largest: dict[str, float] = {}
@@ -49,12 +49,12 @@ def test_what_cloudwatch_is_told_is_what_the_ledger_holds(fake_aws: FakeAwsProce
         for number in range(30, 35):
             send(number)
         of_an_outage = ("SpillBytes", "SpillOldestAgeSeconds", "StreamDown")
-        eventually(lambda: all(told(fake_aws)[1].get(name) for name in of_an_outage))
+        eventually(lambda: all(published(fake_aws)[1].get(name) for name in of_an_outage))
         fake_aws.plan({"shard_limits": False})
         eventually(lambda: len(set(stored_ids(fake_aws.lines("PutRecords")))) == 35, 20.0)
         send(35)
         assert running.stop() == 0
-    sums, largest = told(fake_aws)
+    sums, largest = published(fake_aws)
     assert (sums["Answered2xxCount"], sums["Answered4xxCount"], sums["Answered5xxCount"]) == (answers[2], 1, answers[5])
     assert sums["RecordsFailedCount"] > 0
     assert largest["ReceiverReady"] == 1

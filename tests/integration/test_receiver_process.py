@@ -60,9 +60,9 @@ class Served:
         return {envelope["id"]: envelope for envelope in read}
 
     def status(self) -> dict[str, Any]:
-        told: dict[str, Any] = httpx.get(f"{self.running.admin_url}/status").json()
-        conforms("status", told)
-        return told
+        status: dict[str, Any] = httpx.get(f"{self.running.admin_url}/status").json()
+        conforms("status", status)
+        return status
 
     def metrics_now(self) -> dict[str, float]:
         """Return the metrics of a snapshot that is made after this call: whatever was answered before is counted."""
@@ -271,11 +271,15 @@ def test_a_stream_that_refuses_makes_it_unready_and_never_ill(served: Served) ->
     eventually(lambda: served.is_ready(ready=False))
     assert httpx.get(f"{served.running.admin_url}/healthz").text == "stream-down: the stream takes no events\n"
     assert httpx.get(f"{served.url}/healthz").status_code == 200
-    told = served.status()
-    code = told["kinesis"]["code"]
-    assert (told["code"], told["kinesis"]["up"], code in told["totals"]["failures"]) == ("stream-down", False, True)
-    assert (told["reason"], told["level"]) == (code, "bad")
-    assert "answered 503" in told["meaning"]
+    status = served.status()
+    code = status["kinesis"]["code"]
+    assert (status["code"], status["kinesis"]["up"], code in status["totals"]["failures"]) == (
+        "stream-down",
+        False,
+        True,
+    )
+    assert (status["reason"], status["level"]) == (code, "bad")
+    assert "answered 503" in status["meaning"]
     served.begin()
     eventually(lambda: served.is_ready(ready=True))
     eventually(lambda: served.status()["kinesis"] | {"code": None, "up": True} == served.status()["kinesis"])
@@ -297,10 +301,10 @@ def test_status_counts_what_was_answered_while_askers_hang(served: Served) -> No
         return bool(now.get(answer, 0) - before.get(answer, 0) >= count)
 
     eventually(lambda: counted("202 stored", 20) and counted("400 malformed_json", 1))
-    told = served.status()
-    assert (told["code"], told["kinesis"]["up"], told["heldBytes"]) == ("well", True, 0)
-    latency = told["totals"]["latenciesMs"]["answered"]
-    assert 0 < latency["count"] <= sum(told["totals"]["answers"].values())
+    status = served.status()
+    assert (status["code"], status["kinesis"]["up"], status["heldBytes"]) == ("well", True, 0)
+    latency = status["totals"]["latenciesMs"]["answered"]
+    assert 0 < latency["count"] <= sum(status["totals"]["answers"].values())
     assert 0 < latency["p50"] <= latency["p99"] <= latency["max"]
 
 
@@ -474,5 +478,9 @@ def test_two_sources_are_apart_and_expert_may_send_xml(tmp_path: Path) -> None:
     ids = [expected_id(f"source/{name}", "d-1", 0, sent) for name, sent in (("script", event(1)), ("wiki", body))]
     assert len(envelopes) == 3
     assert envelopes[ids[0]]["source"] == "script"
-    told = envelopes[ids[1]]
-    assert (told["body"].encode(), told["contentType"], told["eventTypeHeader"]) == (body, "text/xml", "page:edit")
+    envelope = envelopes[ids[1]]
+    assert (envelope["body"].encode(), envelope["contentType"], envelope["eventTypeHeader"]) == (
+        body,
+        "text/xml",
+        "page:edit",
+    )

@@ -30,7 +30,7 @@ def posted(running: ReceiverProcess, key: str = KEY, offset_s: float = 0.0) -> i
     return httpx.post(f"{running.url}/v1/events", content=body, headers=headers, timeout=5).status_code
 
 
-def told(running: ReceiverProcess, name: str) -> list[dict[str, Any]]:
+def log_lines(running: ReceiverProcess, name: str) -> list[dict[str, Any]]:
     """Of what `grep` for WARNING and ERROR finds: the lines of this event."""
     return [line for line in running.lines("WARNING", "ERROR") if line.get("event") == name]
 
@@ -62,19 +62,19 @@ def test_a_stream_that_takes_nothing_is_one_line_with_the_cure(tmp_path: Path) -
         assert first["aws"]["AWS_ENDPOINT_URL_KINESIS"] == fake_aws.url
 
         def told_after(before: list[dict[str, Any]], name: str, *answers: int) -> list[dict[str, Any]]:
-            return told(running, name)[len(before) :] if posted(running) in answers else []
+            return log_lines(running, name)[len(before) :] if posted(running) in answers else []
 
         for plan, code, cure in TROUBLES:
             assert posted(running) == 202
             fake_aws.plan(plan)
-            before = told(running, "stream-down")
+            before = log_lines(running, "stream-down")
             (line,) = eventually(partial(told_after, before, "stream-down", 503))
             assert (line["level"], line["code"], line["resource"]) == ("WARNING", code, STREAM)
             assert line["message"].startswith("The stream takes no events (")
             assert cure in line["message"]
             fake_aws.plan({})
             eventually(partial(told_after, before, "stream-down-over", 202, 503))
-        (refusals,) = told(running, "requests-refused")
+        (refusals,) = log_lines(running, "requests-refused")
         assert (refusals["events"] >= 1, TROUBLES[0][1] in refusals["message"]) == (True, True)
         warnings = [line for line in running.lines("WARNING", "ERROR") if line.get("event") != "verdict"]
         assert len(warnings) == 2 * len(TROUBLES) + 1

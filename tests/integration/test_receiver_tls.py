@@ -83,8 +83,8 @@ def test_who_gets_in_what_is_said_and_what_is_read_again(tmp_path: Path) -> None
         assert httpx.get(f"{running.admin_url}/status").status_code == 401
 
         def shown_s() -> float:
-            told = httpx.get(f"{running.admin_url}/status", headers=bearer).json()
-            return dt.datetime.fromisoformat(told["tlsCertificateEndsAt"]).timestamp()
+            status = httpx.get(f"{running.admin_url}/status", headers=bearer).json()
+            return dt.datetime.fromisoformat(status["tlsCertificateEndsAt"]).timestamp()
 
         assert shown_s() == ends_s
         metrics = httpx.get(f"{running.admin_url}/metrics", headers=bearer).text
@@ -109,8 +109,8 @@ def test_who_gets_in_what_is_said_and_what_is_read_again(tmp_path: Path) -> None
             assert status(running, welcome) == 0
             eventually(lambda: shown_s() == renewed_s)
             assert running.stop() == 0
-        told = [line.get("event") for line in running.lines("WARNING", "ERROR")]
-        assert sorted(filter(None, told)) == ["tls-certificate-ends", "tls-unusable"]
+        log_events = [line.get("event") for line in running.lines("WARNING", "ERROR")]
+        assert sorted(filter(None, log_events)) == ["tls-certificate-ends", "tls-unusable"]
 
 
 @pytest.mark.parametrize("asks_for_one", [False, True])

@@ -60,9 +60,9 @@ def test_every_event_of_the_hour_and_none_of_another(world: EventWorld, since: f
     assert f"resubmitted 300; run {run}" in answer.stdout
     assert world.leases() == leases
     again = [letter for letter in world.fake_aws.queues()["dead-letters"] if letter not in letters]
-    told = [json.loads(letter["body"]) for letter in again]
-    assert {one["origin"]["eventId"] for one in told} == {*world.ids["malformed"]}
-    assert {one["resubmitted"] for one in told} == {f"replay/{APPLICATION}/{run}/1"}
+    bodies = [json.loads(letter["body"]) for letter in again]
+    assert {one["origin"]["eventId"] for one in bodies} == {*world.ids["malformed"]}
+    assert {one["resubmitted"] for one in bodies} == {f"replay/{APPLICATION}/{run}/1"}
 
 
 def test_what_a_replay_put_there_is_passed_over_by_the_next(world: EventWorld, since: float) -> None:

@@ -42,12 +42,12 @@ def said(state: Path, event: str) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("event") == event]
 
 
-def counted(told: Snapshot, name: Counted) -> float:
-    return told.total(COUNTERS[name].name)
+def counted(snapshot: Snapshot, name: Counted) -> float:
+    return snapshot.total(COUNTERS[name].name)
 
 
-def by_label(told: Snapshot, name: Counted) -> dict[str, float]:
-    return {label: count for (label,), count in told.counts[COUNTERS[name].name].items()}
+def by_label(snapshot: Snapshot, name: Counted) -> dict[str, float]:
+    return {label: count for (label,), count in snapshot.counts[COUNTERS[name].name].items()}
 
 
 def test_counters_equal_the_ledger_over_faults_and_a_shard_s_move(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
@@ -129,8 +129,8 @@ def test_the_stages_of_the_way_add_up_and_each_dead_letter_is_told(fake_aws: Fak
             time.sleep(0.05)
         child.say("shutdownRequested")
         assert child.hang_up() == 0
-    (told,) = read_snapshots(state)
-    ways = {stage: one for (stage,), one in told.histograms[STAGE_LATENCY.name].items()}
+    (snapshot,) = read_snapshots(state)
+    ways = {stage: one for (stage,), one in snapshot.histograms[STAGE_LATENCY.name].items()}
     assert ways["received_to_stored"].percentile(50) == pytest.approx(2_000, rel=0.011)
     assert ways["stored_to_read"].percentile(50) >= 1_980
     assert ways["sent_to_accepted"].percentile(50) >= 1_980

@@ -205,10 +205,14 @@ def test_once_into_a_pipe_is_plain_text_and_json_is_what_the_hosts_said(admin: A
     assert "consumer ✗ a shard holds (holding) since 09:28:00 UTC" in done.stdout
     assert "\x1b" not in done.stdout
     done = top("--json", *both)
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["schema"]) == (0, "stream-router.top/1")
-    assert (told["verdict"]["code"], told["verdict"]["level"], told["verdict"]["url"]) == ("no-answer", "bad", NOBODY)
-    assert told["hosts"] == [
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["schema"]) == (0, "stream-router.top/1")
+    assert (report["verdict"]["code"], report["verdict"]["level"], report["verdict"]["url"]) == (
+        "no-answer",
+        "bad",
+        NOBODY,
+    )
+    assert report["hosts"] == [
         {"url": admin.url, "program": "consume", "error": None, "status": statuses.holding()},
         {"url": NOBODY, "program": None, "error": "does not answer (connection refused)", "status": None},
     ]

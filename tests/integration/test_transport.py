@@ -448,7 +448,7 @@ def test_a_handle_that_is_used_again_keeps_nothing_of_its_last_call(make: Make) 
 
 @pump_alone
 @pytest.mark.parametrize(
-    ("status", "code", "told"),
+    ("status", "code", "reports"),
     [
         (400, "ExpiredTokenException", 1),
         (403, "UnrecognizedClientException", 1),
@@ -457,14 +457,14 @@ def test_a_handle_that_is_used_again_keeps_nothing_of_its_last_call(make: Make) 
         (500, "ExpiredTokenException", 0),
     ],
 )
-def test_that_credentials_are_refused_is_told(make: Make, status: int, code: str, told: int) -> None:
+def test_that_credentials_are_refused_is_told(make: Make, status: int, code: str, reports: int) -> None:
     """So that they are looked up anew; what is refused for another reason makes nobody doubt them."""
     refused: list[bool] = []
     with RawServer(lambda _: answer(status, b'{"__type":"%b"}' % code.encode())) as server:
         calls = make()
         calls.transport.on_credentials_refused = lambda: refused.append(True)
         assert calls(target(server.url))[0].status == status
-    assert len(refused) == told
+    assert len(refused) == reports
 
 
 # --- verified
@@ -573,8 +573,8 @@ def with_name_server(folder: Path, code: str, *arguments: str, sleeps_s: int = 0
     (folder / "name_server.c").write_text(NAME_SERVER)
     library = folder / "name_server.so"
     subprocess.run([COMPILER, "-shared", "-fPIC", "-o", library, folder / "name_server.c", "-ldl"], check=True)
-    told = {"NAME_SERVER_IS_BACK": str(folder / "back"), "NAME_SERVER_SLEEPS_S": str(sleeps_s)}
-    around = {**os.environ, "LD_PRELOAD": str(library), **told}
+    variables = {"NAME_SERVER_IS_BACK": str(folder / "back"), "NAME_SERVER_SLEEPS_S": str(sleeps_s)}
+    around = {**os.environ, "LD_PRELOAD": str(library), **variables}
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, env=around, capture_output=True, text=True, timeout=45, check=False)
 

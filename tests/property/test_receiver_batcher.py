@@ -50,7 +50,7 @@ class Sent:
             for at, conversation in enumerate(conversations)
         ]
         self.asked_s: float | None = None
-        self.told: list[str] = []
+        self.outcomes: list[str] = []
         self.accepted_at = 0
 
 
@@ -75,18 +75,18 @@ class World:
     def submit(self, one: Sent) -> None:
         one.asked_s = self.loop.time()
 
-        def told(outcome: str) -> None:
+        def record_outcome(outcome: str) -> None:
             assert one.asked_s is not None, "told twice"
             assert self.loop.time() - one.asked_s < 0.88
             one.asked_s = None
-            one.told.append(outcome)
+            one.outcomes.append(outcome)
             if outcome in ACCEPTED:
                 safe = {line for _, line in self.stream.stored} | set(self.disk.synced if self.disk else [])
                 assert safe.issuperset(event.line for event in one.events), "told as accepted, and stored nowhere"
                 self.acceptances += 1
                 one.accepted_at = self.acceptances
 
-        self.batcher.submit(one.events, self.loop.time(), told, has_delivery_id=True)
+        self.batcher.submit(one.events, self.loop.time(), record_outcome, has_delivery_id=True)
 
     def move(self, seconds: float) -> None:
         self.loop.move(seconds)
@@ -95,7 +95,7 @@ class World:
 
     def post_again(self) -> None:
         for one in self.sent:
-            if one.asked_s is None and one.told[-1] not in ACCEPTED:
+            if one.asked_s is None and one.outcomes[-1] not in ACCEPTED:
                 self.submit(one)
 
 
@@ -149,7 +149,7 @@ def check_end(world: World) -> None:
     assert all(one.ended_s < math.inf for one in kept), "a delivery is kept of which nothing is anywhere"
     assert not world.batcher.conversations, "a conversation is kept of which nothing is anywhere"
     for one in world.sent:
-        if one.told[-1] in ACCEPTED:
+        if one.outcomes[-1] in ACCEPTED:
             assert lines.keys() >= {event.line for event in one.events}, "lost"
     # Only a call without an answer may have stored what is sent again.
     assert sum(count - 1 for count in lines.values()) <= world.stream.unanswered
@@ -157,7 +157,7 @@ def check_end(world: World) -> None:
 
 def check_order(world: World) -> None:
     """Of deliveries that were accepted at their first try, first copies stand in the order of the sending."""
-    promised = [one for one in world.sent if len(one.told) == 1 and one.told[0] in ACCEPTED]
+    promised = [one for one in world.sent if len(one.outcomes) == 1 and one.outcomes[0] in ACCEPTED]
     place = {line: at for at, (_, line) in reversed(list(enumerate(world.stream.stored)))}
     for conversation in range(CONVERSATIONS):
         places = [place[e.line] for one in promised for e in one.events if e.conversation == hash_of(conversation)]

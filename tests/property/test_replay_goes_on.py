@@ -48,8 +48,8 @@ class Kinesis(Shelf):
                 self._reshard(merge=len(self.open) > 2 and dice.random() < 0.5)
             number += dice.randint(1, 5)
             arrived_ms, way = at_ms + dice.randint(-3_000, 3_000), dice.choice(["", "", "", "redrive", "replay"])
-            told = Resubmitted(way, "cxone-event-router", "r", 1) if way else None
-            self.kept[dice.choice(sorted(self.open))].append(kept(number, arrived_ms, told))
+            resubmitted = Resubmitted(way, "cxone-event-router", "r", 1) if way else None
+            self.kept[dice.choice(sorted(self.open))].append(kept(number, arrived_ms, resubmitted))
             if way != "replay":
                 self.wanted[number] = arrived_ms
         self.last_number = number

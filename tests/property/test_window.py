@@ -32,7 +32,7 @@ from stream_router.model import Batch, Record
 @given(st.lists(st.tuples(st.sampled_from([1, 1, 2, 9]), st.integers(0, 150)), max_size=12), st.integers(1, 4))
 def test_slices_hold_every_record_and_cut_no_aggregated_one(made: list[tuple[int, int]], most: int) -> None:
     """In order, each as the daemon gave it. A slice ends with what reaches its bytes or its records, and all of it."""
-    told = [
+    raw_records = [
         {
             "data": base64.b64encode(b"x" * size).decode(),
             "sequenceNumber": str(2**180 + number),
@@ -44,7 +44,7 @@ def test_slices_hold_every_record_and_cut_no_aggregated_one(made: list[tuple[int
     ]
     batch = Batch(1)
     with mock.patch.object(module, "MAX_SLICE_BYTES", 100):
-        cut = list(slice_records(told, batch, lambda: most))
+        cut = list(slice_records(raw_records, batch, lambda: most))
     taken = [record for one in cut for record in one]
     assert [(len(r.data), r.sequence_number - 2**180, r.sub_sequence_number, r.arrived_at_ms) for r in taken] == [
         (size, number, part, number) for number, (parts, size) in enumerate(made) for part in range(parts)

@@ -152,8 +152,12 @@ class Child:
 
     def hear(self, action: str, **fields: Any) -> None:
         """One message of the daemon's; returns with the child's answer."""
-        told = {"action": action, **fields}
-        message = messages.ProcessRecordsInput(told) if "records" in fields else dispatch.message_decode(told)
+        fields_of_message = {"action": action, **fields}
+        message = (
+            messages.ProcessRecordsInput(fields_of_message)
+            if "records" in fields
+            else dispatch.message_decode(fields_of_message)
+        )
         self.in_callback = action
         message.dispatch(self, self.shard)
         self.in_callback = ""

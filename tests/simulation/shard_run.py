@@ -257,8 +257,8 @@ class ShardRun:
             may_be = REASONS[kind] | {"crashed"} | ({"outage"} if self._may_give_up else set())
             assert dead[1] in may_be, f"event {number} ({kind.value}) is dead: {dead[1]}"
         assert (event_id in outside.dropped) is (kind in self._dropped), f"event {number} was dropped, or was not"
-        for (_, life, told), (_, next_life, _) in itertools.pairwise(accepted):
-            assert next_life != life or not told, f"event {number} was sent again though it was accepted"
+        for (_, life, is_answered), (_, next_life, _) in itertools.pairwise(accepted):
+            assert next_life != life or not is_answered, f"event {number} was sent again though it was accepted"
 
     def _judge_order(self) -> None:
         """Within a child's life a conversation is accepted first in the stream's order."""

@@ -159,7 +159,7 @@ def test_many_seeds(share: int) -> None:
             too_long.append(seed)
     if RESULTS:
         seeds = PROVE_SEEDS // SHARES - len(too_long)
-        told: dict[str, Any] = {"share": share, "seeds": seeds, "lives": lives}
-        told |= {"cpuSeconds": round(time.process_time() - began, 1)} | ({"tooLong": too_long} if too_long else {})
+        report: dict[str, Any] = {"share": share, "seeds": seeds, "lives": lives}
+        report |= {"cpuSeconds": round(time.process_time() - began, 1)} | ({"tooLong": too_long} if too_long else {})
         with Path(RESULTS).open("a", encoding="utf-8") as out:
-            out.write(json.dumps(told) + "\n")
+            out.write(json.dumps(report) + "\n")

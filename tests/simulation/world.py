@@ -154,12 +154,12 @@ class Bus:
             return self._into_the_void(entries, now)
         if Kind.POISON in [self._kinds[entry.event.event_id] for entry in entries]:
             return refused("ValidationException", 400, "something in it")
-        told = not self._outside.fault(now, "lost answer")
-        short = told and self._outside.fault(now, "short")
+        is_answered = not self._outside.fault(now, "lost answer")
+        short = is_answered and self._outside.fault(now, "short")
         codes = [self._code(entry, now) for entry in entries]
         for entry, code in zip(entries, codes, strict=True):
-            self._note(entry, code, now, told=told and not short)
-        if not told:
+            self._note(entry, code, now, is_answered=is_answered and not short)
+        if not is_answered:
             return NO_ANSWER
         results = [{"ErrorCode": c, "ErrorMessage": "no"} if c else {"EventId": "e"} for c in codes]
         if short:
@@ -190,16 +190,16 @@ class Bus:
             return "InternalFailure"
         return ""
 
-    def _note(self, entry: Entry, code: str, now: float, *, told: bool) -> None:
+    def _note(self, entry: Entry, code: str, now: float, *, is_answered: bool) -> None:
         event_id = entry.event.event_id
         if not code and self._kinds[event_id] is Kind.LARGE:
             reference = json.loads(entry.detail)["payloadRef"]
             assert len(self._outside.objects[reference["key"]]) == reference["size"]
         self._outside.answers.setdefault(event_id, []).append((now, not code, self._life))
-        if code == "InternalFailure" and told:
+        if code == "InternalFailure" and is_answered:
             self._outside.failed_itself.setdefault(event_id, []).append((now, self._life))
         if not code:
-            self._outside.accepted.setdefault(event_id, []).append((now, self._life, told))
+            self._outside.accepted.setdefault(event_id, []).append((now, self._life, is_answered))
             self._outside.order.append((self._life, entry.order_key, event_id))
 
 

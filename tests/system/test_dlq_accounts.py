@@ -92,9 +92,9 @@ def start(world: World, *words: str) -> "subprocess.Popen[str]":
 
 def run(world: World, *words: str) -> str:
     process = start(world, *words)
-    told, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, told
-    return told
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return output
 
 
 def on_stream(world: World) -> list[tuple[str, str, str, int]]:
@@ -138,7 +138,7 @@ def redriven_with_kills(world: World, *words: str) -> tuple[set[str], dict[str, 
             world.consumer = world.start("consume-again", PROGRAM, "consume")
         process.kill()
         process.communicate()
-        killed |= {run_of(told) for _, told, _, _ in on_stream(world)}
+        killed |= {run_of(resubmitted) for _, resubmitted, _, _ in on_stream(world)}
         time.sleep(HIDDEN_S + 1)
     run(world, "redrive", "--rate", "100", *words)
     return killed, at_death
@@ -170,7 +170,7 @@ def assert_copies_are_explained(
     """Twice on the stream: put by a killed run. Twice at the target: that, or past the consumer's checkpoint."""
     lines = on_stream(world)
     puts = Counter(one for one, _, _, _ in lines)
-    by_killed = {one for one, told, _, _ in lines if run_of(told) in killed}
+    by_killed = {one for one, resubmitted, _, _ in lines if run_of(resubmitted) in killed}
     assert {one for one, count in puts.items() if count > 1} <= by_killed
     behind = {one for one, _, shard, at in lines if at > at_death[shard]}
     for one, count in Counter(detail["eventId"] for detail in details).items():
@@ -291,8 +291,8 @@ def test_a_thousand_letters_without_their_cure_are_letters_again(make_world: Cal
     back: list[dict[str, Any]] = []
 
     def are_back() -> bool:
-        told = httpx.get(f"http://{world.environment['STREAM_ROUTER_ADMIN_LISTEN']}/metrics").text
-        numbers = [line.rsplit(" ", 1) for line in told.splitlines() if not line.startswith("#")]
+        metrics = httpx.get(f"http://{world.environment['STREAM_ROUTER_ADMIN_LISTEN']}/metrics").text
+        numbers = [line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#")]
         assert not any(float(value) for name, value in numbers if name.startswith("stream_router_holding{"))
         ages.extend(float(value) for name, value in numbers if "_oldest_unsettled_age_seconds{" in name)
         back.extend(world.drain(world.dead_letters))

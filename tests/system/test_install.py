@@ -40,9 +40,9 @@ def test_two_commands_install_it(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "tools" / "dist.py", tmp_path / "dist"], check=True, capture_output=True)
     venv.create(tmp_path / "env", with_pip=True, symlinks=True)
     (tmp_path / "home").mkdir()
-    told = commands()
-    assert len(told) == 2
-    for command in told:
+    lines = commands()
+    assert len(lines) == 2
+    for command in lines:
         done = shell(command, tmp_path)
         assert done.returncode == 0, done.stderr
     proof = shell("python -m stream_router.consumer.supervisor.java", tmp_path)

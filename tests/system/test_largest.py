@@ -95,8 +95,8 @@ def test_a_backlog_of_the_largest_records_is_drained_in_bounded_memory(
 
 def _fill(world: World) -> None:
     """The same number of records into each shard."""
-    for shard, told in enumerate(world.kinesis.list_shards(StreamName="cxone-events")["Shards"]):
-        key = told["HashKeyRange"]["StartingHashKey"]
+    for shard, description in enumerate(world.kinesis.list_shards(StreamName="cxone-events")["Shards"]):
+        key = description["HashKeyRange"]["StartingHashKey"]
         for first in range(0, RECORDS, 4):
             world.kinesis.put_records(
                 StreamName="cxone-events",

@@ -26,7 +26,7 @@ import pytest
 
 from tests import fakeaws_world, queues
 from tests.dead_letters import TYPES
-from tests.event_world import told
+from tests.event_world import parse_fates
 from tests.fault.lane.__main__ import commit
 from tests.fault.lane.proxy import Trouble as WireTrouble
 from tests.fault.lane.proxy import Wires
@@ -172,7 +172,7 @@ class Night:
     def find(self, *ids: str) -> tuple[int, dict[str, str], str]:
         """Run `find`. Return its exit status, its verdicts by event id, and all that it printed."""
         done = self.world.command("find", *ids, timeout_s=200)
-        return done.returncode, told(done.stdout), done.stdout
+        return done.returncode, parse_fates(done.stdout), done.stdout
 
     def newest(self, matches: Callable[[Event], bool]) -> str:
         """Return the id of the event that was sent last among those that match."""

@@ -52,9 +52,9 @@ def test_a_consumer_that_holds_ends_soon_and_loses_nothing(
         log = world.folder / "consume.log"
         until(lambda: "accepts nothing" in log.read_text(), 60, "the consumer holds")
         consumer.terminate()
-        told = time.monotonic()
+        stopped_s = time.monotonic()
         assert consumer.wait(ENDS_WITHIN_S[which] + 10) == 0
-        took_s = time.monotonic() - told
+        took_s = time.monotonic() - stopped_s
         with capsys.disabled():
             sys.stdout.write(f"\n  SIGTERM while holding, {which} properties: exit 0 after {took_s:.1f} s\n")
         assert took_s < ENDS_WITHIN_S[which]

@@ -90,10 +90,10 @@ class Beat:
 
     def once(self) -> None:
         records = []
-        for shard, told in self.shards.items():
+        for shard, description in self.shards.items():
             self._number += 1
             body = webhook(self._number * 3, payload={"shard": shard})
-            key = told["HashKeyRange"]["StartingHashKey"]
+            key = description["HashKeyRange"]["StartingHashKey"]
             records.append({"Data": body, "PartitionKey": "p", "ExplicitHashKey": key})
         self.world.kinesis.put_records(StreamName="cxone-events", Records=records)
         for event in self.world.drain(self.world.target):

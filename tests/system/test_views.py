@@ -41,14 +41,14 @@ def asked(world: World, path: str) -> httpx.Response:
 
 
 def status(world: World) -> dict[str, Any]:
-    told: dict[str, Any] = asked(world, "/status").json()
-    return told
+    page: dict[str, Any] = asked(world, "/status").json()
+    return page
 
 
 def delivered(world: World) -> float:
     """By a consumer that is caught up; else 0."""
-    told = status(world)
-    return float(told["totals"]["counters"]["delivered"] if told["code"] == "well" else 0)
+    page = status(world)
+    return float(page["totals"]["counters"]["delivered"] if page["code"] == "well" else 0)
 
 
 def test_a_hold_is_seen_in_every_view_and_said_once_with_its_cure(
@@ -75,16 +75,16 @@ def test_a_hold_is_seen_in_every_view_and_said_once_with_its_cure(
     assert any(one.startswith('stream_router_holding{reason="destination"') and one.endswith(" 1.0") for one in samples)
     bus.plan({"bus_rules": [RULE]})
     until(lambda: delivered(world) >= 60, 60, "it has caught up")
-    for seconds, told in held:
-        assert (told["code"], "AccessDeniedException" in told["reason"]) == ("holding", True)
-        assert told["lag"]["oldestUnsettledAgeS"] == pytest.approx(seconds, abs=6)
-        assert told["lag"]["retentionHeadroomS"] == pytest.approx(RETENTION_S - seconds, abs=6)
+    for seconds, verdict in held:
+        assert (verdict["code"], "AccessDeniedException" in verdict["reason"]) == ("holding", True)
+        assert verdict["lag"]["oldestUnsettledAgeS"] == pytest.approx(seconds, abs=6)
+        assert verdict["lag"]["retentionHeadroomS"] == pytest.approx(RETENTION_S - seconds, abs=6)
     out = len(bus.lines("PutEvents", "accepted"))
     until(lambda: sum(in_cloudwatch(bus).get("RoutingSuccessCount", [])) == out, 30, "CloudWatch has all")
-    told = in_cloudwatch(bus)
-    assert max(told["OldestUnsettledAgeSeconds"]) > HOLD_S - 10
-    assert min(told["RetentionHeadroomSeconds"]) == pytest.approx(RETENTION_S - HOLD_S, abs=30)
-    assert max(told["HoldingShards"]) >= 1
+    verdict = in_cloudwatch(bus)
+    assert max(verdict["OldestUnsettledAgeSeconds"]) > HOLD_S - 10
+    assert min(verdict["RetentionHeadroomSeconds"]) == pytest.approx(RETENTION_S - HOLD_S, abs=30)
+    assert max(verdict["HoldingShards"]) >= 1
     hour = asked(world, "/history").json()
     rows = [dict(zip(hour["columns"], row, strict=True)) for row in hour["rows"]]
     assert max(row["holdingShards"] for row in rows) >= 1

@@ -29,8 +29,8 @@ SECRET = "of the one whose script is wrong"
 
 
 def asked(world: World) -> dict[str, Any]:
-    told: dict[str, Any] = httpx.get(f"http://{world.environment['STREAM_ROUTER_ADMIN_LISTEN']}/status").json()
-    return told
+    page: dict[str, Any] = httpx.get(f"http://{world.environment['STREAM_ROUTER_ADMIN_LISTEN']}/status").json()
+    return page
 
 
 def alarms(world: World) -> list[dict[str, Any]]:

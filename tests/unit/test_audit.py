@@ -36,7 +36,7 @@ def record(events: int, masking: str = "default 1", **batch: Any) -> dict[str, A
     return audit.build_record(made, "shardId-000000000003", masking, "unknown", 1767225600.5)
 
 
-def told(path: Path, name: str = "eventsProcessed") -> list[Any]:
+def read_values(path: Path, name: str = "eventsProcessed") -> list[Any]:
     return [orjson.loads(line).get(name) for line in path.read_bytes().splitlines()]
 
 
@@ -99,7 +99,7 @@ def test_a_torn_last_line_is_cut_off_and_the_chain_goes_on(tmp_path: Path, cut: 
     assert "is incomplete" in audit.verify(path, None).problem
     write(path, 1)
     assert audit.verify(path, None) == audit.Result(3, "")
-    assert told(path, "tornBytesBefore") == [None, None, len(content.rpartition(b"\n")[2])]
+    assert read_values(path, "tornBytesBefore") == [None, None, len(content.rpartition(b"\n")[2])]
 
 
 def test_records_wait_while_another_writer_holds_the_file(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_records_wait_while_another_writer_holds_the_file(tmp_path: Path) -> Non
     assert second.append(record(3))
     assert first.append(record(4))
     assert audit.verify(path, None) == audit.Result(4, "")
-    assert told(path) == [1, 2, 3, 4]
+    assert read_values(path) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_file_that_was_taken_away_is_begun_anew(tmp_path: Path, take: Any) -> 
     take(path)
     assert log.append(record(2))
     assert log.append(record(3))
-    assert told(path) == [2, 3]
+    assert read_values(path) == [2, 3]
     assert audit.verify(path, None) == audit.Result(2, "")
 
 
@@ -140,7 +140,7 @@ def test_what_had_to_be_given_up_is_told_by_the_chain(tmp_path: Path) -> None:
     assert log.close() == audit.MAX_WAITING_RECORDS + 2
     path.parent.unlink()
     assert log.append(record(3))
-    assert told(path, "lostBefore") == [None] * audit.MAX_WAITING_RECORDS + [2]
+    assert read_values(path, "lostBefore") == [None] * audit.MAX_WAITING_RECORDS + [2]
     assert audit.verify(path, None) == audit.Result(audit.MAX_WAITING_RECORDS + 1, "")
 
 

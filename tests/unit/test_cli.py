@@ -155,8 +155,8 @@ def test_every_setting_is_told_once_with_its_source_and_no_secret(
     """Environment, default, or not set. Where a secret is read from is none; a password in a URL is one."""
     given(monkeypatch, SET)
     assert config.run(None) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert "c4n4ry" not in "".join(told)
+    lines = capsys.readouterr().out.splitlines()
+    assert "c4n4ry" not in "".join(lines)
     assert {
         "STREAM_ROUTER_STREAM=other  # environment",
         "STREAM_ROUTER_APPLICATION=cxone-event-router  # default",
@@ -165,10 +165,10 @@ def test_every_setting_is_told_once_with_its_source_and_no_secret(
         "STREAM_ROUTER_WEBHOOK_SECRETS='file:/run/secrets,(hidden)'  # environment",
         "STREAM_ROUTER_MASKING_KEY=file:/run/key  # environment",
         "AWS_ENDPOINT_URL_SQS='http://(hidden)@127.0.0.1:9/a@b'  # environment",
-    } <= {*told}
-    variables = [line.lstrip("#").partition("=")[0] for line in told if not line.startswith("# ")]
+    } <= {*lines}
+    variables = [line.lstrip("#").partition("=")[0] for line in lines if not line.startswith("# ")]
     assert len(variables) == len(set(variables))
-    assert [line for line in told if line.startswith("# unknown: CXONE_CLIENT: ")]
+    assert [line for line in lines if line.startswith("# unknown: CXONE_CLIENT: ")]
     assert [row.value for row in reading.list_aws_settings()] == ["http://(hidden)@127.0.0.1:9/a@b"], (
         "the first log line has them"
     )

@@ -28,11 +28,11 @@ def test_a_request_is_what_the_contract_and_the_service_model_say() -> None:
         WHOLE,
         [*WHOLE, {"Name": "Application", "Value": "router"}],
     ]
-    told = {one["MetricName"]: one for one in request}
-    latency = told["RoutingLatencyMilliseconds"]
+    by_name = {one["MetricName"]: one for one in request}
+    latency = by_name["RoutingLatencyMilliseconds"]
     assert (latency["Counts"], latency["Timestamp"], latency["Unit"]) == ([1, 2], 1767225600.123, "Milliseconds")
     assert latency["Values"] == pytest.approx([1.5, 20.0], rel=0.01)
-    sums = {name: one["Values"] for name, one in told.items()}
+    sums = {name: one["Values"] for name, one in by_name.items()}
     assert (sums["RoutingSuccessCount"], sums["EntriesPerCall"]) == ([20.0], [10.0])
     assert sums["RoutingFailureCount"] == sums["DeadLetterCount"] == [1.0]
     assert (sums["DroppedCount"], "AuditFailureCount" in sums) == ([0.0], False), "of what is seldom nobody pays zeros"

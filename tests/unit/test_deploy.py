@@ -54,8 +54,8 @@ def of_task(task: str, *conditions: str, **chosen: str) -> dict[str, str]:
     standing = {name: str(made.get("Default", "")) for name, made in PARAMETERS.items()} | chosen
     standing |= {"AWS::Region": "us-east-1", "DeadLetterQueue": QUEUE, "AWS::NoValue": ""}
     (container,) = PROPERTIES[task]["ContainerDefinitions"]
-    told = [made for one in container["Environment"] if (made := resolved(one, conditions, standing))]
-    return {one["Name"]: resolved(one["Value"], conditions, standing) for one in told}
+    variables = [made for one in container["Environment"] if (made := resolved(one, conditions, standing))]
+    return {one["Name"]: resolved(one["Value"], conditions, standing) for one in variables}
 
 
 @pytest.mark.parametrize("scheme", sorted({*get_args(Scheme)} - {"none"}))
@@ -63,12 +63,12 @@ def test_a_receiver_starts_with_each_scheme_and_all_that_hmac_can_be_told(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every scheme but `none`, which is for loopback; a parameter that is left empty is not a setting."""
-    told = of_task("ReceiverTask", "SignsByHmac" if scheme == "hmac" else "", WebhookScheme=scheme)
+    environment = of_task("ReceiverTask", "SignsByHmac" if scheme == "hmac" else "", WebhookScheme=scheme)
     secret = {"standard-webhooks": f"whsec_{'A' * 32}", "basic": f"user:{SECRET}"}.get(scheme, SECRET)
-    given(monkeypatch, told | {"STREAM_ROUTER_WEBHOOK_SECRETS": secret})
+    given(monkeypatch, environment | {"STREAM_ROUTER_WEBHOOK_SECRETS": secret})
     assert auth.make_check(load(Receiver))
     of_hmac = {f"STREAM_ROUTER_{name.upper()}" for name in Signature.model_fields if name.startswith("hmac_")}
-    assert of_hmac & told.keys() == (of_hmac if scheme == "hmac" else set())
+    assert of_hmac & environment.keys() == (of_hmac if scheme == "hmac" else set())
 
 
 def test_what_holds_events_is_as_setup_makes_it_encrypted_and_stays() -> None:
@@ -135,8 +135,8 @@ def test_the_template_s_drain_and_stop_times_fit_one_another(monkeypatch: pytest
     stop_s = {
         task: PROPERTIES[task]["ContainerDefinitions"][0]["StopTimeout"] for task in ("ReceiverTask", "ConsumerTask")
     }
-    told = of_task("ReceiverTask")
-    drain_delay_s = float(told["STREAM_ROUTER_DRAIN_DELAY_S"])
+    environment = of_task("ReceiverTask")
+    drain_delay_s = float(environment["STREAM_ROUTER_DRAIN_DELAY_S"])
     group = PROPERTIES["Receivers"]
     (attribute,) = group["TargetGroupAttributes"]
     assert attribute["Key"] == "deregistration_delay.timeout_seconds"
@@ -172,9 +172,9 @@ def test_the_stack_s_parts_fit_one_another(monkeypatch: pytest.MonkeyPatch) -> N
     assert PROPERTIES["ReceiverService"]["DesiredCount"] == {"Fn::If": ["HasReceivers", NO_VALUE, 0]}
     application = PROPERTIES["Observability"]["Parameters"]["Application"]
     assert application == {"Ref": "Application"}, "the alarms ask for these metrics alone"
-    told = [of_task(task, Application="abc") for task in ("ReceiverTask", "ConsumerTask")]
-    assert [one["STREAM_ROUTER_APPLICATION"] for one in told] == ["abc", "abc"]
-    given(monkeypatch, told[1])
+    environments = [of_task(task, Application="abc") for task in ("ReceiverTask", "ConsumerTask")]
+    assert [one["STREAM_ROUTER_APPLICATION"] for one in environments] == ["abc", "abc"]
+    given(monkeypatch, environments[1])
     assert load(Consumer).masking == "default"
     assert PARAMETERS["HeadroomSeconds"]["Default"] == 1800 * PARAMETERS["RetentionHours"]["Default"]
 
@@ -217,14 +217,14 @@ def test_a_pod_s_settings_are_ones_that_its_program_takes(
     program: str, kind: type[Receiver | Consumer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Numbers too, which Helm reads as 1.34217728e+08; its ports are those at which it listens; it masks."""
-    told = {**RENDERED["ConfigMap", "cx-settings"]["data"], **of_pod(PODS[program])}
+    environment = {**RENDERED["ConfigMap", "cx-settings"]["data"], **of_pod(PODS[program])}
     secrets = dict.fromkeys(["STREAM_ROUTER_WEBHOOK_SECRETS", "STREAM_ROUTER_ADMIN_TOKEN"], SECRET)
-    given(monkeypatch, {name: value or "from-the-pod" for name, value in told.items()} | secrets)
+    given(monkeypatch, {name: value or "from-the-pod" for name, value in environment.items()} | secrets)
     assert load(kind)
-    assert told["STREAM_ROUTER_MASKING"] == "default"
+    assert environment["STREAM_ROUTER_MASKING"] == "default"
     at = {"receive": ["LISTEN", "RECEIVER_ADMIN_LISTEN"], "consume": ["ADMIN_LISTEN"]}[program]
     ports = [port["containerPort"] for port in PODS[program]["containers"][0]["ports"]]
-    assert ports == [int(told[f"STREAM_ROUTER_{name}"].rpartition(":")[2]) for name in at]
+    assert ports == [int(environment[f"STREAM_ROUTER_{name}"].rpartition(":")[2]) for name in at]
 
 
 @needs_helm
@@ -275,15 +275,15 @@ def test_a_container_is_read_only_probed_and_drained_before_it_is_killed(program
     assert [mount["ContainerPath"] for mount in ecs["MountPoints"]] == ["/var/lib/stream-router"]
     assert [mount["mountPath"] for mount in made["volumeMounts"]] == ["/var/lib/stream-router"]
     by_ecs, by_kubernetes = of_task(task, "SignsByHmac", "HasMaskingKey"), of_pod(pod)
-    for told, stop_s in ((by_ecs, ecs["StopTimeout"]), (by_kubernetes, pod["terminationGracePeriodSeconds"])):
-        assert 120 >= stop_s >= float(told.get("STREAM_ROUTER_DRAIN_DELAY_S") or 0) + KILLED_AFTER_S
-        assert {name for name in told if not name.startswith("AWS_")} <= setting_names() | {"SQS_DLQ_URL"}
+    for environment, stop_s in ((by_ecs, ecs["StopTimeout"]), (by_kubernetes, pod["terminationGracePeriodSeconds"])):
+        assert 120 >= stop_s >= float(environment.get("STREAM_ROUTER_DRAIN_DELAY_S") or 0) + KILLED_AFTER_S
+        assert {name for name in environment if not name.startswith("AWS_")} <= setting_names() | {"SQS_DLQ_URL"}
 
 
 @pytest.mark.parametrize("unit", sorted((DEPLOY / "systemd").glob("*.service")), ids=lambda unit: unit.stem)
 def test_a_unit_sets_settings_drains_and_does_not_restart_what_is_set_wrong(unit: Path) -> None:
     """A crash is started again, exit 78 is not."""
-    told = re.findall(r"^(\w+)=(.*)$", unit.read_text("utf-8"), re.MULTILINE)
-    assert {value.partition("=")[0] for key, value in told if key == "Environment"} <= setting_names()
-    assert {("Restart", "on-failure"), ("RestartPreventExitStatus", "78")} <= {*told}
-    assert int(dict(told)["TimeoutStopSec"]) >= KILLED_AFTER_S
+    entries = re.findall(r"^(\w+)=(.*)$", unit.read_text("utf-8"), re.MULTILINE)
+    assert {value.partition("=")[0] for key, value in entries if key == "Environment"} <= setting_names()
+    assert {("Restart", "on-failure"), ("RestartPreventExitStatus", "78")} <= {*entries}
+    assert int(dict(entries)["TimeoutStopSec"]) >= KILLED_AFTER_S

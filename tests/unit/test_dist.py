@@ -104,9 +104,11 @@ def test_the_bill_of_materials_lists_every_package_and_every_jar_once() -> None:
     parts = json.loads(text)["components"]
     purls = {one["purl"] for one in parts if "group" not in one}
     assert purls == {f"pkg:pypi/{one}" for one in ("amazon-kclpy@3.1.3", "typing-extensions@4.16.0", "uvloop@0.23.0")}
-    told = [(one["hashes"][0]["content"], one["group"], one["name"], one["version"]) for one in parts if "group" in one]
+    packages = [
+        (one["hashes"][0]["content"], one["group"], one["name"], one["version"]) for one in parts if "group" in one
+    ]
     listed = re.findall(r"^([0-9a-f]{64}) +\d+ +([^\s:]+):([^\s:]+):(\S+)$", jars, re.MULTILINE)
-    assert sorted(told) == sorted(listed)
+    assert sorted(packages) == sorted(listed)
 
 
 def installed(requirement: str) -> set[str]:

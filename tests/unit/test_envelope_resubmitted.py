@@ -82,9 +82,9 @@ def test_an_entry_carries_no_tag_of_a_policy_that_did_not_run(metadata: bytes, m
     forged = ACCEPTED.replace(b'"payload"', b'"metadata":%b,"payload"' % metadata)
     (made,) = door(seal_entry(forged, ID, "delivery", 5, REDRIVE), application="app", masking=masking)
     assert isinstance(made, Entry)
-    told = orjson.loads(made.detail)["metadata"]
-    assert told["complianceTag"] == "resubmitted"
-    assert "maskingPolicy" not in told
+    published = orjson.loads(made.detail)["metadata"]
+    assert published["complianceTag"] == "resubmitted"
+    assert "maskingPolicy" not in published
     assert b"pii-masked" not in made.detail
     assert (b'"of":1.50' in made.detail) is (b'"of"' in metadata)
 
@@ -113,7 +113,7 @@ NOT_OURS = {
 NO_RUNS = ["", "redrive/app/run-1", "redrive/app/run-1/0", "other/app/run/1", "redrive/a/b/c/1", 5]
 REFUSED = {
     **{seal_entry(ACCEPTED.replace(*row), OTHER, "delivery", 5, REDRIVE): "NotOurEntry" for row in NOT_OURS.items()},
-    **{LINE[:-1] + b',"kind":"line","resubmitted":%b}' % orjson.dumps(told): "MalformedEnvelope" for told in NO_RUNS},
+    **{LINE[:-1] + b',"kind":"line","resubmitted":%b}' % orjson.dumps(value): "MalformedEnvelope" for value in NO_RUNS},
 }
 
 
@@ -131,8 +131,8 @@ def test_a_replayed_or_edited_event_says_so_and_stays_so() -> None:
     for by, replayed in ((REPLAY, "run-2"), (EDIT, "run-3"), (REDRIVE, None)):
         again = mark_redriven(str(by), "app", "run-9")
         assert again.times == 2
-        for told in (by, again):
-            metadata = sent(put_back(LINE, told), application="app")["metadata"]
+        for resubmission in (by, again):
+            metadata = sent(put_back(LINE, resubmission), application="app")["metadata"]
             assert metadata.get("replayed") == replayed
 
 

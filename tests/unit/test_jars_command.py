@@ -84,9 +84,9 @@ def test_another_content_or_none_is_one_line_and_nothing_is_kept(
     """Whoever sits between us and Maven Central cannot give us a jar; who lacks it is not asked four times."""
     repository.broken = [how] * 100
     assert fetch_jars.run(repository.source) == 1
-    told = capsys.readouterr().err
-    assert (told.startswith("stream-router jars: part-"), told.count("\n"), said in told) == (True, 1, True)
-    assert "c4n4ry" not in told
+    printed = capsys.readouterr().err
+    assert (printed.startswith("stream-router jars: part-"), printed.count("\n"), said in printed) == (True, 1, True)
+    assert "c4n4ry" not in printed
     assert len(repository.requests) <= len(LIST)
     assert not list(installed.parents[1].rglob("*.jar"))
 

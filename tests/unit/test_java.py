@@ -185,8 +185,8 @@ def test_the_daemon_is_told_what_nothing_is_lost_with(configured: Consumer, foun
     assert "timeoutInSeconds" not in rendered
     assert rendered["callProcessRecordsEvenForEmptyRecordList"] == "true"
     assert int(rendered["shutdownGraceMillis"]) >= 20_000
-    told = [rendered[name] for name in ("streamName", "applicationName", "regionName", "workerId")]
-    assert told == ["cxone-events", "cxone-event-router", "us-east-1", "host-1"]
+    values = [rendered[name] for name in ("streamName", "applicationName", "regionName", "workerId")]
+    assert values == ["cxone-events", "cxone-event-router", "us-east-1", "host-1"]
 
 
 def test_only_an_emulator_gets_endpoints_and_its_overlay(configured: Consumer) -> None:
@@ -205,7 +205,7 @@ def test_only_an_emulator_gets_endpoints_and_its_overlay(configured: Consumer) -
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("# mine\n\nmaxRecords = 7\n", {"initialPositionInStream": "TRIM_HORIZON"}),
         ("InitialPositionInStream = LATEST\n", {"InitialPositionInStream": "LATEST"}),
@@ -215,11 +215,11 @@ def test_only_an_emulator_gets_endpoints_and_its_overlay(configured: Consumer) -
     ],
 )
 def test_a_file_of_the_operators_own_stands_alone(
-    configured: Consumer, tmp_path: Path, text: str, told: dict[str, str]
+    configured: Consumer, tmp_path: Path, text: str, expected: dict[str, str]
 ) -> None:
     """Its lines, plus what the settings decide; it begins at the first record too, unless it says where."""
     rendered = properties.render(own(configured, tmp_path, text), LOCAL, "w").properties
-    assert {key: value for key, value in rendered.items() if key.lower().startswith("initialposition")} == told
+    assert {key: value for key, value in rendered.items() if key.lower().startswith("initialposition")} == expected
     assert "retrievalMode" not in rendered
     assert rendered["streamName"] == "cxone-events"
     assert rendered["callProcessRecordsEvenForEmptyRecordList"] == "true"

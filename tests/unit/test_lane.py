@@ -31,8 +31,8 @@ def detail(number: int) -> dict[str, object]:
     return {"correlationId": f"e{number}", "originalEventId": sent["interactionId"], **kept}
 
 
-def delivery(number: int, at: float, *, told: bool = True) -> Delivery:
-    return Delivery(T + at, f"e{number}", told, detail(number))
+def delivery(number: int, at: float, *, is_answered: bool = True) -> Delivery:
+    return Delivery(T + at, f"e{number}", is_answered, detail(number))
 
 
 def well() -> Evidence:
@@ -53,14 +53,16 @@ def act(family: str, begun: float, ended: float | None = None, what: str = "", w
     return lambda evidence: evidence.acts.append(made)
 
 
-def again(at: dict[int, float], *, told: bool = True) -> Change:
+def again(at: dict[int, float], *, is_answered: bool = True) -> Change:
     """Each event by its number is accepted once more at its moment."""
-    return lambda evidence: evidence.deliveries.extend(delivery(number, s, told=told) for number, s in at.items())
+    return lambda evidence: evidence.deliveries.extend(
+        delivery(number, s, is_answered=is_answered) for number, s in at.items()
+    )
 
 
-def accepted(number: int, at: float, *, told: bool = True) -> Change:
+def accepted(number: int, at: float, *, is_answered: bool = True) -> Change:
     """The event is accepted then, and not when it was."""
-    return lambda evidence: evidence.deliveries.__setitem__(number, delivery(number, at, told=told))
+    return lambda evidence: evidence.deliveries.__setitem__(number, delivery(number, at, is_answered=is_answered))
 
 
 def detailed(number: int, **changes: object) -> Change:
@@ -159,7 +161,7 @@ BROKEN: list[tuple[tuple[Change, ...], set[str]]] = [
     ((checkpoint(5.0, "SHARD_END"),), {PAST}),
     ((swapped, checked()), {ORDER}),
     # A copy for a lost answer never goes back.
-    ((accepted(8, 8.2, told=False), again({8: 9.5})), {PAST, ORDER}),
+    ((accepted(8, 8.2, is_answered=False), again({8: 9.5})), {PAST, ORDER}),
     ((accepted(9, 41.0), checked()), {DEAD}),
     ((having(open_shards=frozenset({A, B})),), {DEAD}),
     ((having(ended=["one ended with status 1"]),), {"ended by itself"}),
@@ -179,7 +181,7 @@ COPIES: list[tuple[tuple[Change, ...], dict[str, int]]] = [
     ((act("child ended", 9.3, 9.8, "77"), again({9: 15.0})), {"lease move": 1}),
     # The child before it, which does not know yet, sends what comes after it.
     (
-        (act("child ended", 9.3, 9.8, "77"), again({8: 10.0}, told=False), again({9: 10.05, 8: 10.1})),
+        (act("child ended", 9.3, 9.8, "77"), again({8: 10.0}, is_answered=False), again({9: 10.05, 8: 10.1})),
         {"lease move": 2, "answer lost": 1},
     ),
     # An event before it in the shard was in trouble from 1 to 9 s, came again and was in trouble again.
@@ -187,14 +189,14 @@ COPIES: list[tuple[tuple[Change, ...], dict[str, int]]] = [
     # No checkpoint could be for 3 s.
     ((KILL, act("wire dynamodb", 1.0, 4.0, "blackhole", ""), again({1: 15.0})), {"kill": 1}),
     # Nobody heard the answer, as the fake AWS says, or as the line to it was cut just then.
-    ((accepted(9, 9.2, told=False), again({9: 9.6}), checked(below=109)), {"answer lost": 1}),
+    ((accepted(9, 9.2, is_answered=False), again({9: 9.6}), checked(below=109)), {"answer lost": 1}),
     ((CUT, again({9: 9.6})), {"answer lost": 1}),
     # Stored twice: the call was given up, and landed after all; or the stream took it half a second late.
     ((having(late_stream=[(T + 9.0, T + 9.7)]), stored(9, 9.3)), {}),
     ((arrived(9.6), stored(9, 9.61)), {}),
     # What was stored twice comes out twice; a reader that begins anew gets both places again.
     (
-        (*TWICE, RESTART, again({9: 10.2}, told=False), again({9: 11.5}), again({9: 11.6})),
+        (*TWICE, RESTART, again({9: 10.2}, is_answered=False), again({9: 11.5}), again({9: 11.6})),
         {"stored twice": 2, "answer lost": 1},
     ),
 ]  # fmt: skip

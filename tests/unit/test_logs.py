@@ -120,8 +120,8 @@ def test_a_log_that_nobody_reads_holds_nobody_up(full: Pipe, monkeypatch: pytest
     assert time.monotonic() - began_s < 5.0
     full.read(0)
     logging.getLogger("x").error("read again")
-    told = [json.loads(line)["message"] for line in full.read(2)]
-    assert told == ["read again", "500 lines of the log were left out: nobody read them"]
+    messages = [json.loads(line)["message"] for line in full.read(2)]
+    assert messages == ["read again", "500 lines of the log were left out: nobody read them"]
 
 
 def test_a_full_disk_holds_nobody_up_and_what_is_left_out_is_counted() -> None:

@@ -22,7 +22,7 @@ from tests.events import BODY, NOW_MS, config_of, consumer, event
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def told(policy: str, sample: Path, status: int = 0) -> str:
+def run_preview(policy: str, sample: Path, status: int = 0) -> str:
     """What the command prints, on a terminal as wide as need be."""
     console = Console(width=300)
     with console.capture() as captured:
@@ -57,7 +57,7 @@ def test_each_path_has_its_verdict(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(POLICY)
     sample = tmp_path / "sample.json"
     sample.write_bytes(orjson.dumps({**BODY, "payload": {name: value for name, (value, _) in SEEN.items()}}))
-    text = told(str(tmp_path / "mine.toml"), sample)
+    text = run_preview(str(tmp_path / "mine.toml"), sample)
     rows = (re.split(r"\s*[│┃]\s*", line.strip("│┃ ")) for line in text.splitlines() if "│" in line)
     wanted = {f"payload.{name}{path}": said for name, (_, paths) in SEEN.items() for path, said in paths.items()}
     assert {row[0]: row[1] for row in rows if row[0].startswith("payload")} == wanted
@@ -100,10 +100,10 @@ def test_a_broken_sample_ends_1_and_a_sample_drives_no_terminal(
     sample = tmp_path / "sample.json"
     for text, said in (('{"a":1}\n{secret\n', "line 2: the line is not valid JSON"), (" \n", "holds no event")):
         sample.write_text(text)
-        assert not told("default", sample, status=1)
+        assert not run_preview("default", sample, status=1)
         assert capsys.readouterr().err == f"stream-router mask: {sample}: {said}\n"
     sample.write_bytes(orjson.dumps({**BODY, "payload": {"skillName": "x\x9b31m\x85y\u202ez", "a\x1bb": "x"}}))
-    assert not {"\x9b", "\x85", "\u202e", "\x1b"} & set(told("default", sample))
+    assert not {"\x9b", "\x85", "\u202e", "\x1b"} & set(run_preview("default", sample))
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -44,8 +44,8 @@ def shelf_of(*kept: Kept) -> Shelf:
 
 def count(shelf: Shelf, span: Span = SPAN, retention_ms: int = HOUR_MS) -> int:
     """How many records the reading brings."""
-    told = shelf.stream._replace(retention_ms=retention_ms)
-    return sum(len(piece.records) for piece in read(shelf.clients, told, span, Stop()))
+    description = shelf.stream._replace(retention_ms=retention_ms)
+    return sum(len(piece.records) for piece in read(shelf.clients, description, span, Stop()))
 
 
 @pytest.mark.parametrize("size", [500, 5_000, 300_000, 1_000_000])

@@ -31,10 +31,10 @@ def test_no_setting_keeps_it_from_the_bus_and_nothing_of_its_sender_goes_on_but_
     """Anybody who may post may name this type, and no policy masks it: so it carries no text of anybody."""
     sent = {**PROBE, "payload": payload, "interactionId": "Zoë", "conversationId": "Zoë", "x": "Zoë"}
     made = events.entry(sent, **settings)
-    told = orjson.loads(made.detail)
-    assert (made.detail_type, made.order_key, told["conversationId"]) == ("stream_router.probe", "", None)
+    detail = orjson.loads(made.detail)
+    assert (made.detail_type, made.order_key, detail["conversationId"]) == ("stream_router.probe", "", None)
     assert "Zo" not in made.detail.decode()
-    assert told["payload"] in ({} if is_mark is not True else None, {"probe": MARK} if is_mark is not False else None)
+    assert detail["payload"] in ({} if is_mark is not True else None, {"probe": MARK} if is_mark is not False else None)
 
 
 def test_it_is_settled_and_counted_apart() -> None:

@@ -46,9 +46,9 @@ class Bench:
 
     def post(self, *events: SealedEvent) -> list[str]:
         """Submit these as one delivery; what it is told comes into the list."""
-        told: list[str] = []
-        self.batcher.submit(list(events), self.loop.time(), told.append, has_delivery_id=True)
-        return told
+        outcomes: list[str] = []
+        self.batcher.submit(list(events), self.loop.time(), outcomes.append, has_delivery_id=True)
+        return outcomes
 
     def submit(self, *conversations: int, size: int = 10) -> list[str]:
         return self.post(*(self.event(one, size) for one in conversations))
@@ -83,14 +83,14 @@ def test_an_event_waits_for_its_conversation_only_where_order_is_asked_for(order
     """With order what arrives meanwhile goes as one record behind it; without it events wait for nobody."""
     bench = Bench(ordered=ordered)
     bench.stream.latency_s = 0.2
-    told = []
+    outcomes = []
     for _ in range(6):
-        told.append(bench.submit(0))
+        outcomes.append(bench.submit(0))
         bench.loop.move(0.03)
     bench.loop.move(1.0)
     assert len(bench.stream.calls) == calls
     assert bench.of(0) == [1, 2, 3, 4, 5, 6]
-    assert told == [[TO_STREAM]] * 6
+    assert outcomes == [[TO_STREAM]] * 6
 
 
 def test_what_landed_late_is_known_when_the_sender_comes_again() -> None:
@@ -156,21 +156,21 @@ def test_what_may_be_in_flight_follows_what_comes_back_in_time() -> None:
     assert allowed == [32, 16, 8, 4]
     bench.stream._verdicts = iter(())
     bench.loop.move(LATE_S)
-    told = []
+    outcomes = []
     for number in range(200):
-        told.append(bench.submit(number % 64))
+        outcomes.append(bench.submit(number % 64))
         bench.loop.move(0.02)
     assert bench.batcher.calls.allowed == MAX_CALLS
-    assert told[-100:] == [[TO_STREAM]] * 100
+    assert outcomes[-100:] == [[TO_STREAM]] * 100
     assert MIN_CALLS == 4
 
 
 def test_a_call_and_a_record_hold_no_more_than_they_may() -> None:
     """With partition keys, as Kinesis counts; a record is filled to its last byte, one more is another record."""
     bench = Bench(buckets=64)
-    told = [bench.submit(bucket, size=400_000) for bucket in range(64)]
+    outcomes = [bench.submit(bucket, size=400_000) for bucket in range(64)]
     bench.loop.move(0.5)
-    assert told == [[TO_STREAM]] * 64
+    assert outcomes == [[TO_STREAM]] * 64
     for records in bench.stream.calls:
         sizes = [len(base64.b64decode(record["Data"])) + len(record["PartitionKey"]) for record in records]
         assert sum(sizes) <= MAX_CALL_BYTES <= limits.PUT_RECORDS_MAX_BYTES
@@ -195,20 +195,20 @@ def test_a_call_refused_for_its_content_is_taken_apart() -> None:
             plain_send(body, timeout_s, done)
 
     bench.batcher.calls._send = send
-    told = [bench.submit(bucket) for bucket in range(4)]
+    outcomes = [bench.submit(bucket) for bucket in range(4)]
     bench.loop.move(0.88)
-    assert told == [[TO_STREAM], [TO_STREAM], [NOT_STORED], [TO_STREAM]]
+    assert outcomes == [[TO_STREAM], [TO_STREAM], [NOT_STORED], [TO_STREAM]]
 
 
 def test_a_disk_that_does_not_answer_takes_nothing_more() -> None:
     """After two seconds it counts as one that hangs, and the request was 503 in time."""
     bench = Bench(verdicts=["down"] * 10_000)
     bench.disk(FakeDisk(bench.loop, 1_000.0))
-    told = bench.submit(0)
+    outcomes = bench.submit(0)
     bench.loop.move(3.0)
     backlog = bench.batcher.backlog
     assert backlog is not None
-    assert (told, backlog.takes, backlog.error) == ([NOT_STORED], False, "hangs")
+    assert (outcomes, backlog.takes, backlog.error) == ([NOT_STORED], False, "hangs")
 
 
 def test_in_an_outage_what_arrives_goes_to_the_disk_at_once() -> None:
@@ -218,9 +218,9 @@ def test_in_an_outage_what_arrives_goes_to_the_disk_at_once() -> None:
     for _ in range(30):
         bench.submit(0)
         bench.loop.move(0.1)
-    told = bench.submit(0)
+    outcomes = bench.submit(0)
     bench.loop.move(0.01)
-    assert told == [TO_SPILL]
+    assert outcomes == [TO_SPILL]
 
 
 @pytest.mark.parametrize(
@@ -285,17 +285,17 @@ def test_a_request_that_waited_before_it_was_taken_in_is_answered_at_its_own_age
     bench = Bench(verdicts=["hang"] * 100)
     bench.submit(0)
     bench.loop.move(0.9)
-    told: dict[str, float] = {}
+    answered_after_s: dict[str, float] = {}
     for name, age_s in (("fresh", 0.0), ("late", waited_s), ("after", 0.0)):
         arrived_s = bench.loop.time() - age_s
 
         def tell(_: str, name: str = name, arrived_s: float = arrived_s) -> None:
-            told[name] = bench.loop.time() - arrived_s
+            answered_after_s[name] = bench.loop.time() - arrived_s
 
         bench.batcher.submit([bench.event(0)], arrived_s, tell, has_delivery_id=True)
     bench.loop.move(2.0)
-    assert set(told) == {"fresh", "late", "after"}
-    assert all(0.6 < age_s <= 0.9 for age_s in told.values()), told
+    assert set(answered_after_s) == {"fresh", "late", "after"}
+    assert all(0.6 < age_s <= 0.9 for age_s in answered_after_s.values()), answered_after_s
 
 
 def test_a_connection_that_never_opens_is_no_silence() -> None:

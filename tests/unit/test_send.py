@@ -110,8 +110,10 @@ def sent(*answers: bytes, **given: Any) -> tuple[int, list[Seen]]:
     options = {"events": len(answers), "rate": 0.0, "preset": "default", "event_type": None, "file": None, "url": None}
     replies = iter(answers)
     with RawServer(lambda _: next(replies)) as server:
-        told = SendOptions(**{**options, "url": server.url, **{one: given.pop(one) for one in options if one in given}})
-        return command.run(settings(**{"webhook_scheme": "none", **given}), told), server.requests
+        send_options = SendOptions(
+            **{**options, "url": server.url, **{one: given.pop(one) for one in options if one in given}}
+        )
+        return command.run(settings(**{"webhook_scheme": "none", **given}), send_options), server.requests
 
 
 def slowest_ms(said: str) -> float:

@@ -195,8 +195,8 @@ def test_a_sigterm_that_comes_as_the_shard_is_taken_up_is_heard(tmp_path: Path) 
 
     nothing = os.open(os.devnull, os.O_RDONLY)
     process = KclMainLoop(DaemonInput(nothing), io.BytesIO(), make_shard, lambda: None)
-    told = {"action": "initialize", "shardId": "shard-1", "sequenceNumber": START, "subSequenceNumber": 0}
-    process._perform_action(dispatch.message_decode(told))
+    message = {"action": "initialize", "shardId": "shard-1", "sequenceNumber": START, "subSequenceNumber": 0}
+    process._perform_action(dispatch.message_decode(message))
     assert life.shard.stop_by
     os.close(nothing)
 

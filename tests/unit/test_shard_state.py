@@ -22,7 +22,7 @@ SILENT = "its child has not reported for 60 s: it hangs, or STREAM_ROUTER_STATE_
 
 
 @pytest.mark.parametrize(
-    ("told", "later_s", "age_s", "said"),
+    ("states", "later_s", "age_s", "said"),
     [
         ({}, 5, 0.0, ("well", "")),
         ({"caughtUpAgoS": 0.5}, 60, 60.5, ("catching-up", SILENT)),
@@ -42,10 +42,10 @@ SILENT = "its child has not reported for 60 s: it hangs, or STREAM_ROUTER_STATE_
     ],
 )
 def test_the_age_of_the_oldest_event_and_the_state_in_a_word(
-    told: dict[str, Any], later_s: float, age_s: float | None, said: tuple[str, str]
+    states: dict[str, Any], later_s: float, age_s: float | None, said: tuple[str, str]
 ) -> None:
     """A callback within ten seconds, nothing unsettled, nothing behind: else it grows from the last such moment."""
-    shard = MergedShard("a", 1, caught_up("a", 1, 1, at=NOW, **{"callbackAgoS": 1.0, **told}))
+    shard = MergedShard("a", 1, caught_up("a", 1, 1, at=NOW, **{"callbackAgoS": 1.0, **states}))
     known = lag(shard, NOW + later_s)
     assert (known.oldest_age_s, known.caught_up) == (age_s, age_s == 0.0)
     found = condition(shard, known, NOW + later_s) or Condition(Code.WELL)
@@ -53,7 +53,7 @@ def test_the_age_of_the_oldest_event_and_the_state_in_a_word(
     assert found.since_s == (NOW - 7 if found.code is Code.HOLDING else None)
 
 
-def told(life: Life) -> tuple[MergedShard, float]:
+def shard_and_time(life: Life) -> tuple[MergedShard, float]:
     """What the life's child says now, and when that is on a wall clock that began when its events were received."""
     wall_s = RECEIVED_MS / 1000 + life.rig.world.now - BEGAN
     said = Snapshot(wall_s, states={"shard": "shard-1", "pid": 1})
@@ -63,7 +63,7 @@ def told(life: Life) -> tuple[MergedShard, float]:
 
 def spent(life: Life) -> dict[str, float]:
     """Seconds of the child's life by what they were for."""
-    return {activity: seconds for (activity,), seconds in told(life)[0].snapshot.counts[TIME.name].items()}
+    return {activity: seconds for (activity,), seconds in shard_and_time(life)[0].snapshot.counts[TIME.name].items()}
 
 
 def test_a_child_tells_its_lag_its_hold_and_where_its_time_goes(tmp_path: Path) -> None:
@@ -73,29 +73,29 @@ def test_a_child_tells_its_lag_its_hold_and_where_its_time_goes(tmp_path: Path) 
     """
     life = Life(tmp_path)
     life.rest(5)
-    assert lag(*told(life)) == (None, None, False)
+    assert lag(*shard_and_time(life)) == (None, None, False)
     life.rest(55)
-    assert lag(*told(life))._replace(oldest_age_s=None) == (None, None, False)
-    assert lag(*told(life)).oldest_age_s == pytest.approx(60, abs=1.5)
+    assert lag(*shard_and_time(life))._replace(oldest_age_s=None) == (None, None, False)
+    assert lag(*shard_and_time(life)).oldest_age_s == pytest.approx(60, abs=1.5)
     life.process(1)
     life.live(20)
-    assert lag(*told(life)).caught_up
+    assert lag(*shard_and_time(life)).caught_up
     judge, life.rig.bus.judge = life.rig.bus.judge, lambda _: refused("AccessDeniedException")
     life.process(2)
     refused_s = life.rig.world.now
     while (seconds := life.rig.world.now - refused_s) < 60:
-        known = lag(*told(life))
+        known = lag(*shard_and_time(life))
         assert known.oldest_age_s == known.arrived_ago_s == pytest.approx(life.rig.world.now - BEGAN, abs=0.1)
         assert not known.caught_up
         life.live(5)
-    shard, at_s = told(life)
+    shard, at_s = shard_and_time(life)
     held = condition(shard, lag(shard, at_s), at_s)
     assert held is not None
     assert (held.code, held.reason) == (Code.HOLDING, "EventBridge accepts nothing: AccessDeniedException")
     assert held.since_s == pytest.approx(at_s - seconds, abs=1.5)
     life.rig.bus.judge = judge
     life.live(5)
-    assert lag(*told(life)).caught_up
+    assert lag(*shard_and_time(life)).caught_up
     bus_s = spent(life)["bus"]
     life.rig.bus.latency_s = lambda: 3.0
     life.process(3)
@@ -120,9 +120,9 @@ def test_a_batch_that_waits_for_room_counts_though_nobody_has_opened_it(
 
     monkeypatch.setattr(life, "hear", last_arrived_first)
     seen: list[Any] = []
-    life.at_wait = lambda: seen.append(told(life)[0].snapshot.states["oldestReceivedMs"])
+    life.at_wait = lambda: seen.append(shard_and_time(life)[0].snapshot.states["oldestReceivedMs"])
     life.process(*range(100, 103), body=b'"%b"' % (b"x" * 600_000))
     assert RECEIVED_MS - 5_000 in seen
     monkeypatch.undo()
     life.settle()
-    assert told(life)[0].snapshot.states["oldestReceivedMs"] is None
+    assert shard_and_time(life)[0].snapshot.states["oldestReceivedMs"] is None

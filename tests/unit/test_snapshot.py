@@ -38,11 +38,11 @@ def snapshots(draw: Any) -> Snapshot:
     return Snapshot(draw(st.floats(0, 2e9)), draw(NUMBERS), draw(NUMBERS), histograms, {"state": "ready"})
 
 
-def counted(told: Snapshot) -> Iterator[tuple[Any, ...]]:
+def counted(snapshot: Snapshot) -> Iterator[tuple[Any, ...]]:
     """What was counted, of what is not 0."""
-    for name, rows in told.counts.items():
+    for name, rows in snapshot.counts.items():
         yield from ((name, labels, count) for labels, count in rows.items() if count)
-    for name, histograms in told.histograms.items():
+    for name, histograms in snapshot.histograms.items():
         yield from ((name, labels, str(one.to_dict()["buckets"])) for labels, one in histograms.items() if one.count)
 
 

@@ -60,8 +60,8 @@ def test_a_shard_that_is_to_be_read_now_and_is_not_is_found(
 ) -> None:
     """By its lease's counter, and by what is before and behind it in a stream that was resharded."""
     shards = [Shard(name, of, 0, 9, is_open=name not in closed) for name, of in parents.items()]
-    told = unread(StreamView(50.0, shards, now), StreamView(0.0, shards, before))
-    assert [(one.shard, one.why, one.since_s) for one in told] == [(*one, 0.0) for one in found]
+    unread_shards = unread(StreamView(50.0, shards, now), StreamView(0.0, shards, before))
+    assert [(one.shard, one.why, one.since_s) for one in unread_shards] == [(*one, 0.0) for one in found]
 
 
 class Watched(LeasedStream):

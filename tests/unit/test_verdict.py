@@ -62,8 +62,8 @@ def test_each_change_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) ->
     holds = judge([Condition(Code.HOLDING, "bytes")], 130.0)
     for verdict in (well, well, holds, holds._replace(reason="calls"), well):
         log.note(verdict, 140.0)
-    told = [(record.levelname, *(record.__dict__[name] for name in ("code", "before"))) for record in caplog.records]
-    assert told == [("INFO", "well", None), ("WARNING", "holding", "well"), ("INFO", "well", "holding")]
+    logged = [(record.levelname, *(record.__dict__[name] for name in ("code", "before"))) for record in caplog.records]
+    assert logged == [("INFO", "well", None), ("WARNING", "holding", "well"), ("INFO", "well", "holding")]
     row = TABLE[Code.HOLDING]
     assert caplog.records[1].getMessage() == f"{row.words}: bytes. {row.meaning} {row.cure}"
     assert [record.__dict__["before_s"] for record in caplog.records] == [None, 40.0, 10.0]

@@ -343,14 +343,14 @@ class Actor:
         """Everything is restarted, one after the other, as an upgrade does."""
         begun = time.time()
         for name in ["receiver", *self.workers]:
-            told = time.time()
+            requested_at = time.time()
             self.terminate(name)
             if name == "receiver":
-                self.acts.append(_act("restart receiver", told))
+                self.acts.append(_act("restart receiver", requested_at))
                 self.start(name)
                 self.wait(self.world.is_ready, 30)
             else:
-                self.acts.append(_act("restart worker", told, name))
+                self.acts.append(_act("restart worker", requested_at, name))
                 self.start(name)
                 self.wait(lambda name=name: bool(self.world.pids(name, "child")), OWNS_WITHIN_S)  # type: ignore[misc]
         self.note("rolling restart", begun)

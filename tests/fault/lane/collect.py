@@ -12,7 +12,7 @@ from tests.fault.lane.world import SPILL_QUEUE, STREAM, LaneWorld
 
 ENDS = ("PutEvents", "SendMessageBatch")
 TOOK = {"accepted": True, "accepted_then_dropped": False}
-"""The verdicts of what was taken, and whether the caller was told so."""
+"""The verdicts of what was taken, and whether the caller got an answer."""
 
 
 def read_ledger(world: LaneWorld, evidence: Evidence) -> None:
@@ -20,15 +20,15 @@ def read_ledger(world: LaneWorld, evidence: Evidence) -> None:
     for line in world.fake_aws.lines():
         if line["index"] < 0 or not _is_end(line):
             continue
-        at, event_id, told = line["time"] / 1000, line.get("eventId", ""), TOOK.get(line["verdict"])
-        if told is None:
+        at, event_id, is_answered = line["time"] / 1000, line.get("eventId", ""), TOOK.get(line["verdict"])
+        if is_answered is None:
             evidence.refusals.append((at, event_id, line.get("code", "")))
         elif line["operation"] == "PutEvents":
-            evidence.deliveries.append(Delivery(at, event_id, told, orjson.loads(line["payload"])))
+            evidence.deliveries.append(Delivery(at, event_id, is_answered, orjson.loads(line["payload"])))
         else:
             letter = orjson.loads(line["payload"])
             data = base64.b64decode(letter["record"]["data"])
-            evidence.letters.append(Letter(at, event_id, told, letter["reason"], data))
+            evidence.letters.append(Letter(at, event_id, is_answered, letter["reason"], data))
 
 
 def _is_end(line: dict[str, Any]) -> bool:

@@ -113,7 +113,7 @@ class Copies:
             restarted, too_old = self._restart(event_id, before, copy)
             if restarted:
                 came, spare = 1, ""  # a reader that begins anew gets every place of the event again
-            if not before.told:
+            if not before.is_answered:
                 yield Charged(event_id, copy.at, "answer lost")
             elif restarted:
                 yield restarted
@@ -205,15 +205,15 @@ class Copies:
         for at, event_id, _ in self._evidence.refusals:
             troubles.setdefault(event_id, []).append(at)
         for event_id, ends in self._ends.items():
-            troubles.setdefault(event_id, []).extend(one.at for one in ends if not one.told)
+            troubles.setdefault(event_id, []).extend(one.at for one in ends if not one.is_answered)
         found: dict[str, list[tuple[float, float, int]]] = {}
         for event_id, times in troubles.items():
             ended = 0.0
             for begun in sorted(times):
                 if begun < ended:
                     continue
-                told = [one.at for one in self._ends.get(event_id, []) if one.told and one.at >= begun]
-                ended = min(told, default=float("inf"))
+                is_answered = [one.at for one in self._ends.get(event_id, []) if one.is_answered and one.at >= begun]
+                ended = min(is_answered, default=float("inf"))
                 if ended - begun >= UNSETTLED_S:
                     for shard, sequence in self._stored.get(event_id, []):
                         found.setdefault(shard, []).append((begun, ended, sequence))

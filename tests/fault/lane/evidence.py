@@ -24,11 +24,11 @@ class Record(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """The bus accepted an event. `told`: the caller got a readable answer, as far as the fake AWS knows."""
+    """The bus accepted an event. `is_answered`: the caller got a readable answer, as far as the fake AWS knows."""
 
     at: float
     event_id: str
-    told: bool
+    is_answered: bool
     detail: dict[str, Any]
 
 
@@ -37,7 +37,7 @@ class Letter(NamedTuple):
 
     at: float
     event_id: str
-    told: bool
+    is_answered: bool
     reason: str
     line: bytes
 

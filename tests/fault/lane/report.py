@@ -87,7 +87,7 @@ def _own(evidence: Evidence, event_id: str) -> Iterator[tuple[float, str]]:
         yield evidence.acked[event_id], "answered 202"
     yield from ((at, f"refused, {code}") for at, one, code in evidence.refusals if one == event_id)
     took = [one for one in evidence.deliveries if one.event_id == event_id]
-    yield from ((one.at, "accepted" if one.told else "accepted, and nobody was told") for one in took)
+    yield from ((one.at, "accepted" if one.is_answered else "accepted, without an answer") for one in took)
     letters = [one for one in evidence.letters if one.event_id == event_id]
     yield from ((one.at, f"dead letter {one.reason}") for one in letters)
     for record in evidence.stream:

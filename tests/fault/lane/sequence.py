@@ -87,7 +87,7 @@ def settled_at(evidence: Evidence) -> dict[str, float]:
     found: dict[str, float] = {}
     ends: list[Delivery | Letter] = [*evidence.deliveries, *evidence.letters]
     for one in ends:
-        if one.told:
+        if one.is_answered:
             found[one.event_id] = min(one.at, found.get(one.event_id, float("inf")))
     return found
 
