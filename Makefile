@@ -25,7 +25,7 @@ demo: setup ## the whole pipeline on this machine: 10,000 events in, what became
 	@"$(BIN)/stream-router" demo $(DEMO)
 
 # mypy is one process: beside it the other core takes the quick tests.
-test: setup ## every gate, then all tests but the long lane
+test: setup ## every check, then all tests that are not marked long
 	@$(MAKE) --no-print-directory -j2 lint unit
 	@$(PYTEST) -m "not long and not prove" -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/unit --ignore tests/property --ignore tests/contract
 
@@ -49,7 +49,7 @@ bench-quick: setup ## a first look in less than five minutes; writes nothing
 	@"$(BIN)/python" -m benchmarks --quick
 
 fault: setup ## some twenty minutes: one seed of the whole under chaos, and the simulator
-	@$(PYTEST) -m long -n 2 --dist load tests/fault/lane tests/simulation
+	@$(PYTEST) -m long -n 2 --dist load tests/fault/chaos_run tests/simulation
 
 long: setup ## hours: every long test, that of `make fault` too
 	@$(PYTEST) -m long
@@ -71,7 +71,7 @@ docs: setup ## write anew what of docs/ comes from code: configuration, IAM poli
 	@"$(BIN)/python" tools/mutants.py
 	@"$(BIN)/python" tools/benchmarks_page.py
 	@"$(BIN)/python" tools/top_picture.py
-	@"$(BIN)/python" tools/lane.py
+	@"$(BIN)/python" tools/chaos_runs.py
 
 deploy-check: setup ## the deployment files through their linters; says which of them are not installed
 	@"$(BIN)/python" tools/deploy_check.py

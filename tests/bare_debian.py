@@ -25,7 +25,7 @@ exec chroot --userspec="$user" "$root" "$@"
 
 
 def marks(*needed: str) -> list[pytest.MarkDecorator]:
-    """Of a file of the long lane that wants root and these programs."""
+    """Of a file of long tests that wants root and these programs."""
     missing = [name for name in needed if shutil.which(name) is None]
     return [
         pytest.mark.system,

@@ -2,6 +2,6 @@
 
 import pytest
 
-from tests.fault.lane.clock import COMPILER
+from tests.fault.chaos_run.clock import COMPILER
 
 needs_a_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler")

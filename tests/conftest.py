@@ -13,7 +13,7 @@ settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 """Tests assert no speed: by default Hypothesis fails an example that took 0.2 s, as any does on a busy machine."""
 
-LONGEST = ("/fault/lane/", "/system/", "/simulation/")
+LONGEST = ("/fault/chaos_run/", "/system/", "/simulation/")
 """Folders whose tests take minutes each. They begin first, else one of them runs alone at the end of all."""
 
 

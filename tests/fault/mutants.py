@@ -92,7 +92,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             "stream_router/consumer/child/watermark.py",
             "return isinstance(item, RecordPosition) or not item.unsettled",
             "return True",
-            ("tests/fault/lane/test_lane.py::test_five_kills_and_a_storm_lose_nothing",),
+            ("tests/fault/chaos_run/test_chaos_run.py::test_five_kills_and_a_storm_lose_nothing",),
             within_s=600,
         ),
     },

@@ -27,7 +27,7 @@ from stream_router.aws.loop_transport import LoopTransport
 from stream_router.aws.signed_calls import SignedCalls, Transport
 from stream_router.aws_answers import Answer
 from tests.compiler import needs_a_compiler
-from tests.fault.lane.clock import COMPILER
+from tests.fault.chaos_run.clock import COMPILER
 from tests.raw_server import RESET, SILENCE, RawServer, Seen, answer
 
 ALLOWED_S = 5.0

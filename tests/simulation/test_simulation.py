@@ -118,7 +118,7 @@ def test_one_odd_seed() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("_small_messages")
 def test_two_minutes_of_odd_seeds() -> None:
-    """The long lane's: other seeds than the short test's, and the bucket's faults and a lost bus among what bites."""
+    """Other seeds than the short test's; the faults include those of the bucket and a lost bus."""
     found = many(30_000, 120.0, simulate_odd)
     check_bitten(found, 12)
     assert {name for verdict in found for name in verdict.bitten} >= {*BUCKET_FAULTS, "bus gone"}
@@ -128,7 +128,7 @@ def test_two_minutes_of_odd_seeds() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("share", range(2))
 def test_five_minutes_of_seeds(share: int) -> None:
-    """The long lane's: other seeds than the short test's."""
+    """Among the long tests: other seeds than the short test's."""
     check_bitten(many(10_000 * (share + 1), 150.0), 12)
 
 

@@ -1,6 +1,6 @@
 """The largest: eight shards with a backlog of records of 1 MiB and one worker. Heap and memory are bounded and printed.
 
-Long lane. ministack takes records of 1 MiB at most and, other than Kinesis, bounds an answer by records alone: so
+A long test. ministack takes records of 1 MiB at most and, other than Kinesis, bounds an answer by records alone: so
 `maxRecords` stands for Kinesis's 10 MiB an answer here.
 """
 

@@ -27,9 +27,9 @@ import pytest
 from tests import fakeaws_world, queues
 from tests.dead_letters import TYPES
 from tests.event_world import parse_fates
-from tests.fault.lane.__main__ import commit
-from tests.fault.lane.proxy import Trouble as WireTrouble
-from tests.fault.lane.proxy import Wires
+from tests.fault.chaos_run.__main__ import commit
+from tests.fault.chaos_run.proxy import Trouble as WireTrouble
+from tests.fault.chaos_run.proxy import Wires
 from tests.ports import free_port
 from tests.scripted_ministack import script_answer
 from tests.system.night_ledger import NOWHERE, POISON, TARGET, Collector, Event, Ledger, Post, Sender, Trouble

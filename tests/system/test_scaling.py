@@ -1,7 +1,7 @@
 """Adding capacity: four consumers share what two had; and a rolling restart.
 
 The bus answers after 100 ms and each child may have one call of one entry under way, so that the bus binds, not this
-machine: 10 events a second and shard at most, whichever consumer has it. Long lane, minutes.
+machine: 10 events a second and shard at most, whichever consumer has it. A long test, minutes.
 """
 
 import subprocess

@@ -20,7 +20,7 @@ import pytest
 from stream_router.consumer.supervisor.stuck import MAX_DELAY_S, STUCK_S, UNHEALTHY_AFTER_S
 from tests import supervised
 from tests.background import Background
-from tests.fault.lane.proxy import Trouble, Wires
+from tests.fault.chaos_run.proxy import Trouble, Wires
 from tests.ports import free_port
 from tests.system.test_takeover import APPLICATION, Workers
 from tests.system.world import PROGRAM, World, until, webhook

@@ -1,6 +1,6 @@
 """Takeovers with the shipped properties: two workers, four shards, one worker is killed with all its processes.
 
-Long lane, minutes. What it prints is what docs/daemon.md states.
+A long test, minutes. What it prints is what docs/daemon.md states.
 """
 
 import contextlib

@@ -95,7 +95,7 @@ THROTTLED = no("ProvisionedThroughputExceededException")
         ("SR105", [rows("495"), no("InvalidArgumentException")], WELL),
         ("SR105", [rows("495"), THROTTLED], UNKNOWN),
         ("SR105", [rows("495"), no("AccessDeniedException")], WARNING),
-        # Of an outage one silence is enough: the lane found `consume` ended by it.
+        # Of an outage one silence is enough: a chaos run found `consume` ended by it.
         *(
             ("SR105", [rows("49", "50"), kind(endpoint_url="https://kinesis", error="none")], UNKNOWN)
             for kind in (ConnectionClosedError, ReadTimeoutError, EndpointConnectionError)

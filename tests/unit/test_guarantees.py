@@ -10,11 +10,11 @@ NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`( \((?:long|`make prove`)\)
 
 
 def test_every_promise_names_tests_that_are_there() -> None:
-    """Each line of the table: file, function, and the lane in which it runs."""
+    """Each line of the table: file, function, and the mark under which it runs."""
     rows = [line for line in PAGE.splitlines() if line.startswith("| ") and "proved by" not in line]
     assert rows
     assert not [row for row in rows if not NAMED.search(row)]
-    for file, name, lane in NAMED.findall(PAGE):
+    for file, name, stated_marks in NAMED.findall(PAGE):
         tree = ast.parse((ROOT / file).read_text("utf-8"))
         tests = {one.name: one for one in tree.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)}
         assert any(test.startswith("test_") for test in tests), file
@@ -23,4 +23,4 @@ def test_every_promise_names_tests_that_are_there() -> None:
             marks = " ".join([*of_module, *map(ast.unparse, tests[name].decorator_list)])
             for mark in ("long", "prove"):
                 found = bool(re.search(rf"(?<!marks=)pytest\.mark\.{mark}\b", marks))
-                assert found is (mark in lane), f"{file}::{name} {mark}"
+                assert found is (mark in stated_marks), f"{file}::{name} {mark}"

@@ -1,4 +1,4 @@
-"""One run of the lane: start, traffic under chaos, heal, drain, stop, judge."""
+"""One chaos run: start, traffic under chaos, heal, drain, stop, judge."""
 
 import pickle
 import time
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stream_router.pipeline.delivery.blame import AT_THE_END_S
-from tests.fault.lane.actor import Actor
-from tests.fault.lane.chaos import Schedule, Shape, draw
-from tests.fault.lane.collect import Settled, read_ledger, read_stream
-from tests.fault.lane.driver import Driver
-from tests.fault.lane.evidence import Evidence
-from tests.fault.lane.judge import Verdict, judge
-from tests.fault.lane.traffic import Traffic
-from tests.fault.lane.world import SPILLS, LaneWorld
+from tests.fault.chaos_run.actor import Actor
+from tests.fault.chaos_run.chaos import Schedule, Shape, draw
+from tests.fault.chaos_run.collect import Settled, read_ledger, read_stream
+from tests.fault.chaos_run.driver import Driver
+from tests.fault.chaos_run.evidence import Evidence
+from tests.fault.chaos_run.judge import Verdict, judge
+from tests.fault.chaos_run.traffic import Traffic
+from tests.fault.chaos_run.world import SPILLS, ChaosWorld
 
 FRESH_A_SHARD = 30
 COMPANY_RATE = 4.0
@@ -46,7 +46,7 @@ def run(folder: Path, seed: int, shape: Shape, say: Callable[[str], None] = lamb
     begun = time.monotonic()
     schedule = draw(seed, shape)
     in_order, spill = bool(seed & 1), SPILLS[seed % len(SPILLS)]
-    world = LaneWorld(
+    world = ChaosWorld(
         folder,
         seed,
         reshards=shape.reshards,
@@ -56,19 +56,18 @@ def run(folder: Path, seed: int, shape: Shape, say: Callable[[str], None] = lamb
         shards=4 if shape.two_workers else 2,
     )
     try:
-        lane = _Lane(world, schedule, seed, shape, say)
-        evidence = lane.run()
+        evidence = _Run(world, schedule, seed, shape, say).run()
     finally:
         world.close()
     evidence.in_order, evidence.wanted = in_order, schedule.wanted
     (folder / "evidence").write_bytes(pickle.dumps(evidence))
-    evidence.repeat = repeat or f"python -m tests.fault.lane --seed {seed}"
+    evidence.repeat = repeat or f"python -m tests.fault.chaos_run --seed {seed}"
     return Result(seed, shape, evidence, judge(evidence), time.monotonic() - begun)
 
 
-class _Lane:
+class _Run:
     def __init__(
-        self, world: LaneWorld, schedule: Schedule, seed: int, shape: Shape, say: Callable[[str], None]
+        self, world: ChaosWorld, schedule: Schedule, seed: int, shape: Shape, say: Callable[[str], None]
     ) -> None:
         self._world, self._schedule, self._shape, self._say = world, schedule, shape, say
         self._traffic = Traffic(seed)

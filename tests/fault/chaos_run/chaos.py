@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tests.fault.lane.traffic import SICK
+from tests.fault.chaos_run.traffic import SICK
 
 TARGETS = ("child", "jvm", "supervisor", "receiver", "everything")
 WIRES = ("front", "kinesis in", "kinesis out", "dynamodb", "sink")

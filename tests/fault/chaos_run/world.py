@@ -14,14 +14,14 @@ from botocore.config import Config
 from stream_router.local.stack import seed_leases
 from tests.constants import LINGER_S, with_constants
 from tests.fakeaws.process import FakeAwsProcess
-from tests.fault.lane.chaos import rules_at_rest
-from tests.fault.lane.clock import Clock
-from tests.fault.lane.kinesis_local import kinesis_local
-from tests.fault.lane.lease_tap import LeaseTap
-from tests.fault.lane.proxy import Proxy, Wires
+from tests.fault.chaos_run.chaos import rules_at_rest
+from tests.fault.chaos_run.clock import Clock
+from tests.fault.chaos_run.kinesis_local import kinesis_local
+from tests.fault.chaos_run.lease_tap import LeaseTap
+from tests.fault.chaos_run.proxy import Proxy, Wires
 from tests.system.world import MARK, PROGRAM, REGION, SHIPPED, World, daemons, until
 
-ROLE = "LANE_ROLE"
+ROLE = "CHAOS_RUN_ROLE"
 ONE_WORKERS_SHARDS = 2
 FLEET = {
     "failoverTimeMillis": "5000",
@@ -43,7 +43,7 @@ SPILLS = ("disk", "disk", "none", "none", "queue", "queue", "disk", "queue")
 """The receiver's spill by the seed modulo 8. The seed's last bit selects the ordering, so each spill meets both."""
 
 
-class LaneWorld:
+class ChaosWorld:
     """Starts everything; `close` ends everything. Programs are started from the thread that made the world alone."""
 
     def __init__(

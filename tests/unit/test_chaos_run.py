@@ -1,17 +1,17 @@
-"""The lane: what is well passes, each rule has a run that breaks it alone, each copy its cause; what is drawn."""
+"""The chaos run: what is well passes, each rule has a run that breaks it alone, each copy its cause; what is drawn."""
 
 import json
 from collections.abc import Callable
 
 import pytest
 
-from tests.fault.lane import report
-from tests.fault.lane.chaos import draw
-from tests.fault.lane.evidence import Act, Checkpoint, Delivery, Evidence, Letter, Owner, Record, Sent
-from tests.fault.lane.judge import RULES, judge
-from tests.fault.lane.lease_tap import LeaseTap
-from tests.fault.lane.run import FULL, SHORT, Result
-from tests.fault.lane.traffic import Traffic
+from tests.fault.chaos_run import report
+from tests.fault.chaos_run.chaos import draw
+from tests.fault.chaos_run.evidence import Act, Checkpoint, Delivery, Evidence, Letter, Owner, Record, Sent
+from tests.fault.chaos_run.judge import RULES, judge
+from tests.fault.chaos_run.lease_tap import LeaseTap
+from tests.fault.chaos_run.run import FULL, SHORT, Result
+from tests.fault.chaos_run.traffic import Traffic
 
 A, B = "shardId-000000000000", "shardId-000000000001"
 T = 1_000.0
@@ -212,7 +212,7 @@ def changed(changes: tuple[Change, ...]) -> Evidence:
 @pytest.mark.parametrize(("changes", "rules"), BROKEN, ids=range(len(BROKEN)))
 def test_what_is_broken_is_seen_and_nothing_else(changes: tuple[Change, ...], rules: set[str]) -> None:
     """Exactly these rules are broken, and the table ends with the first event's history and how to repeat the run."""
-    evidence = changed((*changes, having(repeat="python -m tests.fault.lane --seed 7")))
+    evidence = changed((*changes, having(repeat="python -m tests.fault.chaos_run --seed 7")))
     verdict = judge(evidence)
     assert {one.rule for one in verdict.broken} == rules
     table = report.table(Result(7, SHORT, evidence, verdict, 12.0))

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.fault.lane import sequence
-from tests.fault.lane.copies import Charged, Copies
-from tests.fault.lane.evidence import Broken, Delivery, Evidence
+from tests.fault.chaos_run import sequence
+from tests.fault.chaos_run.copies import Charged, Copies
+from tests.fault.chaos_run.evidence import Broken, Delivery, Evidence
 
 ALIVE_WITHIN_S = 30.0
 

@@ -19,7 +19,7 @@ class Clock:
         library, self._page = folder / "clock.so", folder / "clock"
         subprocess.run([COMPILER, "-O1", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"], check=True)
         self.set(0)
-        self.environment = {"LD_PRELOAD": str(library), "LANE_CLOCK": str(self._page)}
+        self.environment = {"LD_PRELOAD": str(library), "CHAOS_RUN_CLOCK": str(self._page)}
 
     def set(self, offset_s: int) -> None:
         """Move the wall clock so far from the true one, at once."""

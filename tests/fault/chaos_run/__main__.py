@@ -1,4 +1,4 @@
-"""`python -m tests.fault.lane --seed N`: one run of the lane, its progress, and the judge's table."""
+"""`python -m tests.fault.chaos_run --seed N`: one chaos run, its progress, and the judge's table."""
 
 import subprocess
 import sys
@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError
 
-from tests.fault.lane import clock, kinesis_local, report
-from tests.fault.lane.run import FULL, SHORT, run
+from tests.fault.chaos_run import clock, kinesis_local, report
+from tests.fault.chaos_run.run import FULL, SHORT, run
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,7 +29,7 @@ def main(
 ) -> None:
     """Send events through the whole of stream_router while everything is killed, stopped and cut off; then judge.
 
-    Example: python -m tests.fault.lane --seed 7 --events 20000 --kills 10 --minutes 4
+    Example: python -m tests.fault.chaos_run --seed 7 --events 20000 --kills 10 --minutes 4
     Exit 0: nothing was lost and every promise was kept. 1: a promise was broken. 3: too little went wrong to prove it,
     or an emulator did not answer.
     """
@@ -43,7 +43,7 @@ def main(
     if workers == 1:
         shape = replace(shape, two_workers=False, reshards=False)
     size = f"--events {events} --kills {kills} --minutes {minutes:g} --workers {workers}"
-    repeat = f"python -m tests.fault.lane --seed {seed} {'--short' if short else size}"
+    repeat = f"python -m tests.fault.chaos_run --seed {seed} {'--short' if short else size}"
     if keep and keep.exists():
         raise typer.BadParameter(f"{keep} is there already; name a new folder", param_hint="--keep")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:

@@ -4,8 +4,8 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.fault.lane.copies import HAND_OFF_S, Charged
-from tests.fault.lane.evidence import Broken, Delivery, Evidence, Letter, Record
+from tests.fault.chaos_run.copies import HAND_OFF_S, Charged
+from tests.fault.chaos_run.evidence import Broken, Delivery, Evidence, Letter, Record
 
 CLOCK_SLACK_S = 0.005
 """What two processes' readings of one clock may differ by."""

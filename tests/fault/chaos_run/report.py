@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.fault.lane.evidence import Broken, Evidence, Record
-from tests.fault.lane.judge import RULES
-from tests.fault.lane.run import Result
+from tests.fault.chaos_run.evidence import Broken, Evidence, Record
+from tests.fault.chaos_run.judge import RULES
+from tests.fault.chaos_run.run import Result
 
 MAX_LISTED = 5
 

@@ -1,4 +1,4 @@
-"""The lane's own tools do what they say: the proxy's troubles, and the clock that can be set wrong."""
+"""The tools of the chaos run do what they say: the proxy's troubles, and the clock that can be set wrong."""
 
 import os
 import socket
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.compiler import needs_a_compiler
-from tests.fault.lane.clock import Clock
-from tests.fault.lane.proxy import Proxy, Trouble, Wires
+from tests.fault.chaos_run.clock import Clock
+from tests.fault.chaos_run.proxy import Proxy, Trouble, Wires
 
 
 @pytest.fixture

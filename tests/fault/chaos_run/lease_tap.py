@@ -8,7 +8,7 @@ import re
 import time
 from typing import Any
 
-from tests.fault.lane.evidence import Checkpoint, Owner
+from tests.fault.chaos_run.evidence import Checkpoint, Owner
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _TARGET = re.compile(rb"x-amz-target: *DynamoDB_20120810\.(\w+)", re.IGNORECASE)

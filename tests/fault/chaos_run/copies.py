@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from tests.fault.lane.evidence import Act, Delivery, Evidence, Letter
-from tests.fault.lane.proxy import LATE_S
+from tests.fault.chaos_run.evidence import Act, Delivery, Evidence, Letter
+from tests.fault.chaos_run.proxy import LATE_S
 
 CHECKPOINT_S = 6.0
 SLACK_S = 1.5

@@ -7,15 +7,15 @@ from typing import Any
 import orjson
 
 from tests.fakeaws.process import FakeAwsProcess
-from tests.fault.lane.evidence import Delivery, Evidence, Letter, Record
-from tests.fault.lane.world import SPILL_QUEUE, STREAM, LaneWorld
+from tests.fault.chaos_run.evidence import Delivery, Evidence, Letter, Record
+from tests.fault.chaos_run.world import SPILL_QUEUE, STREAM, ChaosWorld
 
 ENDS = ("PutEvents", "SendMessageBatch")
 TOOK = {"accepted": True, "accepted_then_dropped": False}
 """The verdicts of what was taken, and whether the caller got an answer."""
 
 
-def read_ledger(world: LaneWorld, evidence: Evidence) -> None:
+def read_ledger(world: ChaosWorld, evidence: Evidence) -> None:
     """Deliveries, refusals (of dead letters too) and dead letters, in the order in which they happened."""
     for line in world.fake_aws.lines():
         if line["index"] < 0 or not _is_end(line):
@@ -53,7 +53,7 @@ class Settled:
         return self._ids
 
 
-def read_stream(world: LaneWorld) -> list[Record]:
+def read_stream(world: ChaosWorld) -> list[Record]:
     """Every record of every shard, ended ones too."""
     return [record for shard in world.shards() for record in _read_shard(world.kinesis, shard["ShardId"])]
 

@@ -14,11 +14,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from tests.fault.lane.chaos import LEAST_BITES, Schedule, Step, rules_at_rest
-from tests.fault.lane.copies import CHILD_ENDED
-from tests.fault.lane.evidence import Act
-from tests.fault.lane.proxy import Trouble
-from tests.fault.lane.world import STREAM, LaneWorld
+from tests.fault.chaos_run.chaos import LEAST_BITES, Schedule, Step, rules_at_rest
+from tests.fault.chaos_run.copies import CHILD_ENDED
+from tests.fault.chaos_run.evidence import Act
+from tests.fault.chaos_run.proxy import Trouble
+from tests.fault.chaos_run.world import STREAM, ChaosWorld
 
 LOOK_EVERY_S = 0.5
 OUR_DOING_S = 45.0
@@ -57,7 +57,7 @@ Say = Callable[[str], None]
 class Actor:
     """`acts` is what was done, `bites` how often by family, `ended` which programs ended by themselves."""
 
-    def __init__(self, world: LaneWorld, schedule: Schedule, seed: int, say: Say) -> None:
+    def __init__(self, world: ChaosWorld, schedule: Schedule, seed: int, say: Say) -> None:
         self.world, self.schedule, self.say = world, schedule, say
         self.acts: list[Act] = []
         self.bites: Counter[str] = Counter()

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.fault.lane.evidence import Evidence, Sent
-from tests.fault.lane.traffic import Post
+from tests.fault.chaos_run.evidence import Evidence, Sent
+from tests.fault.chaos_run.traffic import Post
 
 CONNECTIONS = 24
 GIVES_UP_AFTER_S = 1.0

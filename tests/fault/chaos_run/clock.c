@@ -1,4 +1,4 @@
-/* Moves the wall clock of Python programs by the seconds that stand in the file of LANE_CLOCK; never the JVM's, and never
+/* Moves the wall clock of Python programs by the seconds that stand in the file of CHAOS_RUN_CLOCK; never the JVM's, and never
    the monotonic clock. (libfaketime 0.9.10 with FAKETIME_DONT_FAKE_MONOTONIC makes Python's time.sleep fail: EINVAL.) */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,7 +15,7 @@
 static const volatile long *offset_s;
 
 __attribute__((constructor)) static void begin(void) {
-    const char *path = getenv("LANE_CLOCK");
+    const char *path = getenv("CHAOS_RUN_CLOCK");
     int fd = path && strncmp(program_invocation_short_name, "java", 4) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     void *page = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(long), PROT_READ, MAP_SHARED, fd, 0);
     if (page != MAP_FAILED) offset_s = page;

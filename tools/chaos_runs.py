@@ -1,4 +1,4 @@
-"""Writes docs/proof.md's table of the lane, and the README's sentence: what the kept runs gave. Run by `make docs`."""
+"""Writes the table of docs/proof.md and the sentence of the README: the figures of the kept chaos runs."""
 
 import json
 from collections import Counter
@@ -10,11 +10,11 @@ from marked import filled
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, README = ROOT / "docs" / "proof.md", ROOT / "README.md"
-RESULTS = ROOT / "tests" / "fault" / "lane" / "results"
+RESULTS = ROOT / "tests" / "fault" / "chaos_run" / "results"
 AWS_FAILS = ("call_error", "entry_error", "html", "reset", "short", "stall")
 """Faults of the fake AWS's own answers; delays are none."""
 
-BEGIN = "<!-- lane: written by `make docs` -->"
+BEGIN = "<!-- chaos runs: written by `make docs` -->"
 
 
 def results() -> list[dict[str, Any]]:
@@ -51,10 +51,10 @@ def readme() -> str:
         bites.update(run["bites"])
     wires = sum(number for name, number in bites.items() if name.startswith("wire "))
     failed = sum(bites[name] for name in AWS_FAILS)
-    sentence = f"""**Tried:** [the lane](docs/proof.md#the-lane), chaos over all of it, in {count}. Its faults:
+    sentence = f"""**Tried:** [chaos runs](docs/proof.md#chaos-runs) over the whole system, in {count}. Its faults:
 {kills} `kill -9`, {bites["stop"]} stops, {wires:,} faults of connections, {failed:,} failed answers of AWS.
 {sent:,} events sent, {lost} lost. Try it:
-`.venv/bin/python -m tests.fault.lane --seed 7 --short`."""
+`.venv/bin/python -m tests.fault.chaos_run --seed 7 --short`."""
     return filled(README.read_text("utf-8"), BEGIN, sentence)
 
 

@@ -1,1 +1,0 @@
-"""The lane: the whole of stream_router under seeded chaos, and a judge of what became of every event."""
