@@ -17,50 +17,50 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test setup check lint unit test-pythons bench bench-quick fault long prove worlds docs deploy-check dist help lost
 .DEFAULT_GOAL := help
 
-help: ## this list
+help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
-	@echo "  VENV=dir says where the environment goes (default .venv)"
+	@echo "  VENV=dir sets the environment's directory (default .venv)"
 
-demo: setup ## the whole pipeline on this machine: 10,000 events in, what became of each one out
+demo: setup ## run the whole pipeline on this machine with 10,000 events, and account for each
 	@"$(BIN)/stream-router" demo $(DEMO)
 
 # mypy is one process: beside it the other core takes the quick tests.
-test: setup ## every check, then all tests that are not marked long
+test: setup ## run lint, types, and all tests that are not marked long
 	@$(MAKE) --no-print-directory -j2 lint unit
 	@$(PYTEST) -m "not long and not prove" -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/unit --ignore tests/property --ignore tests/contract
 
-check: test ## all gates: lint, types, tests
+check: test ## the same as make test
 
-lint: setup ## ruff and mypy --strict over package, tests and benchmarks
+lint: setup ## run ruff and mypy --strict over package, tests and benchmarks
 	@"$(BIN)/ruff" check .
 	@"$(BIN)/ruff" format --check .
 	@"$(BIN)/python" -m mypy $(CODE)
 
-unit: setup ## the quick tests only
+unit: setup ## run the quick tests only
 	@$(PYTEST) -m "not long and not prove" -n 2 tests/unit tests/property tests/contract
 
-test-pythons: setup ## the quick tests on every Python that setup.cfg names, where PATH or pyenv has it
+test-pythons: setup ## run the quick tests on each Python that setup.cfg names and PATH or pyenv has
 	@"$(BIN)/python" tools/test_pythons.py "$(VENV)/pythons"
 
-bench: setup ## the benchmarks, one after the other, each to its file in benchmarks/results
+bench: setup ## run the benchmarks one after the other; results go to benchmarks/results
 	@"$(BIN)/python" -m benchmarks
 
-bench-quick: setup ## a first look in less than five minutes; writes nothing
+bench-quick: setup ## a short run of the benchmarks, less than five minutes; writes no file
 	@"$(BIN)/python" -m benchmarks --quick
 
-fault: setup ## some twenty minutes: one seed of the whole under chaos, and the simulator
+fault: setup ## twenty minutes: one full chaos run, and the simulator
 	@$(PYTEST) -m long -n 2 --dist load tests/fault/chaos_run tests/simulation
 
-long: setup ## hours: every long test, that of `make fault` too
+long: setup ## hours: all long tests, those of `make fault` included
 	@$(PYTEST) -m long
 
-prove: setup ## what takes hours: seeds, mutants; a part of it with PROVE='-k mistake'
+prove: setup ## hours: the simulator's seeds, and known mistakes; for one part: PROVE='-k mistake'
 	@$(PYTEST) -m prove $(PROVE)
 
-worlds: setup ## minutes: the programs in emulators that others wrote (tests/worlds)
+worlds: setup ## 25 minutes: run the programs in emulators that others wrote (tests/worlds)
 	@"$(BIN)/python" -m tests.worlds $(WORLDS)
 
-docs: setup ## write anew what of docs/ comes from code: configuration, IAM policies, the template's, metrics, schemas
+docs: setup ## regenerate the parts of docs/ that come from code: configuration, IAM policies, the template's, metrics, schemas
 	@"$(BIN)/python" tools/configuration.py
 	@"$(BIN)/python" tools/environment_file.py
 	@"$(BIN)/python" tools/policies.py
@@ -73,13 +73,13 @@ docs: setup ## write anew what of docs/ comes from code: configuration, IAM poli
 	@"$(BIN)/python" tools/top_picture.py
 	@"$(BIN)/python" tools/chaos_runs.py
 
-deploy-check: setup ## the deployment files through their linters; says which of them are not installed
+deploy-check: setup ## run the linters of the deployment files; report which linters are not installed
 	@"$(BIN)/python" tools/deploy_check.py
 
-dist: setup ## what a host without a checkout is installed from: sdist, wheels, locks with hashes, checksums
+dist: setup ## build what a host without a checkout installs: sdist, wheels, locks with hashes, checksums
 	@"$(BIN)/python" tools/dist.py
 
-setup: $(STAMP) ## only makes the environment
+setup: $(STAMP) ## create the environment, nothing else
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt tools/make_env.py tools/kclpy_wheel.py stream_router/consumer/supervisor/jars.txt $(LOST)
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }

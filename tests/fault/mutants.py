@@ -43,7 +43,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/integration/test_receiver_spill.py::test_every_group_is_synced_before_it_is_answered",),
         ),
     },
-    "A slow stream is not a dead one": {
+    "A slow stream is not treated": {
         "what landed late is not remembered": Mutant(
             "stream_router/receiver/events.py",
             "            self._known[key] = delivery if partly else self._second_s\n",
@@ -118,7 +118,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/fault/test_failpoints_commands.py",),
         ),
     },
-    "A process that stands still": {
+    "A process that is stopped": {
         "a stop waits for a disk that hangs": Mutant(
             "stream_router/receiver/spill.py",
             "self._thread.join(CLOSED_WITHIN_S)",
@@ -194,7 +194,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/fault/test_fault_matrix.py",),
         ),
     },
-    "An outage of AWS buries nothing": {
+    "In an outage of AWS": {
         "an outage spends an entry's budget": Mutant(
             "stream_router/pipeline/delivery/blame.py",
             "if accepted < BLAME_SHARE * others:",
@@ -527,7 +527,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/property/test_replay_goes_on.py",),
         ),
     },
-    "Whoever has no live secret": {
+    "A sender without a valid secret": {
         "a signature is not compared": Mutant(
             "stream_router/receiver/auth.py",
             "is_valid |= hmac.compare_digest(signature, expected)",
@@ -590,7 +590,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/unit/test_spill_open.py::test_neither_the_lock_nor_what_is_set_aside_follows_a_link",),
         ),
     },
-    "What a stranger asks": {
+    "Requests without a valid signature": {
         "a stranger's answer counts among the latencies": Mutant(
             "stream_router/receiver/app.py",
             "        if request.verified:\n",

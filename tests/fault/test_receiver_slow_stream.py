@@ -1,4 +1,4 @@
-"""A slow stream is not a dead one: what lands late counts, nothing is sent beside it, and what may fly follows it.
+"""A slow stream is not treated as failed: late success counts, and no copy is sent while a call is in flight.
 
 Each with the real process before a stand-in for Kinesis; jitter by two seeds. Short forms of one run in `make test`.
 """
