@@ -103,7 +103,7 @@ def run_at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, incl
 
     Return the command's exit status.
 
-    With `of_bus_too` `work` also runs at the bus's own dead-letter queue, if the bus has one. A
+    With `include_bus_queue`, `work` also runs at the bus's own dead-letter queue, if the bus has one. A
     queue that cannot be used gives one line and status 1.
     """
     settings = load(DeadLetters)
@@ -134,7 +134,7 @@ class LetterTally:
         self.count = 0
         self.first_ms, self.last_ms = sys.maxsize, 0
         self.oldest: list[tuple[int, str]] = []
-        """Time of sending (epoch ms) and id, sorted; at most IDS_SHOWN, so that memory does not grow with the queue."""
+        """Time of sending (epoch ms) and id, sorted; at most SAMPLE_IDS, so that memory does not grow with the queue."""
 
     def add(self, letter: AnyLetter) -> None:
         """Count one more letter."""

@@ -175,7 +175,7 @@ class OurLetter(QueuedLetter):
 def read_our_letters(queue: QueueReader, unreadable: list[UnreadableLetterError]) -> Iterator[OurLetter]:
     """Yield the complete letters of a queue.
 
-    `unread_` collects messages that are no letters, and incomplete letters.
+    `unreadable` collects messages that are no letters, and incomplete letters.
     """
     parts: dict[PartsKey, list[tuple[Letter, Message]]] = {}
     joined = set[PartsKey]()
@@ -330,7 +330,7 @@ def _epoch_ms(value: object) -> int:
 
 
 def read_undelivered_events(queue: QueueReader, unreadable: list[UnreadableLetterError]) -> Iterator[UndeliveredEvent]:
-    """Yield the undelivered events of EventBridge's queue. `unread_` collects other messages."""
+    """Yield the undelivered events of EventBridge's queue. `unreadable` collects other messages."""
     for message in queue.read():
         try:
             yield UndeliveredEvent(message)

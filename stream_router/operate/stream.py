@@ -57,7 +57,7 @@ class Span(NamedTuple):
 
 
 class StreamDescription(NamedTuple):
-    """A stream when it was described. `keeps_ms` is its retention."""
+    """A stream when it was described. `retention_ms` is how long it keeps a record."""
 
     name: str
     shards: Mapping[str, Shard]
@@ -335,7 +335,7 @@ def _announce(cloudwatch: "CloudWatchClient", stream: StreamDescription, span: S
         return 0.0
     size_bytes = float(sum(point["Sum"] for point in answer.get("Datapoints", ())))
     shards = len(stream.shards)
-    # Each shard is read at READ_BYTES a second, up to MAX_AT_ONCE shards at a time.
+    # Each shard is read at READ_BYTES a second, up to MAX_CONCURRENT_READS shards at a time.
     seconds = ceil(shards / MAX_CONCURRENT_READS) * size_bytes / max(1, shards) / READ_BYTES
     if seconds > _ANNOUNCE_ABOVE_S:
         warn(

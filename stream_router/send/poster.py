@@ -55,7 +55,7 @@ class Poster:
         self._url, self._sign, self._done, self._give_up_s = url, sign, done, give_up_s
         self._results: queue.SimpleQueue[DeliveryResult | Exception] = queue.SimpleQueue()
         self._next_lock, self._retries_lock = threading.Lock(), threading.Lock()
-        """Locks. A thread holds the first until its delivery is due; the second guards `sent_again`."""
+        """Locks. A thread holds the first until its delivery is due; the second guards `retries`."""
         self.sent = 0
         """Number of deliveries that were sent at least once."""
         self.answered = 0
