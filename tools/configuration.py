@@ -118,7 +118,7 @@ FOR = {
     "STREAM_ROUTER_DRAIN_DELAY_S": "seconds of serving after SIGTERM, while `/readyz` is 503",
     "STREAM_ROUTER_BUCKETS": "partition groups, each on one shard: a multiple of the number of shards",
     "STREAM_ROUTER_PARTITION_PATH": "which field of an event names its conversation",
-    "STREAM_ROUTER_SPILL_DIR": "where events wait while the stream is down; without it senders get 503",
+    "STREAM_ROUTER_SPILL_DIR": "where events wait while the stream is down; without it or a spill queue: 503",
     "STREAM_ROUTER_SPILL_MAX_BYTES": "the largest spill on disk",
     "STREAM_ROUTER_SPILL_QUEUE": "an SQS queue in which events wait while the stream is down, for hosts without a disk",
     "SQS_DLQ_URL": "the dead-letter queue",
