@@ -134,7 +134,7 @@ class LetterTally:
         self.count = 0
         self.first_ms, self.last_ms = sys.maxsize, 0
         self.oldest: list[tuple[int, str]] = []
-        """Time of sending (epoch ms) and id, sorted; at most SAMPLE_IDS, so that memory does not grow with the queue."""
+        """Time of sending (epoch ms) and id, sorted; at most SAMPLE_IDS, so memory does not grow with the queue."""
 
     def add(self, letter: AnyLetter) -> None:
         """Count one more letter."""
