@@ -222,7 +222,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
             ("tests/unit/test_engine_in_time.py::test_a_sick_entry_delays_its_own_conversation_and_no_other",),
         ),
     },
-    "However many events are sick": {
+    "However many events": {
         "probes carry what is first": Mutant(
             "stream_router/pipeline/delivery/dispatcher.py",
             "        if self.gate.last_call_brought_nothing:\n",
