@@ -28,7 +28,8 @@ HOST = "receiver.localhost"
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
-AWS = f"""#!{sys.executable}
+AWS = f"""#!/bin/sh
+exec {shlex.quote(sys.executable)} - "$@" <<'END'
 import os
 import sys
 import boto3
@@ -38,7 +39,9 @@ given = dict(zip(sys.argv[3::2], sys.argv[4::2], strict=True))
 named = {{"".join(word.title() for word in name.strip("-").split("-")): value for name, value in given.items()}}
 boto3.client("lambda", region_name=os.environ["AWS_REGION"]).add_permission(**named)
 print("permission added")
+END
 """
+"""The stand-in for `aws`. A shell starts it, since a `#!` line cannot hold an interpreter's path with a space."""
 
 
 def make_function(environment: dict[str, str], region: str) -> None:
