@@ -33,7 +33,7 @@ FALLBACK = "is not supported but was deployed as a fallback"
 """End of LocalStack's reason for a resource of such a type."""
 
 LEFT_OUT = f"~ stream {STREAM}: retention (hours) 24 -> 168, encryption none -> alias/aws/kinesis"
-"""The one change of the plan on the new stack: LocalStack's engine ignores these two properties (docs/proof.md)."""
+"""The one change of the plan on the new stack: LocalStack's engine ignores these two properties (results/README.md)."""
 
 CREATED = {"OffloadBucket": BUCKET}
 TYPES = ["interaction.created", "contact.ended"]
@@ -63,7 +63,7 @@ def run(folder: Path, environments: Environments, steps: Steps) -> None:
 
 
 def _adapted_template() -> dict[str, Any]:
-    """Return the template with two adaptations to LocalStack's engine, each a row in docs/proof.md."""
+    """Return the template with two adaptations to LocalStack's engine, each a row in results/README.md."""
     template = load_template()
     (container,) = template["Resources"]["ConsumerTask"]["Properties"]["ContainerDefinitions"]
     # At an update the engine fails to join the earlier value of a list. It passes the task's type over anyway.
