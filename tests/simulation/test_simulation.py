@@ -132,7 +132,7 @@ def test_five_minutes_of_seeds(share: int) -> None:
     check_bitten(many(10_000 * (share + 1), 150.0), 12)
 
 
-FIRST_PROVE_SEED, PROVE_SEEDS, SHARES = 2_000_000, 5_000, 10
+FIRST_PROVE_SEED, PROVE_SEEDS, SHARES = 3_000_000, 5_000, 10
 RESULTS = os.environ.get("SIMULATOR_RESULTS", "")
 """A file to which each share that broke no promise adds a line."""
 

@@ -66,6 +66,8 @@ class Outside:
         """Each event's answers: when, and whether it was accepted."""
         self.first_tried: dict[str, dict[int, float]] = {}
         """When each event was sent first, by life: a call that fails as a whole is a try too."""
+        self.answered_at: dict[tuple[str, float, int], float] = {}
+        """When the child gets the answer, by event, time of sending and life."""
         self.failed_itself: dict[str, list[tuple[float, int]]] = {}
         """When, and in which life, an event was told a failure of its own: what speaks of the bus is none."""
         self.bitten: dict[str, int] = {}
@@ -142,6 +144,8 @@ class Bus:
         answer = self._judge(entries, now)
         if answer is NO_ANSWER:
             latency_s = 5.0
+        for entry in entries:
+            outside.answered_at[entry.event.event_id, now, self._life] = now + latency_s
         self._world.after(latency_s, lambda: done(answer))
 
     def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
@@ -279,7 +283,8 @@ def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
     looked at calls that were sent after its first failure in this life. So the others may be a few seconds older or
     younger here: it is enough that they were well in a minute that begins a little earlier or later, or, where that
     failure is younger, since then. What was sent with the call that failed first, or before its answer came, was sent
-    before the failure; that answer takes up to some seconds.
+    before the failure; that answer takes up to some seconds. A call that was still open when the child decided told it
+    nothing.
     """
     own = [(at, life) for at, life in outside.failed_itself.get(event_id, []) if at <= now]
     if not own:
@@ -289,20 +294,17 @@ def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
     minute = (max(first, decided - older) for older in range(55, 66))
     # The child counts by whole seconds, from the one that begins after the failure on.
     since_it = (first + 0.001, math.ceil(first), first + 1, first + 2, first + 5) if first > decided - 65 else ()
-    return any(_were_well(outside, event_id, since, decided) for since in (*minute, *since_it))
+    answer = outside.answered_at[event_id, decided, in_life]
+    return any(_were_well(outside, event_id, since, decided, answer) for since in (*minute, *since_it))
 
 
-def _were_well(outside: Outside, event_id: str, since: float, until: float) -> bool:
+def _were_well(outside: Outside, event_id: str, since: float, until: float, decided_at: float) -> bool:
+    """Whether the others that were sent between these times, and answered by `decided_at`, were accepted."""
     accepted = list[bool]()
     for other, lives in outside.first_tried.items():
-        answers = outside.answers.get(other, [])
         for life, at in lives.items():
-            if other == event_id or not since <= at <= until:
-                continue
-            was_accepted = (at, True, life) in answers
-            # A call that failed whole just before may have failed after the child decided.
-            if was_accepted or (at, False, life) in answers or at < until - 5:
-                accepted.append(was_accepted)
+            if other != event_id and since <= at <= until and outside.answered_at[other, at, life] <= decided_at:
+                accepted.append((at, True, life) in outside.answers.get(other, []))
     return bool(accepted) and sum(accepted) >= 0.85 * len(accepted)
 
 
