@@ -19,8 +19,8 @@ QUICK = ("child", "sizes", "faults")
 def names() -> list[str]:
     """The benchmarks: the modules that can be run."""
     runnable = 'if __name__ == "__main__":'
-    found = [path.stem for path in sorted(FOLDER.glob("*.py")) if runnable in path.read_text("utf-8")]
-    return [name for name in found if name != "__main__"]
+    stems = [path.stem for path in sorted(FOLDER.glob("*.py")) if runnable in path.read_text("utf-8")]
+    return [name for name in stems if name != "__main__"]
 
 
 def asks(name: str) -> bool:

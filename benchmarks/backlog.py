@@ -36,7 +36,7 @@ def worked_off(fake_aws: FakeAwsProcess, times: int) -> Taken:
 def repeated(fake_aws: FakeAwsProcess, times: int, runs: int) -> Taken:
     """A short backlog several times, so that its CPU can be read: the clock ticks every 10 ms."""
     taken = [worked_off(fake_aws, times) for _ in range(runs)]
-    return Taken({name: sum(one.figures[name] for one in taken) / runs for name in taken[0].figures})
+    return Taken({name: sum(item.figures[name] for item in taken) / runs for name in taken[0].figures})
 
 
 @contextlib.contextmanager

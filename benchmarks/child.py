@@ -28,23 +28,23 @@ def cases(options: Options) -> Iterator[Sequence[Case]]:
     """Ours and the peers, at the same sink."""
     count = options.count(80_000, 20_000)
     with FakeAwsProcess() as fake_aws:
-        made = consumers.cases(fake_aws, count)
+        result = consumers.cases(fake_aws, count)
         for name, load in CHILDREN.items():
             whole = replace(load, count=count)
-            made.append(Case(name, partial(flooded, fake_aws, whole)))
-        yield made
+            result.append(Case(name, partial(flooded, fake_aws, whole)))
+        yield result
 
 
 def beside(rows: Sequence[Row]) -> dict[str, Any]:
     """The child's CPU as a multiple of each peer's, round by round, medians."""
     ours = next((row for row in rows if row.case.name == "child, 10 a call, compact JSON"), None)
-    found = {}
+    result = {}
     for row in rows:
         if ours and row.case.role != "ours":
             pairs = zip(ours.values("cpuUs"), row.values("cpuUs"), strict=False)
-            ratios = sorted(one / other for one, other in pairs)
-            found[row.case.name] = round(ratios[len(ratios) // 2], 3)
-    return {"childsCpuOver": found}
+            ratios = sorted(item / other for item, other in pairs)
+            result[row.case.name] = round(ratios[len(ratios) // 2], 3)
+    return {"childsCpuOver": result}
 
 
 QUESTION = Question("child", str(__doc__), cases, rounds=5, bound_s=330, facts=beside)

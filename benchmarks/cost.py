@@ -216,40 +216,40 @@ def _kinesis(rate: float) -> float:
 
 def _ours(rate: float) -> dict[str, float]:
     """Of this product, besides stream and bus."""
-    found = size(rate)
-    senders = found.shards + found.consumers.tasks + found.receivers.tasks  # each sends its metrics once a minute
-    reads = found.consumers.tasks / 2  # a second: each looks for its leases, the leader and each supervisor for all
+    result = size(rate)
+    senders = result.shards + result.consumers.tasks + result.receivers.tasks  # each sends its metrics once a minute
+    reads = result.consumers.tasks / 2  # a second: each looks for its leases, the leader and each supervisor for all
     return {
-        "Fargate": found.receivers.dollars + found.consumers.dollars,
+        "Fargate": result.receivers.dollars + result.consumers.dollars,
         "load balancer": _balancer(rate),
-        "DynamoDB": (found.lease_writes * USD["million writes"] + reads * USD["million reads"]) * SECONDS / 1e6,
-        "CloudWatch": _metrics(found.shards, found.consumers.tasks, senders),
+        "DynamoDB": (result.lease_writes * USD["million writes"] + reads * USD["million reads"]) * SECONDS / 1e6,
+        "CloudWatch": _metrics(result.shards, result.consumers.tasks, senders),
         "SQS": rate * SECONDS / 1e6 * DEAD_SHARE * DEAD_REQUESTS * USD["million queue requests"],
     }
 
 
 def load_table() -> list[str]:
     """1, 10, 100 and 1,000 times a small deployment, as a Markdown table."""
-    found = {rate: size(rate) for rate in LOADS}
+    result = {rate: size(rate) for rate in LOADS}
     rows = {
-        "shards": [f"{one.shards:,}" for one in found.values()],
-        "receivers": [f"{one.receivers.tasks:,}" for one in found.values()],
-        "consumers": [f"{one.consumers.tasks:,}" for one in found.values()],
-        "PutEvents calls a second at the peak": [f"{one.calls_peak:,.0f}" for one in found.values()],
+        "shards": [f"{value.shards:,}" for value in result.values()],
+        "receivers": [f"{value.receivers.tasks:,}" for value in result.values()],
+        "consumers": [f"{value.consumers.tasks:,}" for value in result.values()],
+        "PutEvents calls a second at the peak": [f"{value.calls_peak:,.0f}" for value in result.values()],
     }
     for name, limit in LIMITS.items():
-        shares = [used(rate, one)[name] / limit for rate, one in found.items()]
+        shares = [used(rate, item)[name] / limit for rate, item in result.items()]
         rows[f"of {name}"] = [f"{share:,.0%}" if share >= 0.01 else "< 1%" for share in shares]
     return _table("events a second, mean", [f"{rate:,}" for rate in LOADS], rows)
 
 
 def table() -> list[str]:
     """Dollars for a million events, as a Markdown table."""
-    found = [services(rate) for rate in RATES]
+    result = [services(rate) for rate in RATES]
     millions = [rate * SECONDS / 1e6 for rate in RATES]
     rows = {
-        way: [f"{sum(one[way].values()) / each:.2f}" for one, each in zip(found, millions, strict=True)]
-        for way in found[0]
+        way: [f"{sum(item[way].values()) / each:.2f}" for item, each in zip(result, millions, strict=True)]
+        for way in result[0]
     }
     return _table("dollars for a million events", [f"{rate:,}/s" for rate in RATES], rows)
 

@@ -98,11 +98,11 @@ def flood(fake_aws: FakeAwsProcess, load: Load) -> Taken:
             running.process_batch(batch)
         first = start_count + sum(data.count(b"\n") + 1 for batch in warm for data in batch)
         until_accepted(fake_aws, first - (first - start_count) // 20)
-        made = [_line(running, batch) for batch in batches]
+        result = [_line(running, batch) for batch in batches]
         until_accepted(fake_aws, start_count + int(load.share * (first - start_count)))
         pid, calls_before = running.process.pid, calls(fake_aws)
         before, start = cpu_s(pid), time.perf_counter()
-        for line in made:
+        for line in result:
             _write(running, line)
             running.done("processRecords")
         until_accepted(fake_aws, start_count + int(load.share * (first - start_count + load.count)))
@@ -127,8 +127,8 @@ def _write(running: Child, line: bytes) -> None:
 def until_accepted(fake_aws: FakeAwsProcess, wanted: int) -> None:
     """Wait until the fake AWS accepted so many entries."""
     until = time.monotonic() + SETTLE_WITHIN_S
-    while (found := accepted(fake_aws)) < wanted:
-        assert time.monotonic() < until, f"{found} of {wanted} events were accepted within {SETTLE_WITHIN_S:.0f} s"
+    while (result := accepted(fake_aws)) < wanted:
+        assert time.monotonic() < until, f"{result} of {wanted} events were accepted within {SETTLE_WITHIN_S:.0f} s"
         time.sleep(0.002)
 
 
@@ -152,14 +152,14 @@ def paced(
     environment = {**QUIET, "STREAM_ROUTER_CHECKPOINT_S": "1", **load.environment}
     with Child(fake_aws.url, None, **environment) as running:
         running.initialize()
-        made = []
+        result = []
         for at in range(0, len(lines), each):
             texts = [_line(running, batch) for batch in daemon_batches(lines[at : at + each], PACED_LINES_PER_RECORD)]
-            made.append((ids[at : at + each], texts))
+            result.append((ids[at : at + each], texts))
         sent: dict[str, float] = {}
         begins()
         before, start = cpu_s(running.process.pid), time.time()
-        for number, (names, texts) in enumerate(made):
+        for number, (names, texts) in enumerate(result):
             due = start + number * PACE_S
             time.sleep(max(0.0, due - time.time()))
             sent.update(dict.fromkeys(names, due * 1000))  # from when it was meant to come: what waits, waits

@@ -59,33 +59,33 @@ def cases(options: Options) -> Iterator[Sequence[Case]]:
     """Each fault by itself: the child at full speed and at 2,000 events a second; the peers at full speed."""
     count = options.count(100_000, 20_000)  # in half a second the second tries of the last entries are half of the time
     with FakeAwsProcess(None, None, 0, "--delay-ms", BUS_MS) as fake_aws:
-        made = []
+        result = []
         peers = {case.name for case in consumers.cases(fake_aws, count, PEERS)}
         for fault, rules in FAULTS.items():
             role = "ours" if rules else "baseline"
-            made.append(Case(f"child: {fault}", partial(_flooded, fake_aws, rules, Load(count, share=SHARE)), role))  # type: ignore[arg-type]
+            result.append(Case(f"child: {fault}", partial(_flooded, fake_aws, rules, Load(count, share=SHARE)), role))  # type: ignore[arg-type]
             note = BURIED if "sick" in fault else ""
-            made.append(Case(f"child, {RATE}/s: {fault}", partial(_paced, rules, options.count(8, 4)), note=note))
+            result.append(Case(f"child, {RATE}/s: {fault}", partial(_paced, rules, options.count(8, 4)), note=note))
             if "sick" in fault or "reset" in fault:
                 continue
             for peer in PEERS:
                 if peer.name in peers:
                     run = partial(_peer, fake_aws, rules, peer, count)
-                    made.append(Case(f"{peer.name}: {fault}", run, "peer", peer.note))
-        yield made
+                    result.append(Case(f"{peer.name}: {fault}", run, "peer", peer.note))
+        yield result
 
 
 def over_no_fault(rows: Sequence[Row]) -> dict[str, Any]:
     """Each one's rate, and the healthy p99, as a multiple of its own without a fault, medians."""
-    found: dict[str, Any] = {"rate": {}, "healthyP99": {}}
+    result: dict[str, Any] = {"rate": {}, "healthyP99": {}}
     base = {row.case.name.partition(": ")[0]: row for row in rows if row.case.name.endswith(": no fault")}
     for row in rows:
         who, _, fault = row.case.name.partition(": ")
-        for what, figure in (("rate", "perSecond"), ("healthyP99", "p99Ms")):
+        for kind, figure in (("rate", "perSecond"), ("healthyP99", "p99Ms")):
             if figure in row.rounds[0].figures and row is not base[who]:
                 pairs = zip(row.values(figure), base[who].values(figure), strict=False)
-                found[what].setdefault(who, {})[fault] = round(statistics.median(one / two for one, two in pairs), 3)
-    return found
+                result[kind].setdefault(who, {})[fault] = round(statistics.median(item / two for item, two in pairs), 3)
+    return result
 
 
 QUESTION = Question("faults", str(__doc__), cases, rounds=3, bound_s=600, facts=over_no_fault)

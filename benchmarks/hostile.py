@@ -284,10 +284,10 @@ def cpu_s(data: bytes, transform: Transform) -> tuple[float, str]:
     """Return the CPU seconds from a record's bytes to what is sent, and what is sent."""
     writer = LetterWriter("stream", "shardId-000000000000", lambda: NOW_MS, ordered=False)
     before_s = time.process_time()
-    made = [transform(opened) for opened in open_record(Record(data, 1, 0, RECEIVED_MS))]
-    entries = [each for each in made if isinstance(each, Entry)]
+    transformeds = [transform(opened) for opened in open_record(Record(data, 1, 0, RECEIVED_MS))]
+    entries = [each for each in transformeds if isinstance(each, Entry)]
     put_events("bus", entries)
-    letters = [each for each in made if isinstance(each, DeadLetter)]
+    letters = [each for each in transformeds if isinstance(each, DeadLetter)]
     for letter in letters:
         whole = letter._replace(raw=transform.dead_letter_raw(letter))
         if not writer.write(whole):

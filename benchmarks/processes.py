@@ -22,20 +22,20 @@ PRODUCT = ("receiver", "jvm", "child", "supervisor")
 
 def parents() -> dict[int, int]:
     """Every process and its parent."""
-    found = {}
+    result = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                found[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-    return found
+                result[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    return result
 
 
 def tree(root: int) -> list[int]:
     """The process and all below it."""
-    of, found = parents(), [root]
-    for pid in found:
-        found += [child for child, parent in of.items() if parent == pid]
-    return found
+    of, result = parents(), [root]
+    for pid in result:
+        result += [child for child, parent in of.items() if parent == pid]
+    return result
 
 
 def role(pid: int, root: int) -> str:
@@ -48,19 +48,19 @@ def role(pid: int, root: int) -> str:
 
 def cpu_by_role(root: int) -> Counter[str]:
     """User and system time so far, in seconds, by role."""
-    found: Counter[str] = Counter()
+    counter: Counter[str] = Counter()
     for pid in tree(root):
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            found[role(pid, root)] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # type: ignore[assignment]
-    return found
+            counter[role(pid, root)] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # type: ignore[assignment]
+    return counter
 
 
 def memory_by_role(root: int) -> dict[str, list[float]]:
     """Resident memory in MB of each process, by role."""
-    found = defaultdict[str, list[float]](list)
+    result = defaultdict[str, list[float]](list)
     for pid in tree(root):
         with contextlib.suppress(OSError):
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-            found[role(pid, root)].append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
-    return found
+            result[role(pid, root)].append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+    return result

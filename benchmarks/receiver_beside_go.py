@@ -43,7 +43,7 @@ EVENTS, CONVERSATIONS = 2_000, 500
 
 def bodies() -> list[bytes]:
     """Events of about 0.6 KB over 500 conversations, some text in them not ASCII."""
-    made = []
+    result = []
     for number in range(EVENTS):
         payload = {"agent": "José Núñez", "skill": "billing", "channel": "voice", "notes": "x" * 380}
         event = {
@@ -53,21 +53,21 @@ def bodies() -> list[bytes]:
             "timestamp": "2026-11-24T09:30:00.123Z",
             "payload": payload,
         }
-        made.append(json.dumps(event, ensure_ascii=False).encode())
-    return made
+        result.append(json.dumps(event, ensure_ascii=False).encode())
+    return result
 
 
 def requests(count: int) -> list[bytes]:
     """Signed posts, each with an id of its own; made before the clock starts."""
-    made, stamp = [], int(time.time())
+    result, stamp = [], int(time.time())
     kinds = bodies()
     for number in range(count):
         body, identity = kinds[number % len(kinds)], f"msg_{stamp}_{number}"
         mac = hmac.digest(SECRET, f"{identity}.{stamp}.".encode() + body, "sha256")
         signature = f"v1,{base64.b64encode(mac).decode()}"
         headers = {"webhook-id": identity, "webhook-timestamp": str(stamp), "webhook-signature": signature}
-        made.append(post(body, headers))
-    return made
+        result.append(post(body, headers))
+    return result
 
 
 def offered(address: tuple[str, int], pid: int, rate: int, seconds: float) -> Taken:
@@ -167,17 +167,19 @@ def cases(options: Options) -> Iterator[Sequence[Case]]:
     """Rate by rate, ours and Go's in turn; then both closed loops."""
     seconds = options.count(8, 2)
     with FakeAwsProcess() as fake_aws, tempfile.TemporaryDirectory() as name:
-        folder, program, made = Path(name), _go_program(), []
+        folder, program, result = Path(name), _go_program(), []
         for rate, stream_ms in ROWS:
             words = f"{rate}/s, stream {stream_ms} ms"
-            made.append(Case(f"receiver, {words}", partial(ours, fake_aws, folder, rate, stream_ms, seconds), at=rate))
+            result.append(
+                Case(f"receiver, {words}", partial(ours, fake_aws, folder, rate, stream_ms, seconds), at=rate)
+            )
             if program:
-                made.append(Case(f"Go, {words}", partial(go, fake_aws, program, rate, stream_ms, seconds), "peer"))
-        made.append(Case("receiver, closed loop", partial(saturated, fake_aws, folder, seconds)))
+                result.append(Case(f"Go, {words}", partial(go, fake_aws, program, rate, stream_ms, seconds), "peer"))
+        result.append(Case("receiver, closed loop", partial(saturated, fake_aws, folder, seconds)))
         if importlib.util.find_spec("starlette") and importlib.util.find_spec("uvicorn"):
             note = "64 connections; one PutRecords call a request"
-            made.append(Case("Starlette + boto3, closed loop", partial(starlette, fake_aws, seconds), "peer", note))
-        yield made
+            result.append(Case("Starlette + boto3, closed loop", partial(starlette, fake_aws, seconds), "peer", note))
+        yield result
 
 
 def _go_program() -> Path | None:
@@ -191,16 +193,16 @@ def _go_program() -> Path | None:
 def facts(rows: Sequence[Row]) -> dict[str, Any]:
     """Ours over Go's, round by round, medians."""
     by_name = {row.case.name: row for row in rows}
-    found: dict[str, dict[str, float]] = {}
+    result: dict[str, dict[str, float]] = {}
     for name, row in by_name.items():
         beside = by_name.get(name.replace("receiver", "Go"))
         if beside and beside is not row:
-            found[name] = {
+            result[name] = {
                 figure: round(sorted(a / b for a, b in pairs)[len(pairs) // 2], 3)
                 for figure in ("cpuUs", "p50Ms", "p99Ms")
                 if (pairs := [*zip(row.values(figure), beside.values(figure), strict=False)])
             }
-    return {"overGo": found} if found else {}
+    return {"overGo": result} if result else {}
 
 
 QUESTION = Question("receiver_beside_go", str(__doc__).partition("\n")[0], cases, rounds=5, bound_s=900, facts=facts)

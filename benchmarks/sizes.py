@@ -21,11 +21,11 @@ FITTED = (600, 65_536)
 def cases(options: Options) -> Iterator[Sequence[Case]]:
     """A child for each size."""
     with FakeAwsProcess() as fake_aws:
-        made = []
+        result = []
         for size, count in SIZES.items():
             load = Load(count if not options.quick else max(200, count // 4), size)
-            made.append(Case(f"child, {size} bytes", partial(flooded, fake_aws, load), at=size))
-        yield made
+            result.append(Case(f"child, {size} bytes", partial(flooded, fake_aws, load), at=size))
+        yield result
 
 
 def line(cpu: Mapping[int, float]) -> dict[str, float]:

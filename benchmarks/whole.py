@@ -58,7 +58,11 @@ class Pipeline:
         taken_before = accepted(self.fake_aws)
         before, clock_s = processes.cpu_by_role(os.getpid()), time.time() - time.perf_counter()
         outcomes = receiver_load.send((host, int(port)), requests, rate, CONNECTIONS)
-        sent = {one.identity: (clock_s + one.answered_s - one.latency_s) * 1000 for one in outcomes if one.identity}
+        sent = {
+            outcome.identity: (clock_s + outcome.answered_s - outcome.latency_s) * 1000
+            for outcome in outcomes
+            if outcome.identity
+        }
         took = self._settled(sent, taken_before + len(sent))
         used = processes.cpu_by_role(os.getpid())
         used.subtract(before)
@@ -94,10 +98,10 @@ class Pipeline:
 
 
 def _latencies(sent: dict[str, float], took: dict[str, list[float]], outcomes: Sequence[Outcome]) -> dict[str, float]:
-    statuses = Counter(one.status for one in outcomes)
+    statuses = Counter(outcome.status for outcome in outcomes)
     cuts = statistics.quantiles([times[0] - sent[name] for name, times in took.items()], n=1000, method="inclusive")
-    found = {"p50Ms": cuts[499], "p99Ms": cuts[989], "p999Ms": cuts[998]}
-    return {**found, "refused": float(len(outcomes) - statuses[202])}
+    result = {"p50Ms": cuts[499], "p99Ms": cuts[989], "p999Ms": cuts[998]}
+    return {**result, "refused": float(len(outcomes) - statuses[202])}
 
 
 @contextlib.contextmanager

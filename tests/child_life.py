@@ -211,4 +211,4 @@ class Life:
 
     @property
     def delivered(self) -> list[int]:
-        return [one.event.record.sequence_number for one in self.rig.tally.delivered]
+        return [item.event.record.sequence_number for item in self.rig.tally.delivered]

@@ -126,7 +126,7 @@ class Chromium:
         params = event.get("params", {})
         match event.get("method"):
             case "Runtime.consoleAPICalled":
-                self.said.append(" ".join(str(one.get("value", "")) for one in params["args"]))
+                self.said.append(" ".join(str(arg.get("value", "")) for arg in params["args"]))
             case "Runtime.exceptionThrown":
                 self.said.append(str(params["exceptionDetails"]))
             case "Log.entryAdded":

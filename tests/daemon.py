@@ -124,10 +124,10 @@ class Child:
 
     def records(self, datas: Iterable[bytes]) -> list[dict[str, Any]]:
         """Records as the daemon hands them over."""
-        made = []
+        result = []
         for data in datas:
             self.sequence += 1
-            made.append(
+            result.append(
                 {
                     "action": "record",
                     "data": base64.b64encode(data).decode(),
@@ -137,7 +137,7 @@ class Child:
                     "approximateArrivalTimestamp": int(time.time() * 1000),
                 }
             )
-        return made
+        return result
 
     def begin(self, records: Sequence[dict[str, Any]]) -> None:
         """Hand a batch over without waiting for its end."""

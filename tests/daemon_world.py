@@ -49,11 +49,11 @@ class World(world.World):
 
     def heard(self) -> dict[int, list[dict[str, Any]]]:
         """What each child heard, by process id, without the calls that had no records."""
-        found = {}
+        result = {}
         for file in (self.folder / "heard").iterdir():
             lines = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
-            found[int(file.name)] = [line for line in lines if line.get("records") != []]
-        return found
+            result[int(file.name)] = [line for line in lines if line.get("records") != []]
+        return result
 
     def records(self) -> list[dict[str, Any]]:
         return [record for lines in self.heard().values() for line in lines for record in line.get("records", [])]

@@ -60,16 +60,16 @@ class Letters:
 
     def put(self, count: int, forms: Sequence[str] = FORMS, **changes: Any) -> list[Made]:
         """Put `count` letters of these forms, in turn; `changes` go into each body of the events."""
-        made, batch = [], list[LetterMessage]()
+        result, batch = [], list[LetterMessage]()
         for _ in range(count):
-            one, messages = self._one(forms[self._number % len(forms)], changes)
-            made.append(one)
+            item, messages = self._one(forms[self._number % len(forms)], changes)
+            result.append(item)
             batch += messages
             if len(batch) >= 200:
                 self.send(batch)
                 batch = []
         self.send(batch)
-        return made
+        return result
 
     def _one(self, form: str, changes: dict[str, Any]) -> tuple[Made, list[LetterMessage]]:
         self._number += 1
@@ -91,17 +91,17 @@ class Letters:
         kind, code = str(body["eventType"]), "ThrottlingException"
         event = Event(Record(raw, 10**20 + number), 0, raw, identity, "delivery", BEGUN_MS + number, None)
         letter = DeadLetter(event, Reason.OUTAGE, code, "accepted nothing", 9, raw=raw, event_type=kind)
-        made = Made(identity, 1, str(body["conversationId"]))
+        result = Made(identity, 1, str(body["conversationId"]))
         if form == "entry":
             entry = Entry(event, kind, b"{}", BEGUN_MS / 1000, 100, "")
-            return made, self._writer.write(letter._replace(entry=entry))
+            return result, self._writer.write(letter._replace(entry=entry))
         if form == "s3":
             key = f"dead-letters/{number}-0-0"
             self._s3.put_object(Bucket="bucket", Key=key, Body=raw)
-            return made, self._writer.write(letter._replace(location=f"s3://bucket/{key}"))
+            return result, self._writer.write(letter._replace(location=f"s3://bucket/{key}"))
         messages = self._writer.write_parts(letter, minimal=form == "minimal") if form in ("parts", "minimal") else None
         messages = messages or self._writer.write(letter)
-        return made._replace(messages=len(messages)), messages
+        return result._replace(messages=len(messages)), messages
 
     def send(self, messages: Iterable[LetterMessage]) -> None:
         """Put messages into the queue, as few calls as SQS allows."""
@@ -187,14 +187,14 @@ class Put(NamedTuple):
 
 def on_stream(fake_aws: FakeAwsProcess) -> list[Put]:
     """Every line that is on the stream, shard by shard in order. The plan has to keep records."""
-    kinesis, found = client(fake_aws, "kinesis"), []
+    kinesis, result = client(fake_aws, "kinesis"), []
     for shard in kinesis.list_shards(StreamName="cxone-events")["Shards"]:
         for record in records(kinesis, "cxone-events", shard["ShardId"]):
             for value in map(orjson.loads, record["Data"].split(b"\n")):
                 kind = value.get("kind", "")
                 body = base64.b64decode(value["body"]) if kind == "line" else orjson.dumps(value["body"])
-                found.append(Put(value["id"], kind, value.get("resubmitted", ""), body, record["SequenceNumber"]))
-    return found
+                result.append(Put(value["id"], kind, value.get("resubmitted", ""), body, record["SequenceNumber"]))
+    return result
 
 
 def assert_stored_before_deleted(fake_aws: FakeAwsProcess) -> int:

@@ -72,8 +72,8 @@ class EventWorld:
 
     def put_passed_over(self) -> None:
         """An aggregated record whose hash keys are no numbers: the KCL hands it to nobody."""
-        self.ids["passed over"] = made = [f"{next(self._numbers):032x}" for _ in range(self.count)]
-        datas = [(f"key-{n}", line(int(one, 16), "passed over")) for n, one in enumerate(made)]
+        self.ids["passed over"] = result = [f"{next(self._numbers):032x}" for _ in range(self.count)]
+        datas = [(f"key-{n}", line(int(item, 16), "passed over")) for n, item in enumerate(result)]
         self.put_records([kpl.aggregated(datas, hash_keys=["no number"] * len(datas))])
 
     def put_records(self, datas: Sequence[bytes]) -> None:
@@ -96,7 +96,7 @@ class EventWorld:
     def feed(self) -> None:
         """What is new goes to the children, as the KCL hands it over; until it is settled."""
         for shard, child in self.children.items():
-            new = [one for one in self.kept(shard) if int(one["sequenceNumber"]) > self._fed[shard]]
+            new = [item for item in self.kept(shard) if int(item["sequenceNumber"]) > self._fed[shard]]
             for at in range(0, len(new), 100):
                 child.begin(new[at : at + 100])
                 child.done("processRecords")
@@ -109,14 +109,14 @@ class EventWorld:
         return [
             {
                 "action": "record",
-                "data": base64.b64encode(one["Data"]).decode(),
+                "data": base64.b64encode(record["Data"]).decode(),
                 "partitionKey": "k",
-                "sequenceNumber": one["SequenceNumber"],
+                "sequenceNumber": record["SequenceNumber"],
                 "subSequenceNumber": 0,
-                "approximateArrivalTimestamp": int(one["ApproximateArrivalTimestamp"].timestamp() * 1000),
+                "approximateArrivalTimestamp": int(record["ApproximateArrivalTimestamp"].timestamp() * 1000),
             }
-            for one in dead_letters.records(self.kinesis, STREAM, shard)
-            if not one["Data"].startswith(kpl.MAGIC)
+            for record in dead_letters.records(self.kinesis, STREAM, shard)
+            if not record["Data"].startswith(kpl.MAGIC)
         ]
 
     def write_leases(self) -> None:
@@ -182,8 +182,12 @@ class EventWorld:
 
     def truth(self) -> dict[str, set[str]]:
         """The fates by the ledger: accepted, letters that are there, letters that were taken out, undelivered."""
-        accepted = {one["eventId"] for one in self.fake_aws.lines("PutEvents") if one["verdict"].startswith("accepted")}
-        letters = {one["eventId"] for one in self.fake_aws.lines("SendMessageBatch", "accepted")}
+        accepted = {
+            check_result["eventId"]
+            for check_result in self.fake_aws.lines("PutEvents")
+            if check_result["verdict"].startswith("accepted")
+        }
+        letters = {event["eventId"] for event in self.fake_aws.lines("SendMessageBatch", "accepted")}
         queues = {
             name: [json.loads(message["body"]) for message in there] for name, there in self.fake_aws.queues().items()
         }
@@ -195,11 +199,11 @@ class EventWorld:
 
 def parse_fates(output: str) -> dict[str, str]:
     """What `find` says of each event: its verdict."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     identity = ""
-    for one in output.splitlines():
-        if not one.startswith(" "):
-            identity = one.split("  ")[0]
-        elif one.startswith("  verdict"):
-            found[identity] = one.removeprefix("  verdict").strip()
-    return found
+    for item in output.splitlines():
+        if not item.startswith(" "):
+            identity = item.split("  ")[0]
+        elif item.startswith("  verdict"):
+            result[identity] = item.removeprefix("  verdict").strip()
+    return result

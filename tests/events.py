@@ -25,8 +25,8 @@ BODY: dict[str, Any] = {
 
 def consumer(**changes: Any) -> Consumer:
     """Settings without the environment."""
-    given = {"aws_region": "eu-central-1", "sqs_dlq_url": "https://sqs.invalid/q", **changes}
-    return Consumer.model_validate(given)
+    value = {"aws_region": "eu-central-1", "sqs_dlq_url": "https://sqs.invalid/q", **changes}
+    return Consumer.model_validate(value)
 
 
 def config_of(**changes: Any) -> TransformConfig:
@@ -37,9 +37,9 @@ def config_of(**changes: Any) -> TransformConfig:
 def event(body: object) -> Event:
     """The event of a sealed body; bytes are taken as they are."""
     text = body if isinstance(body, bytes) else orjson.dumps(body)
-    (found,) = open_record(Record(seal(IDENTITY, "delivery", RECEIVED_MS, text), 1))
-    assert isinstance(found, Event)
-    return found
+    (result,) = open_record(Record(seal(IDENTITY, "delivery", RECEIVED_MS, text), 1))
+    assert isinstance(result, Event)
+    return result
 
 
 def dead_of(found: Event) -> DeadLetter:
@@ -62,14 +62,14 @@ def entry(body: object, **changes: Any) -> Entry:
 def door(data: bytes, **changes: Any) -> list[Transformed]:
     """All that comes of a record's bytes, opened and sent through a transform made for it."""
     route = Transform(config_of(**changes), lambda: NOW_MS)
-    return [route(found) for found in open_record(Record(data, 1, 0, RECEIVED_MS))]
+    return [route(result) for result in open_record(Record(data, 1, 0, RECEIVED_MS))]
 
 
 def sent(data: bytes, **changes: Any) -> dict[str, Any]:
     """The Detail of a record that holds one good event."""
-    (made,) = door(data, **changes)
-    assert isinstance(made, Entry), made
-    detail: dict[str, Any] = orjson.loads(made.detail)
+    (result,) = door(data, **changes)
+    assert isinstance(result, Entry), result
+    detail: dict[str, Any] = orjson.loads(result.detail)
     return detail
 
 

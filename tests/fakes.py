@@ -127,12 +127,12 @@ class FakeBus:
     def answer(self, entries: Sequence[Entry], codes: Sequence[str]) -> Answer:
         """Accept the entries with an empty code, fail the others with theirs."""
         results = []
-        for one, code in zip(entries, codes, strict=True):
+        for item, code in zip(entries, codes, strict=True):
             if code:
                 results.append({"ErrorCode": code, "ErrorMessage": "no"})
             else:
-                self.accepted.append(one)
-                results.append({"EventId": "e-" + one.event.event_id})
+                self.accepted.append(item)
+                results.append({"EventId": "e-" + item.event.event_id})
         return ok({"FailedEntryCount": sum(map(bool, codes)), "Entries": results})
 
 
@@ -238,10 +238,10 @@ def rig(
     """A router wired as `consumer/child/assembly.py` wires it, over fakes."""
     world = world or World(seed=seed)
     bus, queue, tally = FakeBus(world, judge, latency_s), FakeQueue(world), FakeLedger()
-    dice, make = world.random.random, transform or (lambda found: entry(found.line))
+    dice, make = world.random.random, transform or (lambda result: entry(result.line))
     writer = LetterWriter("stream", "shard-0", lambda: 1_764_000_000_000.0, ordered=ordered)
     router = Router(
-        lambda found: found if isinstance(found, DeadLetter) else make(found),
+        lambda result: result if isinstance(result, DeadLetter) else make(result),
         raw_of,
         Publisher(PutEventsCalls(bus.send, bus.read, limits, ordered=ordered), policy, world.clock, dice),
         DeadLetterQueue(SendMessageCalls(queue.send, "http://queue"), writer, world.clock, dice),

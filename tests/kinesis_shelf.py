@@ -81,10 +81,10 @@ class Shelf:
         """A place in a shard, as a text."""
         kept = self.kept[asked["ShardId"]]
         if at := asked.get("Timestamp"):
-            wanted = [one.arrived_at_ms >= int(at.timestamp() * 1000) for one in kept]
+            wanted = [item.arrived_at_ms >= int(at.timestamp() * 1000) for item in kept]
         else:
             first = int(asked["StartingSequenceNumber"]) + (asked["ShardIteratorType"] == "AFTER_SEQUENCE_NUMBER")
-            wanted = [one.number >= first for one in kept]
+            wanted = [item.number >= first for item in kept]
         at_index = wanted.index(True) if any(wanted) else len(kept)
         return {"ShardIterator": f"{asked['ShardId']} {at_index} {next(self._serial)}"}
 
@@ -99,19 +99,19 @@ class Shelf:
                 if code_of(error) == "ExpiredIteratorException":
                     self._expired.add(ShardIterator)
                 raise error
-            found = self.kept[name][int(at) : int(at) + self.most(Limit)]
-            self.reads.append((name, sum(len(one.data) for one in found)))
-            reached = int(at) + len(found)
+            result = self.kept[name][int(at) : int(at) + self.most(Limit)]
+            self.reads.append((name, sum(len(item.data) for item in result)))
+            reached = int(at) + len(result)
             is_tip = reached == len(self.kept[name])
             goes_on = not is_tip or name in self.open or self.says_end_late()
         records = [
             {
-                "Data": one.data,
+                "Data": item.data,
                 "PartitionKey": "",
-                "SequenceNumber": str(one.number),
-                "ApproximateArrivalTimestamp": datetime.fromtimestamp(one.arrived_at_ms / 1000, UTC),
+                "SequenceNumber": str(item.number),
+                "ApproximateArrivalTimestamp": datetime.fromtimestamp(item.arrived_at_ms / 1000, UTC),
             }
-            for one in found
+            for item in result
         ]
         more = {"NextShardIterator": f"{name} {reached} {next(self._serial)}"} if goes_on else {}
         return {"Records": records, "MillisBehindLatest": 0 if is_tip else 9, **more}
@@ -141,4 +141,4 @@ class Puts:
             results.append({"SequenceNumber": str(len(self.stored)), "ShardId": "shard-1"})
         if self.loses_answer():
             raise refusal("InternalFailure", 500, "PutRecords")
-        return {"Records": results, "FailedRecordCount": sum("ErrorCode" in one for one in results)}
+        return {"Records": results, "FailedRecordCount": sum("ErrorCode" in result for result in results)}

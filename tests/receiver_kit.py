@@ -36,8 +36,8 @@ def front(loop: Any, app: Any, stats: Stats | None = None, **settings: Any) -> H
     """A server of which nobody's connections come: a test makes them."""
     listener: Any = SimpleNamespace(listen=lambda _: None, fileno=lambda: -1)
     loop.add_reader = lambda *_: None
-    given = Receiver(aws_region="x", webhook_scheme="none", **settings)
-    return HttpServer(loop, given, listener, app, lambda: None, stats or Stats())
+    value = Receiver(aws_region="x", webhook_scheme="none", **settings)
+    return HttpServer(loop, value, listener, app, lambda: None, stats or Stats())
 
 
 class Headers(request.Headers):
@@ -46,7 +46,7 @@ class Headers(request.Headers):
     def __init__(self, values: dict[str, str | list[str]]) -> None:
         lists = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
         super().__init__(
-            (name.encode(), one.encode("utf-8", "replace")) for name, some in lists.items() for one in some
+            (name.encode(), item.encode("utf-8", "replace")) for name, some in lists.items() for item in some
         )
 
 
@@ -106,10 +106,10 @@ class FakeLoop:
         """Let time pass, and every timer that is due ring in its order."""
         until_s = self._now_s + seconds
         while self._timers and self._timers[0][0] <= until_s:
-            due_s, _, handle, what = heapq.heappop(self._timers)
+            due_s, _, handle, kind = heapq.heappop(self._timers)
             self._now_s = max(self._now_s, due_s)
             if not handle.is_cancelled:
-                what()
+                kind()
         self._now_s = until_s
 
 
@@ -220,12 +220,12 @@ class FakeDisk:
 
     def read(self, done: Any) -> None:
         def job() -> None:
-            found: list[Row] = []
-            while self._read_to < self._next and len(found) < 5:
+            rows: list[Row] = []
+            while self._read_to < self._next and len(rows) < 5:
                 key, line = self.rows[self._read_to]
-                found.append(Row(self._read_to, key, line))
+                rows.append(Row(self._read_to, key, line))
                 self._read_to += 1
-            done(SegmentContent(found, 0, self._read_to))
+            done(SegmentContent(rows, 0, self._read_to))
 
         self._loop.call_later(self._delay_s, job)
 
@@ -249,7 +249,7 @@ class ReceiverProcess:
         self.url = f"{scheme}://127.0.0.1:{port}"
         self.admin_url = f"http://127.0.0.1:{admin}"
         self.log = folder / "receiver.log"
-        given = {
+        arguments = {
             "LISTEN": f"127.0.0.1:{port}",
             "RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{admin}",
             "WEBHOOK_SCHEME": "none",
@@ -263,7 +263,10 @@ class ReceiverProcess:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_ENDPOINT_URL_KINESIS": stream_url,
             "AWS_ENDPOINT_URL_CLOUDWATCH": stream_url,
-            **{name if name in with_constants({}) else f"STREAM_ROUTER_{name}": value for name, value in given.items()},
+            **{
+                name if name in with_constants({}) else f"STREAM_ROUTER_{name}": value
+                for name, value in arguments.items()
+            },
         }
         run = "import sys; from stream_router.receiver.__main__ import main; sys.exit(main())"
         self._command = [*around, sys.executable, "-c", run]
@@ -317,8 +320,8 @@ class ReceiverProcess:
 
     def lines(self, *levels: str) -> list[dict[str, Any]]:
         """The log so far, of these levels where they are given."""
-        found = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [line for line in found if not levels or line["level"] in levels]
+        documents = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in documents if not levels or line["level"] in levels]
 
     def rss_bytes(self) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -340,10 +343,10 @@ def receiver(stream_url: str, folder: Path, around: Sequence[str] = (), **settin
 def eventually(is_so: Callable[[], Any], within_s: float = 10.0) -> Any:
     """What is asked becomes true within so long: its answer."""
     deadline_s = time.monotonic() + within_s
-    while not (found := is_so()):
+    while not (result := is_so()):
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
-    return found
+    return result
 
 
 def expected_id(scheme: str, delivery_id: str, index: int, body: bytes) -> str:

@@ -46,9 +46,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        head, result, rest = self._buffer.partition(b"\r\n\r\n")
         length = _LENGTH.search(head.lower())
-        if not found or not length or len(rest) < int(length[1]):
+        if not result or not length or len(rest) < int(length[1]):
             return
         self._buffer = rest[int(length[1]) :]
         self._answer(int(head[9:12]), rest[: int(length[1])])
@@ -99,8 +99,8 @@ async def _lane(
         waited_s = now_s - sent_s
         if waited_s > LATE_S and connection and connection.transport:
             waited_s -= _came_ago_s(connection.transport)
-        found = _IDS.search(body) if status == 202 else None
-        outcomes.append(Outcome(status, found[0].decode() if found else "", now_s - due_s, now_s, waited_s, number))
+        match = _IDS.search(body) if status == 202 else None
+        outcomes.append(Outcome(status, match[0].decode() if match else "", now_s - due_s, now_s, waited_s, number))
     if connection and connection.transport:
         connection.transport.close()
 

@@ -74,10 +74,10 @@ class Recorder:
 
     def _record(self, scope: Any, asked: bytes, answered: bytes) -> None:
         headers = {key.decode().lower(): value.decode() for key, value in scope["headers"]}
-        found = _CREDENTIAL.search(headers.get("authorization", ""))
-        if not found:
+        match = _CREDENTIAL.search(headers.get("authorization", ""))
+        if not match:
             return
-        who, service = found[1], found[2]
+        who, service = match[1], match[2]
         for action, resource in self._calls(service, scope, headers, asked, answered):
             line = {"who": who, "action": _NAMED_OTHERWISE.get(action, action), "resource": resource}
             self._file.write(json.dumps(line) + "\n")
@@ -114,11 +114,11 @@ class Recorder:
                 index = f"/index/{body['IndexName']}" if body.get("IndexName") else ""
                 name = (body.get("TableName") or body.get("ResourceArn", "")).rsplit("/", 1)[-1]
                 further = ["TagResource"] if operation == "CreateTable" and body.get("Tags") else []
-                return [(one, arn("dynamodb", f"table/{name}{index}")) for one in [operation, *further]]
+                return [(item, arn("dynamodb", f"table/{name}{index}")) for item in [operation, *further]]
             case "sqs":
                 name = body.get("QueueName") or body.get("QueueUrl", "").rsplit("/", 1)[-1]
                 tagged = operation == "CreateQueue" and body.get("tags")
-                return [(one, arn("sqs", name)) for one in [operation, *(["TagQueue"] if tagged else [])]]
+                return [(item, arn("sqs", name)) for item in [operation, *(["TagQueue"] if tagged else [])]]
         return _events(operation, body)
 
     def _kinesis(self, operation: str, body: Any, answer: Any) -> list[tuple[str, str]]:
@@ -131,7 +131,7 @@ class Recorder:
                 self._streams[answer[handed]] = name
         further = ["AddTagsToStream"] if operation == "CreateStream" and body.get("Tags") else []
         key = [(operation, body["KeyId"])] if body.get("KeyId", "").startswith("arn:") else []  # IAM asks for both
-        return [(one, arn("kinesis", f"stream/{name}")) for one in [operation, *further]] + key
+        return [(item, arn("kinesis", f"stream/{name}")) for item in [operation, *further]] + key
 
 
 def _read(headers: dict[str, str], body: bytes) -> Any:

@@ -54,8 +54,8 @@ def _whole(text: str) -> int | str:
 
 
 def _text_conforms(name: str, text: str | bytes) -> None:
-    if (made := read(text)) is not None:
-        conforms(name, made)
+    if (result := read(text)) is not None:
+        conforms(name, result)
 
 
 def _wrap(patch: pytest.MonkeyPatch, owner: Any, name: str, check: Callable[[Any, tuple[Any, ...]], object]) -> None:
@@ -63,9 +63,9 @@ def _wrap(patch: pytest.MonkeyPatch, owner: Any, name: str, check: Callable[[Any
     original = getattr(owner, name)
 
     def checked(*args: Any, **named: Any) -> Any:
-        made = original(*args, **named)
-        check(made, args)
-        return made
+        result = original(*args, **named)
+        check(result, args)
+        return result
 
     patch.setattr(owner, name, checked)
 
@@ -104,13 +104,13 @@ def _verified(made: audit.Result, args: tuple[Any, ...]) -> None:
 
 def install(patch: pytest.MonkeyPatch) -> None:
     """From now on everything that is emitted is checked."""
-    _wrap(patch, Transform, "_build_entry", lambda made, _: _text_conforms("detail", made.detail))
+    _wrap(patch, Transform, "_build_entry", lambda result, _: _text_conforms("detail", result.detail))
     for name in ("write", "write_parts"):
         _wrap(patch, LetterWriter, name, _letters)
-    _wrap(patch, audit.AuditLog, "_sealed", lambda made, _: _text_conforms("audit-record", made))
-    _wrap(patch, status, "status", lambda made, _: conforms("status", made))
-    _wrap(patch, History, "page", lambda made, _: _text_conforms("history", made))
-    _wrap(patch, report, "as_json", lambda made, _: conforms("demo", made))
+    _wrap(patch, audit.AuditLog, "_sealed", lambda result, _: _text_conforms("audit-record", result))
+    _wrap(patch, status, "status", lambda result, _: conforms("status", result))
+    _wrap(patch, History, "page", lambda result, _: _text_conforms("history", result))
+    _wrap(patch, report, "as_json", lambda result, _: conforms("demo", result))
     _wrap(patch, FakeAwsProcess, "_read_on", _ledger)
     _wrap(patch, World, "drain", _drained)
     _wrap(patch, audit, "verify", _verified)

@@ -15,8 +15,8 @@ A_LEASE = ok({"Item": {"leaseKey": {"S": "shard-2"}}})
 
 def read(behind_ms: int = 0, *records: bytes) -> Answer:
     """An answer to GetRecords after which more may come."""
-    found = [{"Data": base64.b64encode(data).decode()} for data in records]
-    return ok({"Records": found, "NextShardIterator": "next", "MillisBehindLatest": behind_ms})
+    result = [{"Data": base64.b64encode(data).decode()} for data in records]
+    return ok({"Records": result, "NextShardIterator": "next", "MillisBehindLatest": behind_ms})
 
 
 class Kinesis:

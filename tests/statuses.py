@@ -142,8 +142,8 @@ def empty() -> dict[str, Any]:
     counters = dict.fromkeys(("delivered", "dead_lettered", "retried", "records", "dropped"), 0)
     idle = {"waiting": 1.0, "work": 0.0, "bus": 0.0, "holding": 0.0, "deadLetters": 0.0}
     shards = [shard(number, counters=counters, timeShares=idle) for number in (0, 1)]
-    for one in shards:
-        one["gauges"] |= {"oldest_unsettled_age_seconds": 0.0, "window_bytes": 0, "calls_in_flight": 0}
+    for item in shards:
+        item["gauges"] |= {"oldest_unsettled_age_seconds": 0.0, "window_bytes": 0, "calls_in_flight": 0}
     return consumer(
         rates=dict.fromkeys(("deliveredPerS", "deadLettersPerS", "retriesPerS", "recordsPerS"), 0.0),
         totals={"counters": counters, "deadLetters": {}, "retries": {}, "entriesPerCall": None, "latenciesMs": none},

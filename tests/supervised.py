@@ -193,9 +193,9 @@ def supervisors(folder: Path) -> Iterator[Callable[..., Running]]:
     try:
         yield start
     finally:
-        for one in started:
-            one.process.kill()
-            one.process.wait()
+        for item in started:
+            item.process.kill()
+            item.process.wait()
 
 
 if __name__ == "__main__":

@@ -40,11 +40,11 @@ def table(name: str) -> Iterator[str]:
     load = f"load {result['load']['before'][0]} to {result['load']['after'][0]}"
     rounds = f"{result['rounds']} round{'s' * (result['rounds'] > 1)}"
     yield f"`{name}`, {result['at'][:10]}, {rounds}, {load}; {result['commit']}\n"
-    figures = [one for one in FIGURES if any(one in row["figures"] for row in result["rows"])]
-    yield "| | " + " | ".join(f"{one}{unit(one) and ', ' + unit(one)}" for one in figures) + " |"
+    figures = [figure for figure in FIGURES if any(figure in row["figures"] for row in result["rows"])]
+    yield "| | " + " | ".join(f"{figure}{unit(figure) and ', ' + unit(figure)}" for figure in figures) + " |"
     yield "|---" * (len(figures) + 1) + "|"
     for row in result["rows"]:
-        cells = [shown(row["figures"][one]["median"]) if one in row["figures"] else "" for one in figures]
+        cells = [shown(row["figures"][figure]["median"]) if figure in row["figures"] else "" for figure in figures]
         yield f"| {row['name']} | " + " | ".join(cells) + " |"
 
 
@@ -89,11 +89,11 @@ def readme() -> str:
     lines = []
     for name, line in {"whole": _whole, "receiver_beside_go": _receiver, "child": _child}.items():
         if (results.FOLDER / f"{name}.json").exists():
-            told = line(results.latest(name))
-            lines.append(f"| {told} | [{name}.json](benchmarks/results/{name}.json) |")
+            reported = line(results.latest(name))
+            lines.append(f"| {reported} | [{name}.json](benchmarks/results/{name}.json) |")
     head = ["| | this product | beside, same run | result |", "|---|---|---|---|"]
-    told = "\n".join([*head, *lines]) if lines else NONE
-    return filled(README.read_text("utf-8"), "<!-- figures: written by `make docs` -->", told)
+    reported = "\n".join([*head, *lines]) if lines else NONE
+    return filled(README.read_text("utf-8"), "<!-- figures: written by `make docs` -->", reported)
 
 
 def scale() -> str:

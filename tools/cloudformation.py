@@ -77,10 +77,12 @@ def _conditional(statement: dict[str, Any]) -> Any:
     """A statement; where only one of its resources is of a condition, that one alone is."""
     resource = statement["Resource"]
     if isinstance(resource, list):
-        return {**_named(statement), "Resource": [_if_given(one) for one in resource]}
-    made = _if_given(resource)
+        return {**_named(statement), "Resource": [_if_given(item) for item in resource]}
+    result = _if_given(resource)
     return (
-        {"Fn::If": [made["Fn::If"][0], _named(statement), made["Fn::If"][2]]} if "Fn::If" in made else _named(statement)
+        {"Fn::If": [result["Fn::If"][0], _named(statement), result["Fn::If"][2]]}
+        if "Fn::If" in result
+        else _named(statement)
     )
 
 
@@ -97,10 +99,10 @@ def _named(value: Any) -> Any:
         return {key: _named(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_named(inner) for inner in value]
-    made = str(value)
+    result = str(value)
     for word, name in NAMES.items():
-        made = made.replace(word, name)
-    return {"Fn::Sub": made} if made != value else value
+        result = result.replace(word, name)
+    return {"Fn::Sub": result} if result != value else value
 
 
 if __name__ == "__main__":

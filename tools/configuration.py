@@ -162,10 +162,10 @@ FOR = {
 def page() -> str:
     """The page's text."""
     ten = "".join(f"| `{name}` | `{example}` |\n" for name, example in TEN)
-    parts, told = [INTRODUCTION + ten + RULES], set[str]()
+    parts, reported = [INTRODUCTION + ten + RULES], set[str]()
     for title, kind in SECTIONS:
-        rows = [row(kind, name) for name in kind.model_fields if variable(kind, name) not in told]
-        told |= {variable(kind, name) for name in kind.model_fields if kind is not Setup}
+        rows = [row(kind, name) for name in kind.model_fields if variable(kind, name) not in reported]
+        reported |= {variable(kind, name) for name in kind.model_fields if kind is not Setup}
         head = "| variable, and its default | takes | for |\n|---|---|---|\n"
         parts.append(f"## {title}\n\n{head}" + "".join(rows))
     return "\n".join(parts)

@@ -96,10 +96,10 @@ def pinned_base() -> bool:
 def notes(version: str) -> str:
     """CHANGELOG.md's part of a version, from its heading to the next one. Raises SystemExit where it has none."""
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    found = re.search(rf"^## \[?{re.escape(version)}\b.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    if not found:
+    match = re.search(rf"^## \[?{re.escape(version)}\b.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if not match:
         raise SystemExit(f"dist: CHANGELOG.md has no part `## {version}`; write it, it becomes the release notes")
-    return found[0].strip() + "\n"
+    return match[0].strip() + "\n"
 
 
 def build_own(python: Path, target: Path) -> None:

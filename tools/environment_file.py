@@ -45,8 +45,8 @@ def _setting(kind: type[Settings], name: str) -> str:
     value = "" if shown in ("-", "required") else shown
     required = " Required." if shown == "required" else ""
     named = variable(kind, name)
-    given = f"{named}={SET_HERE[named]}" if named in SET_HERE else f"#{named}={value}"
-    return f"# {FOR[named]} ({allowed_values(kind, name)}).{required}\n{given}\n"
+    arguments = f"{named}={SET_HERE[named]}" if named in SET_HERE else f"#{named}={value}"
+    return f"# {FOR[named]} ({allowed_values(kind, name)}).{required}\n{arguments}\n"
 
 
 if __name__ == "__main__":

@@ -109,10 +109,12 @@ def bring_jars(target: Path) -> None:
 
 def prove_daemon(python: Path) -> None:
     """See that Java loads the KCL daemon's class from whole jars."""
-    found = proof(python)
-    if found.returncode:
-        fail(found.stderr.strip().splitlines()[-1] if found.stderr.strip() else "the proof of the KCL daemon failed")
-    say(found.stdout.strip())
+    process = proof(python)
+    if process.returncode:
+        fail(
+            process.stderr.strip().splitlines()[-1] if process.stderr.strip() else "the proof of the KCL daemon failed"
+        )
+    say(process.stdout.strip())
 
 
 def proof(python: Path) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ END = "<!-- end -->"
 
 def filled(text: str, begin: str, part: str) -> str:
     """The page with `part` between the mark `begin` and the next END. Raises SystemExit where there is no such mark."""
-    before, found, rest = text.partition(begin)
-    if not found:
+    before, result, rest = text.partition(begin)
+    if not result:
         raise SystemExit(f"a page has no place for what `make docs` writes: {begin} is missing")
     return f"{before}{begin}\n{part}\n{END}{rest.partition(END)[2]}"

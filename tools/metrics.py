@@ -20,15 +20,15 @@ def rows(shown: Iterable["Metric"], sent: Iterable["Metric"]) -> Iterator[str]:
     """A line for each metric of `/metrics`, with its name in CloudWatch; then those that only CloudWatch has."""
     yield "| `/metrics`, without `stream_router_` | CloudWatch | meaning |"
     yield "|---|---|---|"
-    told = set()
+    reported = set()
     for metric in shown:
         labels = "{" + ",".join(metric.labels) + "}" if metric.labels else ""
         name = f"{metric.full_name.removeprefix('stream_router_')}{labels}"
         sent_as = f"`{metric.cloudwatch.name}`" if metric.cloudwatch else ""
-        told.add(sent_as)
+        reported.add(sent_as)
         yield f"| `{name}` | {sent_as} | {metric.text} |"
     for metric in sent:
-        if metric.cloudwatch and f"`{metric.cloudwatch.name}`" not in told:
+        if metric.cloudwatch and f"`{metric.cloudwatch.name}`" not in reported:
             yield f"| | `{metric.cloudwatch.name}` | {metric.text} |"
 
 
@@ -38,10 +38,10 @@ def tables() -> dict[str, str]:
     from stream_router.telemetry import metrics_catalogue as catalogue
 
     stages = [
-        f"| `{name}` | `{one.cloudwatch.name if one.cloudwatch else ''}` | {one.text} |"
-        for name, one in catalogue.STAGES.items()
+        f"| `{name}` | `{item.cloudwatch.name if item.cloudwatch else ''}` | {item.text} |"
+        for name, item in catalogue.STAGES.items()
     ]
-    consumer_sent = [one for one in catalogue.CONSUMER_IN_CLOUDWATCH if one not in catalogue.STAGES.values()]
+    consumer_sent = [item for item in catalogue.CONSUMER_IN_CLOUDWATCH if item not in catalogue.STAGES.values()]
     return {
         "the consumer": "\n".join(rows(catalogue.CONSUMER, consumer_sent)),
         "the stages": "\n".join(["| stage | CloudWatch | meaning |", "|---|---|---|", *stages]),

@@ -38,7 +38,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     """A line of docs/guarantees.md, a mistake, and the test that noticed it."""
     noticed_by = [f"`{row['killedBy'].partition('[')[0]}`" if row["status"] else "nothing" for row in rows]
     promises = [row["promise"] for row in rows]
-    begins = ["" if one == before else one for before, one in itertools.pairwise(["", *promises])]
+    begins = ["" if item == before else item for before, item in itertools.pairwise(["", *promises])]
     lines = [f"| {begin} | {row['mutant']} | {by} |" for begin, row, by in zip(begins, rows, noticed_by, strict=True)]
     return "\n".join(["| line of guarantees.md begins | mistake | noticed by |", "|---|---|---|", *lines, ""])
 

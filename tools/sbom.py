@@ -63,12 +63,12 @@ JAR_LICENCES = {
 
 def document(lock: str, jars: str, version: str) -> str:
     """The document for a `requirements.lock` and a `jars.txt`; `version` is the product's own."""
-    found = [component for name, release in ENTRY.findall(lock) if (component := _python(name, release))]
-    found += [_jar(*parts) for parts in JAR.findall(jars)]
-    components = sorted(found, key=lambda component: component["bom-ref"])
+    result = [component for name, release in ENTRY.findall(lock) if (component := _python(name, release))]
+    result += [_jar(*parts) for parts in JAR.findall(jars)]
+    components = sorted(result, key=lambda component: component["bom-ref"])
     own = f"pkg:generic/stream_router@{version}"
     listed = json.dumps(components, sort_keys=True)
-    made = {
+    created = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -86,7 +86,7 @@ def document(lock: str, jars: str, version: str) -> str:
         "components": components,
         "dependencies": [{"ref": own, "dependsOn": [component["bom-ref"] for component in components]}],
     }
-    return json.dumps(made, indent=1) + "\n"
+    return json.dumps(created, indent=1) + "\n"
 
 
 def write(target: Path, root: Path, version: str) -> None:

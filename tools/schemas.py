@@ -158,8 +158,8 @@ class _Dialect(GenerateJsonSchema):
 
 def text(name: str) -> str:
     """The schema's file as it should be."""
-    made = SCHEMAS[name].model_json_schema(by_alias=True, schema_generator=_Dialect)
-    return json.dumps({"$schema": DIALECT, **made}, indent=1, ensure_ascii=False) + "\n"
+    result = SCHEMAS[name].model_json_schema(by_alias=True, schema_generator=_Dialect)
+    return json.dumps({"$schema": DIALECT, **result}, indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

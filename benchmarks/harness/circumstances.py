@@ -28,22 +28,24 @@ def machine() -> str:
 
 def versions() -> dict[str, str]:
     """Python's and those of the libraries that do the work."""
-    found = {"python": platform.python_version()}
+    result = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
-            found[name] = importlib.metadata.version(name)
+            result[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return result
 
 
 def commit() -> str:
     """The commit that was measured, with `+changes` where files differ from it; `unknown` outside a checkout."""
     asked = ("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "--untracked-files=no")
-    said = [subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False) for words in asked]
-    if any(done.returncode for done in said):
+    completeds = [
+        subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False) for words in asked
+    ]
+    if any(done.returncode for done in completeds):
         return "unknown"
-    return said[0].stdout.strip() + ("+changes" if said[1].stdout.strip() else "")
+    return completeds[0].stdout.strip() + ("+changes" if completeds[1].stdout.strip() else "")
 
 
 def load() -> list[float]:

@@ -53,25 +53,29 @@ def differences(first: results.Result, second: results.Result) -> Iterator[Diffe
 
 def lines(first: results.Result, second: results.Result) -> Iterator[str]:
     """The comparison for a reader, and what only one of the two has."""
-    for what in ("machine", "commit", "load", "versions", "quick", "scale"):
-        one, other = first.get(what), second.get(what)
-        yield f"{what}: {one}" if one == other else f"{what}: {one} -> {other}"
-    for found in differences(first, second):
-        mark = "*" if found.verdict in ("better", "worse") else " "
-        times = f"{found.ratio:.3f}x [{found.least:.3f}, {found.most:.3f}], " if found.before else ""
-        medians = f"{shown(found.before)} -> {shown(found.after)}"
-        yield f"{mark} {found.row}, {found.figure}: {medians}, {times}{found.verdict}"
-    for words, one, other in (("first", first, second), ("second", second, first)):
-        if alone := [row["name"] for row in one["rows"] if row["name"] not in {row["name"] for row in other["rows"]}]:
+    for name in ("machine", "commit", "load", "versions", "quick", "scale"):
+        item, other = first.get(name), second.get(name)
+        yield f"{name}: {item}" if item == other else f"{name}: {item} -> {other}"
+    for check_result in differences(first, second):
+        mark = "*" if check_result.verdict in ("better", "worse") else " "
+        times = (
+            f"{check_result.ratio:.3f}x [{check_result.least:.3f}, {check_result.most:.3f}], "
+            if check_result.before
+            else ""
+        )
+        medians = f"{shown(check_result.before)} -> {shown(check_result.after)}"
+        yield f"{mark} {check_result.row}, {check_result.figure}: {medians}, {times}{check_result.verdict}"
+    for words, item, other in (("first", first, second), ("second", second, first)):
+        if alone := [row["name"] for row in item["rows"] if row["name"] not in {row["name"] for row in other["rows"]}]:
             yield f"only in the {words}: {'; '.join(alone)}"
     yield "* outside noise: the quartiles of the two do not overlap"
 
 
 def command(first: Path, second: Path) -> int:
     """Print it; 1 where the two answer different questions."""
-    one, other = results.read(first), results.read(second)
-    if one["name"] != other["name"]:
-        print(f"{first} is a result of {one['name']}, {second} of {other['name']}: they cannot be compared")
+    path, other = results.read(first), results.read(second)
+    if path["name"] != other["name"]:
+        print(f"{first} is a result of {path['name']}, {second} of {other['name']}: they cannot be compared")
         return 1
-    print("\n".join(lines(one, other)))
+    print("\n".join(lines(path, other)))
     return 0

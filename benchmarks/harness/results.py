@@ -29,19 +29,19 @@ def result_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def _row(row: Row, beside: Mapping[str, Row]) -> dict[str, Any]:
     names = list(row.rounds[0].figures)
-    made: dict[str, Any] = {"name": row.case.name, "role": row.case.role, "note": row.case.note, "at": row.case.at}
-    made["figures"] = {name: spread(row.values(name)) for name in names}
-    made["times"] = {
-        role: found for role, other in beside.items() if other is not row and (found := _times(row, other, names))
+    created: dict[str, Any] = {"name": row.case.name, "role": row.case.role, "note": row.case.note, "at": row.case.at}
+    created["figures"] = {name: spread(row.values(name)) for name in names}
+    created["times"] = {
+        role: result for role, other in beside.items() if other is not row and (result := _times(row, other, names))
     }
-    made["series"] = [list(point) for point in row.rounds[-1].series]
-    return made
+    created["series"] = [list(point) for point in row.rounds[-1].series]
+    return created
 
 
 def _times(row: Row, other: Row, names: Sequence[str]) -> dict[str, Any]:
     shared = [name for name in names if name in other.rounds[0].figures]
     pairs = {
-        name: [one / two for one, two in zip(row.values(name), other.values(name), strict=False) if two]
+        name: [item / two for item, two in zip(row.values(name), other.values(name), strict=False) if two]
         for name in shared
     }
     return {name: spread(ratios) for name, ratios in pairs.items() if ratios}
@@ -57,10 +57,10 @@ def write(result: Result, path: Path) -> None:
 
 def read(path: Path) -> Result:
     """A result. Raises ValueError where the file is none of this schema."""
-    found: Result = json.loads(path.read_text("utf-8"))
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+    parsed: Result = json.loads(path.read_text("utf-8"))
+    if not isinstance(parsed, dict) or parsed.get("schema") != SCHEMA:
         raise ValueError(f"{path} is not a result of a benchmark (schema {SCHEMA})")
-    return found
+    return parsed
 
 
 def latest(name: str) -> Result:
@@ -70,9 +70,9 @@ def latest(name: str) -> Result:
 
 def row(result: Result, name: str) -> dict[str, Any]:
     """The row of that name. Raises KeyError without one."""
-    for found in result["rows"]:
-        if found["name"] == name:
-            return dict(found)
+    for path in result["rows"]:
+        if path["name"] == name:
+            return dict(path)
     raise KeyError(f"{result['name']} has no row {name!r}")
 
 

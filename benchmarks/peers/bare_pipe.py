@@ -77,9 +77,9 @@ def main() -> None:
     pipe = Pipe(url)
     cpu, wall = time.process_time(), time.perf_counter()
     for line in lines:
-        made = [transform(base64.b64decode(record["data"])) for record in orjson.loads(line)["records"]]
-        for at in range(0, len(made), BATCH):
-            pipe.send(made[at : at + BATCH])
+        entries = [transform(base64.b64decode(record["data"])) for record in orjson.loads(line)["records"]]
+        for at in range(0, len(entries), BATCH):
+            pipe.send(entries[at : at + BATCH])
     pipe.finish()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     print(orjson.dumps({"cpuUs": cpu / count * 1e6, "wallUs": wall / count * 1e6}).decode())

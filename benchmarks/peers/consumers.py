@@ -46,8 +46,8 @@ def python(module: str, warm: int = 0) -> Callable[[FakeAwsProcess, int], Taken]
     def run(fake_aws: FakeAwsProcess, count: int) -> Taken:
         command = [sys.executable, "-m", f"benchmarks.peers.{module}", fake_aws.url, str(count)]
         before = driven_child.accepted(fake_aws)
-        found = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-        return _taken(fake_aws, count, before + warm, found["cpuUs"], found["wallUs"])
+        parsed = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+        return _taken(fake_aws, count, before + warm, parsed["cpuUs"], parsed["wallUs"])
 
     return run
 
@@ -62,8 +62,8 @@ def binary(name: str, warm: int = 0) -> Callable[[FakeAwsProcess, int], Taken]:
             file.write_bytes(b"\n".join(events.body(number) for number in range(count)) + b"\n")
             before = driven_child.accepted(fake_aws)
             ran = subprocess.run([program, fake_aws.url, file], capture_output=True, check=True, text=True)
-        found = json.loads(ran.stdout)
-        return _taken(fake_aws, count, before + warm, found["cpuUs"], found["wallUs"])
+        parsed = json.loads(ran.stdout)
+        return _taken(fake_aws, count, before + warm, parsed["cpuUs"], parsed["wallUs"])
 
     return run
 
@@ -109,7 +109,7 @@ CONCURRENT = Peer("Python, the child's libraries, 16 calls at once", python("con
 
 def cases(fake_aws: FakeAwsProcess, count: int, peers: Sequence[Peer] = PEERS) -> list[Case]:
     """The peers that can be had here; the others are skipped with a word."""
-    made = []
+    result = []
     for peer in peers:
         try:
             if peer.program:
@@ -117,5 +117,5 @@ def cases(fake_aws: FakeAwsProcess, count: int, peers: Sequence[Peer] = PEERS) -
         except SkippedError as error:
             print(f"  skipped: {peer.name}: {error}", file=sys.stderr)
             continue
-        made.append(Case(peer.name, partial(peer.run, fake_aws, count // peer.part), peer.role, peer.note))
-    return made
+        result.append(Case(peer.name, partial(peer.run, fake_aws, count // peer.part), peer.role, peer.note))
+    return result

@@ -24,16 +24,16 @@ class SkippedError(Exception):
 
 def folder() -> Path:
     """Where the peers are built."""
-    found = Path(os.environ.get("BENCHMARK_PEERS") or Path(tempfile.gettempdir()) / "stream_router_peers")
-    found.mkdir(parents=True, exist_ok=True)
-    return found
+    path = Path(os.environ.get("BENCHMARK_PEERS") or Path(tempfile.gettempdir()) / "stream_router_peers")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _tool(name: str, *places: str) -> str:
-    found = shutil.which(name) or next((place for place in places if Path(place).is_file()), None)
-    if not found:
+    result = shutil.which(name) or next((place for place in places if Path(place).is_file()), None)
+    if not result:
         raise SkippedError(f"{name} is not installed")
-    return found
+    return result
 
 
 def _build(command: list[str], source: Path, **environment: str) -> None:
@@ -87,8 +87,8 @@ def rust(name: str) -> Path:
 def built(name: str) -> Path:
     """The peer's program, built before: nothing is built while something is measured. Raises SkippedError."""
     places = (folder() / name, folder() / f"{name}.target" / "release" / name)
-    if found := next((place for place in places if place.is_file()), None):
-        return found
+    if result := next((place for place in places if place.is_file()), None):
+        return result
     raise SkippedError(f"not built yet: python -m benchmarks.peers.programs {name}")
 
 

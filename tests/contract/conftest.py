@@ -71,19 +71,19 @@ def client(fake_aws: FakeAwsProcess, _client: Client) -> Client:
 
 @contextlib.contextmanager
 def _clients(url: str) -> Iterator[Client]:
-    made: list[Any] = []
+    result: list[Any] = []
     session: Any = boto3.session.Session("AKIDEXAMPLE", "secret", region_name="us-east-1")
 
     @functools.cache
     def make(service: str) -> Any:
         config = Config(retries={"total_max_attempts": 1}, read_timeout=10)
-        made.append(session.client(service, endpoint_url=url, config=config))
-        made[-1].meta.events.register("before-parse", _conforms)
-        return made[-1]
+        result.append(session.client(service, endpoint_url=url, config=config))
+        result[-1].meta.events.register("before-parse", _conforms)
+        return result[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for item in result:
+        item.close()
 
 
 def _conforms(operation_model: Any, response_dict: dict[str, Any], **_: object) -> None:
@@ -97,11 +97,11 @@ def _fits(shape: Any, value: Any) -> None:
     if shape.type_name == "structure":
         required = set(shape.required_members) - LEFT_OUT
         assert required <= value.keys() <= shape.members.keys(), (shape, value)
-        for name, one in value.items():
-            _fits(shape.members[name], one)
+        for name, item in value.items():
+            _fits(shape.members[name], item)
     elif shape.type_name in ("list", "map"):
-        for one in value if shape.type_name == "list" else value.values():
-            _fits(shape.member if shape.type_name == "list" else shape.value, one)
+        for item in value if shape.type_name == "list" else value.values():
+            _fits(shape.member if shape.type_name == "list" else shape.value, item)
     else:
         assert isinstance(value, _TYPES[shape.type_name]), (shape, value)
 

@@ -63,10 +63,10 @@ def test_our_body_says_what_botocores_says(
     """The same entries, serialized by botocore and by us, decode to the same request."""
     entries, theirs = [], []
     for number, (detail_type, detail, time_ms, key, from_delivery) in enumerate(rows):
-        one = event(number)._replace(id_from="delivery" if from_delivery else "content")
-        entries.append(Entry(one, detail_type, detail.encode(), time_ms / 1000, 1, key[:128]))
-        place = f"shard-1:{one.record.sequence_number}:0:0"
-        metadata = {"DeduplicationId": one.event_id if from_delivery else place}
+        item = event(number)._replace(id_from="delivery" if from_delivery else "content")
+        entries.append(Entry(item, detail_type, detail.encode(), time_ms / 1000, 1, key[:128]))
+        place = f"shard-1:{item.record.sequence_number}:0:0"
+        metadata = {"DeduplicationId": item.event_id if from_delivery else place}
         if grouped:
             metadata["EventGroupId"] = key[:128]
         theirs.append(
@@ -115,6 +115,6 @@ PIECES = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
 def test_a_detail_arrives_as_it_was_written(pieces: list[str], times: int) -> None:
     """Above and below the size from which it is escaped as bytes: as the standard library reads the call."""
     detail = orjson.dumps({"payload": {"text": "".join(pieces) * times}})
-    one = Entry(event(1), "a.b", detail, 1.0, 0, "")
-    (entry,) = json.loads(wire_format.put_events("bus", [one]))["Entries"]
+    item = Entry(event(1), "a.b", detail, 1.0, 0, "")
+    (entry,) = json.loads(wire_format.put_events("bus", [item]))["Entries"]
     assert entry["Detail"].encode() == detail

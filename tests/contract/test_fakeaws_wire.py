@@ -66,9 +66,9 @@ def test_a_bus_of_either_kind_is_described(client: Client, fake_aws: FakeAwsProc
         return [both[0].describe_event_bus(Name="router"), both[1].describe_event_bus(EventBusArn=V2_BUS)]
 
     first, again = described(), described()
-    assert [one["Name"] for one in first] == ["router", "router"]
+    assert [item["Name"] for item in first] == ["router", "router"]
     assert first[1]["State"] == "ACTIVE"
-    assert [one["CreationTime"] for one in first] == [one["CreationTime"] for one in again]
+    assert [item["CreationTime"] for item in first] == [item["CreationTime"] for item in again]
     fake_aws.plan({"missing": [V2_BUS], "made": ["mine"]})
     assert both[0].describe_event_bus(Name="mine")["Name"] == "mine"
     with pytest.raises(ClientError) as error:
@@ -141,9 +141,9 @@ def test_a_refusal_is_read_by_botocore(
 ) -> None:
     """Every form of a whole-call refusal reaches boto3 as its code and AWS's status for it."""
     fake_aws.plan({"rules": [{"fault": "call_error", "code": code}]})
-    operation, given = CALLS[service]
+    operation, value = CALLS[service]
     with pytest.raises(ClientError) as error:
-        getattr(client(service), operation)(**given)
+        getattr(client(service), operation)(**value)
     answer = error.value.response
     assert (answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]) == (code, status)
 
@@ -157,7 +157,7 @@ def test_a_message_is_received_hidden_shown_again_and_deleted(request: pytest.Fi
     bodies = [f"a {SIGNS}", f"b {SIGNS}"]
     entries = [{"Id": body[0], "MessageBody": body, "MessageAttributes": attributes} for body in bodies]
     sent = sqs.send_message_batch(QueueUrl=url, Entries=entries)["Successful"]
-    assert {one["MD5OfMessageBody"] for one in sent} == {hashlib.md5(body.encode()).hexdigest() for body in bodies}
+    assert {item["MD5OfMessageBody"] for item in sent} == {hashlib.md5(body.encode()).hexdigest() for body in bodies}
 
     def received() -> list[dict[str, Any]]:
         names = {"AttributeNames": ["All"], "MessageAttributeNames": ["All"]}
@@ -165,7 +165,7 @@ def test_a_message_is_received_hidden_shown_again_and_deleted(request: pytest.Fi
         return list(answer.get("Messages", []))
 
     first, second = received()
-    assert {first["MessageId"], second["MessageId"]} == {one["MessageId"] for one in sent}
+    assert {first["MessageId"], second["MessageId"]} == {message["MessageId"] for message in sent}
     assert first["MessageAttributes"]["reason"]["StringValue"] == "r"
     assert int(first["Attributes"]["SentTimestamp"]) > 1_700_000_000_000
     assert (first["Attributes"]["ApproximateReceiveCount"], received()) == ("1", [])
@@ -194,12 +194,12 @@ def test_a_dead_letter_is_told_in_the_ledger_and_given_back_by_who_died(
     size = len(letter.encode()) + sum(map(len, ("reason", "String", "refused", "raw", "Binary"))) + 2
     assert (line["eventId"], line["note"], line["size"]) == ("e-1", "refused", size)
     assert sqs.receive_message(QueueUrl=QUEUE, VisibilityTimeout=600)["Messages"]
-    assert [one["body"] for one in fake_aws.queues(show_all=True)["plain"]] == [letter]
+    assert [item["body"] for item in fake_aws.queues(show_all=True)["plain"]] == [letter]
     (message,) = sqs.receive_message(QueueUrl=QUEUE)["Messages"]
-    given = [{"Id": "a", "ReceiptHandle": "never"}, {"Id": "b", "ReceiptHandle": message["ReceiptHandle"]}]
-    answer = sqs.delete_message_batch(QueueUrl=QUEUE, Entries=given)
+    value = [{"Id": "a", "ReceiptHandle": "never"}, {"Id": "b", "ReceiptHandle": message["ReceiptHandle"]}]
+    answer = sqs.delete_message_batch(QueueUrl=QUEUE, Entries=value)
     assert answer["Successful"] == [{"Id": "b"}]
-    assert [(one["Id"], one["Code"]) for one in answer["Failed"]] == [("a", "ReceiptHandleIsInvalid")]
+    assert [(item["Id"], item["Code"]) for item in answer["Failed"]] == [("a", "ReceiptHandleIsInvalid")]
     for operation in ("ReceiveMessage", "DeleteMessageBatch"):
         line = fake_aws.lines(operation, "accepted")[-1]
         assert (line["eventId"], line["partitionKey"]) == ("e-1", sent["MessageId"])
@@ -213,9 +213,9 @@ def test_rules_are_described_listed_and_tested(client: Client, fake_aws: FakeAws
     fake_aws.plan({"bus_rules": [{"Name": "r", "EventPattern": PATTERN, "Targets": ["arn:aws:sqs:us-east-1:1:t"]}]})
     rule = events.describe_rule(Name="r", EventBusName="default")
     assert (rule["State"], json.loads(rule["EventPattern"])) == ("ENABLED", PATTERN)
-    assert [one["Name"] for one in events.list_rules(EventBusName="default")["Rules"]] == ["r"]
+    assert [item["Name"] for item in events.list_rules(EventBusName="default")["Rules"]] == ["r"]
     targets = events.list_targets_by_rule(Rule="r", EventBusName="default")["Targets"]
-    assert [one["Arn"] for one in targets] == ["arn:aws:sqs:us-east-1:1:t"]
+    assert [target["Arn"] for target in targets] == ["arn:aws:sqs:us-east-1:1:t"]
     for event, result in ((EVENT, True), ({**EVENT, "detail-type": "z"}, False), ({**EVENT, "detail": {}}, False)):
         tested = events.test_event_pattern(EventPattern=json.dumps(PATTERN), Event=json.dumps(event))
         assert tested["Result"] is result

@@ -113,8 +113,8 @@ def same(lines: list[bytes]) -> list[Any]:
 def test_the_recorded_session_is_answered_as_stock_kclpy_answers_it() -> None:
     """Initialize, batches, empty calls, a refused checkpoint, shutdown, the lost lease: line by line the same."""
     heard = same(RECORDED)
-    assert {"initialize", "processRecords", "shutdownRequested", "leaseLost"} <= {what[0] for what in heard}
-    assert any(what[0] == "checkpoint" and what[1] != "ok" for what in heard)
+    assert {"initialize", "processRecords", "shutdownRequested", "leaseLost"} <= {kind[0] for kind in heard}
+    assert any(kind[0] == "checkpoint" and kind[1] != "ok" for kind in heard)
 
 
 def line(action: str, **fields: object) -> bytes:
@@ -170,9 +170,9 @@ def test_a_mistake_of_the_processor_is_the_one_difference(fail_in: str) -> None:
     out = io.BytesIO()
     with pytest.raises(RuntimeError):
         ours(Scripted(fail_in), lines, out)
-    said, said_by_stock = read(out.getvalue().decode()), stock(Scripted(fail_in), lines)
-    assert (done in said_by_stock, done in said) == (True, False)
-    assert said == said_by_stock[: len(said)]
+    output, said_by_stock = read(out.getvalue().decode()), stock(Scripted(fail_in), lines)
+    assert (done in said_by_stock, done in output) == (True, False)
+    assert output == said_by_stock[: len(output)]
 
 
 @pytest.mark.parametrize("odd", [b"null", b"[]", b"1", b"{}", b'{"action":"unknown"}', b"not json", b""])

@@ -39,12 +39,12 @@ def send(*bodies: str, identity: str = "", attributes: Any = None) -> Ask:
 
 
 def delete(*ids: str) -> Ask:
-    entries = [{"Id": one, "ReceiptHandle": "handle"} for one in ids]
+    entries = [{"Id": item, "ReceiptHandle": "handle"} for item in ids]
     return asked("sqs", "delete_message_batch", QueueUrl=QUEUE, Entries=entries)
 
 
 def hide(*ids: str) -> Ask:
-    entries = [{"Id": one, "ReceiptHandle": "handle", "VisibilityTimeout": 0} for one in ids]
+    entries = [{"Id": item, "ReceiptHandle": "handle", "VisibilityTimeout": 0} for item in ids]
     return asked("sqs", "change_message_visibility_batch", QueueUrl=QUEUE, Entries=entries)
 
 

@@ -39,8 +39,8 @@ def read(clients: Clients) -> list[tuple[str, bytes]]:
     """Everything of the last hour, with the shard that it is in."""
     now_ms = int(time.time() * 1000) + 1_000
     description = stream_module.describe(clients.kinesis, "s", now_ms - HOUR_MS, now_ms)
-    found = stream_module.read(clients, description, Span(now_ms - HOUR_MS, now_ms), Stop())
-    return [(piece.shard.shard_id, record.data) for piece in found for record in piece.records]
+    result = stream_module.read(clients, description, Span(now_ms - HOUR_MS, now_ms), Stop())
+    return [(piece.shard.shard_id, record.data) for piece in result for record in piece.records]
 
 
 def test_what_was_put_is_read_across_a_split_and_a_merge(
@@ -66,10 +66,10 @@ def test_what_was_put_is_read_across_a_split_and_a_merge(
     several = kpl.aggregated([("k", b"u"), ("k", b"v")], hash_keys=["0", "1"])
     kinesis.put_records(StreamName="s", Records=[{"PartitionKey": "k", "ExplicitHashKey": "0", "Data": several}])
     begun = time.time() * 1000
-    found = read(clients)
-    order = [data for _, data in found]
+    result = read(clients)
+    order = [data for _, data in result]
     assert sorted(order) == sorted([*(b"%c%d" % (letter, n) for letter in b"abc" for n in range(40)), b"u", b"v"])
-    assert {shard for shard, _ in found} == {f"shardId-{n:012d}" for n in range(5)}
+    assert {shard for shard, _ in result} == {f"shardId-{n:012d}" for n in range(5)}
     for n in range(40):  # the same hash key: a before b before c, whichever shards they are in
         assert order.index(b"a%d" % n) < order.index(b"b%d" % n) < order.index(b"c%d" % n)
     reads = [line for line in kept.lines("GetRecords", "accepted") if line["time"] >= begun]
@@ -89,7 +89,7 @@ def test_what_is_put_back_is_in_the_stream_in_order_whatever_a_call_refuses(
     kept.plan({"keep_records": True, "shards": 2, "rules": [call, {**refused, "rate": 0.3}]})
     writer = StreamWriter(clients.kinesis_without_retries, "s", 8, 4_000, Stop())
     lines = [OutgoingLine(b"%d of %d" % (n, n % 20), str(n % 20), n) for n in range(2_000)]
-    assert sorted(one.token for one in writer.put(lines)) == list(range(2_000))  # type: ignore[type-var]
+    assert sorted(item.token for item in writer.put(lines)) == list(range(2_000))  # type: ignore[type-var]
     order: dict[bytes, list[int]] = {}
     for _, data in read(clients):
         for line in data.split(b"\n"):
@@ -103,8 +103,8 @@ def test_leases_are_read_page_by_page(client: Client, clients: Clients) -> None:
     dynamodb = client("dynamodb")
     for n in range(60):
         dynamodb.put_item(TableName="app-1", Item={"leaseKey": {"S": f"shardId-{n:012d}"}, "checkpoint": {"S": str(n)}})
-    found = leases.read(clients.dynamodb, "app-1")
-    assert len(found) == 60
-    assert found["shardId-000000000059"].checkpoint == Position(59, 0)
+    result = leases.read(clients.dynamodb, "app-1")
+    assert len(result) == 60
+    assert result["shardId-000000000059"].checkpoint == Position(59, 0)
     with pytest.raises(leases.LeasesError):
         leases.read(clients.dynamodb, "app-2")

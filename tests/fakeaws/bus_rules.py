@@ -133,11 +133,11 @@ def whole_event(item: Item, wanted: Document) -> tuple[str, Document]:
         "detail": json.loads(item.raw["Detail"]),
     }
     code, message = _why(wanted)
-    said = {"RULE_ARN": f"{_ARN}cxone-webhook-router", "TARGET_ARN": _TARGET, "ERROR_CODE": code}
-    said["ERROR_MESSAGE"] = message
+    output = {"RULE_ARN": f"{_ARN}cxone-webhook-router", "TARGET_ARN": _TARGET, "ERROR_CODE": code}
+    output["ERROR_MESSAGE"] = message
     if wanted.get("tried", True):
-        said |= {"RETRY_ATTEMPTS": "3", "EXHAUSTED_RETRY_CONDITION": "MaximumRetryAttempts"}
-    return json.dumps(body), {name: {"DataType": "String", "StringValue": value} for name, value in said.items()}
+        output |= {"RETRY_ATTEMPTS": "3", "EXHAUSTED_RETRY_CONDITION": "MaximumRetryAttempts"}
+    return json.dumps(body), {name: {"DataType": "String", "StringValue": value} for name, value in output.items()}
 
 
 def record_of_ids(item: Item, wanted: Document) -> tuple[str, Document]:

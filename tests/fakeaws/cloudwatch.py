@@ -53,9 +53,9 @@ def _problem(namespace: str, data: object, items: list[Item], body_bytes: int) -
         return _wrong(f"The collection MetricData must have 1 to {METRICS} members.")
     for number, item in enumerate(items, 1):
         where = f"MetricData.member.{number}"
-        given = [f"{where}.{name}" for name in _KINDS if item.raw.get(name) is not None]
-        if len(given) > 1 and item.raw.get("Value") is not None:  # the other two may stand together
-            text = f"The parameters {given[0]} and {given[1]} are mutually exclusive and you have specified both."
+        value = [f"{where}.{name}" for name in _KINDS if item.raw.get(name) is not None]
+        if len(value) > 1 and item.raw.get("Value") is not None:  # the other two may stand together
+            text = f"The parameters {value[0]} and {value[1]} are mutually exclusive and you have specified both."
             return Refusal("InvalidParameterCombinationException", text)
         if text := _datum_problem(item.raw) or _values_problem(item.raw):
             return _wrong(f"{where}: {text}")

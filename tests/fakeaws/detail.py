@@ -82,10 +82,10 @@ _ID_END = len(_HEAD) + 32
 
 def ids_in_record(data: bytes) -> list[str]:
     """The ids of the envelopes in a Kinesis record, one a line, and of foreign lines where they carry an `eventId`."""
-    found = []
+    result = []
     for line in data.split(b"\n"):
         if line.startswith(_HEAD) and line[_ID_END : _ID_END + 1] == b'"':
-            found.append(line[len(_HEAD) : _ID_END].decode("ascii", "replace"))
+            result.append(line[len(_HEAD) : _ID_END].decode("ascii", "replace"))
             continue
         try:
             value: Any = orjson.loads(line)
@@ -93,8 +93,8 @@ def ids_in_record(data: bytes) -> list[str]:
             continue
         identity = value.get("id") or value.get("eventId") if isinstance(value, dict) else None
         if isinstance(identity, str):
-            found.append(identity)
-    return found
+            result.append(identity)
+    return result
 
 
 def ids_in_dead_letter(text: str) -> list[str]:

@@ -24,12 +24,12 @@ class DynamoDb(Service):
 
     def operations(self) -> dict[str, Operation]:
         form = Wire.JSON_1_0, "com.amazonaws.dynamodb.v20120810#"
-        found = (
+        result = (
             Operation("PutItem", *form, self._read_put, self._put, lambda _: {}),
             Operation("GetItem", *form, self._get),
             Operation("Scan", *form, self._scan),
         )
-        return {f"DynamoDB_20120810.{operation.name}": operation for operation in found}
+        return {f"DynamoDB_20120810.{operation.name}": operation for operation in result}
 
     def _read_put(self, document: Document, _: Request) -> Call:
         row, name = document.get("Item") or {}, str(document.get("TableName") or "")

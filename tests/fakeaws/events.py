@@ -62,7 +62,7 @@ class EventBridge(Service):
     def operations(self) -> dict[str, Operation]:
         classic = Wire.JSON_1_1, "com.amazonaws.eventbridge#"
         v2 = Wire.CBOR, "com.amazonaws.eventbridgev2#"
-        found = (
+        result = (
             Operation("PutEvents", *classic, self._read_classic, self._accept_classic, _answer),
             Operation("DescribeEventBus", *classic, self._describe_classic),
             Operation("DescribeRule", *classic, self._of_bus(bus_rules.describe)),
@@ -70,7 +70,7 @@ class EventBridge(Service):
             Operation("ListTargetsByRule", *classic, self._of_bus(bus_rules.targets)),
             Operation("TestEventPattern", *classic, lambda document, _: bus_rules.test(document, self.settings)),
         )
-        return {f"AWSEvents.{operation.name}": operation for operation in found} | {
+        return {f"AWSEvents.{operation.name}": operation for operation in result} | {
             f"{_V2}PutEvents": Operation("PutEventsV2", *v2, self._read_v2, self._accept_v2, _answer),
             f"{_V2}DescribeEventBus": Operation("DescribeEventBusV2", *v2, self._describe_v2),
         }
@@ -257,10 +257,10 @@ def _items(entries: object) -> list[Item]:
 def _item(entry: Document) -> Item:
     text = entry.get("Detail")
     content = text if isinstance(text, str) else ""
-    found = detail.look_into(content)
-    ids = [found.event_id] if found.event_id else []
+    event = detail.look_into(content)
+    ids = [event.event_id] if event.event_id else []
     return Item(
-        entry, content, entry_size(entry), event_ids=ids, conversation_id=found.conversation_id, note=found.problem
+        entry, content, entry_size(entry), event_ids=ids, conversation_id=event.conversation_id, note=event.problem
     )
 
 
@@ -313,7 +313,7 @@ def _fits_v2(entry: Document) -> bool:
         all(model.fits("eventbridgev2", name, entry.get(name)) for name in ("Source", "DetailType"))
         and isinstance(entry.get("Detail"), str | None)
         and isinstance(entry.get("Time"), dt.datetime | None)
-        and all(model.fits("eventbridgev2", "EventResource", one) for one in entry.get("Resources") or [])
+        and all(model.fits("eventbridgev2", "EventResource", item) for item in entry.get("Resources") or [])
         and all(name not in system or model.fits("eventbridgev2", kind, system[name]) for name, kind in _SYSTEM)
     )
 

@@ -44,7 +44,7 @@ class Kinesis(Service):
 
     def operations(self) -> dict[str, Operation]:
         form = Wire.JSON_1_1, "com.amazonaws.kinesis#"
-        found = (
+        result = (
             Operation("PutRecords", *form, self._read_put, self._put, _put_answer),
             Operation("DescribeStreamSummary", *form, self._summary),
             Operation("ListShards", *form, self._list),
@@ -53,7 +53,7 @@ class Kinesis(Service):
             Operation("SplitShard", *form, self._split),
             Operation("MergeShards", *form, self._merge),
         )
-        return {f"Kinesis_20131202.{operation.name}": operation for operation in found}
+        return {f"Kinesis_20131202.{operation.name}": operation for operation in result}
 
     def apply(self, settings: Document) -> None:
         """A stream keeps its records while the number of its shards stays what it was."""
@@ -118,7 +118,7 @@ class Kinesis(Service):
 
     def _summary(self, document: Document, _: Request) -> Call:
         name, refusal = self._stream(document)
-        found = {
+        result = {
             "StreamName": name,
             "StreamARN": ARN + name,
             "StreamStatus": "ACTIVE",
@@ -131,7 +131,7 @@ class Kinesis(Service):
             "OpenShardCount": self.shards.open_count,
             "ConsumerCount": 0,
         }
-        return Call([], refusal, name, {"StreamDescriptionSummary": found})
+        return Call([], refusal, name, {"StreamDescriptionSummary": result})
 
     def _list(self, document: Document, _: Request) -> Call:
         """PAGE shards at a time; a token stands alone."""
@@ -148,9 +148,11 @@ class Kinesis(Service):
         else:
             name, refusal = self._stream(document)
             since_s, start = (wanted.get("Timestamp") if wanted.get("Type") == "FROM_TIMESTAMP" else None), 0
-        found = [one for one in self.shards.all if one.closed_s is None or since_s is None or one.closed_s >= since_s]
-        answer: Document = {"Shards": [_shape(shard) for shard in found[start : start + PAGE]]}
-        if len(found) > start + PAGE:
+        result = [
+            item for item in self.shards.all if item.closed_s is None or since_s is None or item.closed_s >= since_s
+        ]
+        answer: Document = {"Shards": [_shape(shard) for shard in result[start : start + PAGE]]}
+        if len(result) > start + PAGE:
             answer["NextToken"] = _token(name, since_s, start + PAGE)
         return Call([], refusal, name, answer)
 
@@ -163,10 +165,10 @@ class Kinesis(Service):
 
     def _with_shards(self, document: Document, names: tuple[str, ...], do: Callable[..., Refusal | None]) -> Call:
         _, refusal = self._stream(document)
-        found = [shard for name in names if (shard := self.shards.named(document.get(name)))]
-        if refusal or len(found) < len(names):
+        result = [shard for name in names if (shard := self.shards.named(document.get(name)))]
+        if refusal or len(result) < len(names):
             return Call([], refusal or Refusal("ResourceNotFoundException", "No such shard."))
-        return Call([], do(*found))
+        return Call([], do(*result))
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -202,18 +204,21 @@ class Kinesis(Service):
         """Read, at the cost of the shard's budget."""
         for item in call.items:
             shard, at, most = item.raw
-            found, item.size = _taken(shard.records[at : at + self.records_of_a_read(most)])
+            result, item.size = _taken(shard.records[at : at + self.records_of_a_read(most)])
             shard.reads.take(1)
             shard.read_bytes.take(item.size)
-            reached = at + len(found)
-            item.event_ids = [name for one in found for name in detail.ids_in_record(base64.b64decode(one.data))]
-            item.result = {"Records": [_record(one) for one in found], "MillisBehindLatest": _behind_ms(shard, reached)}
+            reached = at + len(result)
+            item.event_ids = [name for item in result for name in detail.ids_in_record(base64.b64decode(item.data))]
+            item.result = {
+                "Records": [_record(item) for item in result],
+                "MillisBehindLatest": _behind_ms(shard, reached),
+            }
             if shard.closed_s is None or reached < len(shard.records) or self.shows_end_late():
                 item.result["NextShardIterator"] = _token(call.target, shard.name, reached, time.time())
             else:
                 item.result["ChildShards"] = [
-                    {"ShardId": one.name, "ParentShards": one.parents, "HashKeyRange": one.hash_keys}
-                    for one in shard.children
+                    {"ShardId": child.name, "ParentShards": child.parents, "HashKeyRange": child.hash_keys}
+                    for child in shard.children
                 ]
 
 
@@ -280,23 +285,23 @@ def _start(shard: Shard, kind: str, document: Document) -> int | Refusal:
         at_s = document.get("Timestamp")
         if at_s is None or at_s > time.time():
             return Refusal("InvalidArgumentException", "The timestamp is missing, or in the future.")
-        return next((at for at, one in enumerate(records) if one.arrived_s >= at_s), len(records))
+        return next((at for at, item in enumerate(records) if item.arrived_s >= at_s), len(records))
     if kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
         number = str(document.get("StartingSequenceNumber") or "")
         if not number.isdecimal():
             return Refusal("InvalidArgumentException", "StartingSequenceNumber is missing or not valid.")
         beyond = int(number) + (kind == "AFTER_SEQUENCE_NUMBER")
-        return next((at for at, one in enumerate(records) if one.sequence_number >= beyond), len(records))
+        return next((at for at, item in enumerate(records) if item.sequence_number >= beyond), len(records))
     return Refusal("ValidationException", "The iterator type is not known.")
 
 
 def _taken(there: list[Kept]) -> tuple[list[Kept], int]:
     """As many of these as a read brings, and their bytes."""
     size = 0
-    for number, one in enumerate(there):
-        if number and size + one.size > MAX_BYTES:
+    for number, item in enumerate(there):
+        if number and size + item.size > MAX_BYTES:
             return there[:number], size
-        size += one.size
+        size += item.size
     return there, size
 
 

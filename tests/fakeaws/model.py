@@ -10,8 +10,8 @@ from botocore.loaders import Loader
 @functools.cache
 def shape(service: str, name: str) -> dict[str, Any]:
     """A shape of a service's newest model."""
-    found: dict[str, Any] = _model(service)["shapes"][name]
-    return found
+    result: dict[str, Any] = _model(service)["shapes"][name]
+    return result
 
 
 @functools.cache

@@ -60,10 +60,10 @@ class Plan:
             raise ValueError("a plan is an object, and its rules are a list of objects")
         if unknown := document.keys() - _SETTINGS:
             raise ValueError(f"unknown keys: {sorted(unknown)}")
-        made = [FaultRule(rule, f"{seed}/{index}") for index, rule in enumerate(rules)]
-        self._of_calls = [rule for rule in made if rule.fault in CALL_FAULTS and not rule.refuses_connections]
-        self._of_entries = [rule for rule in made if rule.fault in ENTRY_FAULTS]
-        self.refusing_windows_s = [rule.window_s for rule in made if rule.refuses_connections]
+        fault_rules = [FaultRule(rule, f"{seed}/{index}") for index, rule in enumerate(rules)]
+        self._of_calls = [rule for rule in fault_rules if rule.fault in CALL_FAULTS and not rule.refuses_connections]
+        self._of_entries = [rule for rule in fault_rules if rule.fault in ENTRY_FAULTS]
+        self.refusing_windows_s = [rule.window_s for rule in fault_rules if rule.refuses_connections]
         self.settings = {name: value for name, value in document.items() if name != "rules"}
         self.dice = random.Random(seed)
         self._since = time.monotonic()

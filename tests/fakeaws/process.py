@@ -48,18 +48,18 @@ class FakeAwsProcess:
 
     def stats(self) -> dict[str, Any]:
         """The counters: `calls`, `items` by verdict, `codes`, `bytes`, `faults`, `mostInFlight`."""
-        found: dict[str, Any] = orjson.loads(self._ask("/_stats"))
-        return found
+        parsed: dict[str, Any] = orjson.loads(self._ask("/_stats"))
+        return parsed
 
     def queues(self, *, show_all: bool = False) -> dict[str, list[dict[str, Any]]]:
         """What the queues hold, by name: `id`, `body`, `received`, `attributes`.
 
         With `show_all` what somebody held is visible again first, as when its time-out has passed.
         """
-        found: dict[str, list[dict[str, Any]]] = orjson.loads(
+        parsed: dict[str, list[dict[str, Any]]] = orjson.loads(
             self._ask(*(("/_show", b"") if show_all else ("/_queues",)))
         )
-        return found
+        return parsed
 
     def reset(self) -> None:
         """Forget plan and counters; the ledger's lines stay."""
@@ -102,5 +102,5 @@ class FakeAwsProcess:
     def _ask(self, path: str, body: bytes | None = None) -> bytes:
         request = urllib.request.Request(self._admin + path, data=body)
         with urllib.request.urlopen(request, timeout=10) as answer:
-            found: bytes = answer.read()
-        return found
+            result: bytes = answer.read()
+        return result

@@ -82,10 +82,10 @@ class Queues:
         """Everything that is stored, by queue: for a test's eyes."""
         return {
             name: [
-                {"id": one.id, "body": one.body, "received": one.received, "attributes": one.attributes}
-                for one in found.values()
+                {"id": value.id, "body": value.body, "received": value.received, "attributes": value.attributes}
+                for value in result.values()
             ]
-            for name, found in self._messages.items()
+            for name, result in self._messages.items()
         }
 
     def clear(self) -> None:

@@ -67,9 +67,9 @@ class S3(Service):
 
     def _find(self, document: Document, request: Request) -> Call:
         call = self._read(document, request)
-        found = self._objects.get(f"{call.target}/{call.items[0].key}")
-        gone = Refusal("NoSuchKey", "The specified key does not exist.", 404) if found is None else None
-        return Call([], call.refusal or gone, call.target, found)
+        result = self._objects.get(f"{call.target}/{call.items[0].key}")
+        gone = Refusal("NoSuchKey", "The specified key does not exist.", 404) if result is None else None
+        return Call([], call.refusal or gone, call.target, result)
 
     def _found(self, call: Call) -> Reply:
         return Reply(200, call.document.body, (*call.document.headers, *call.document.more_headers))

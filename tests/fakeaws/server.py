@@ -179,10 +179,10 @@ def _said(rule: FaultRule) -> tuple[str, str]:
 
 def _injected(rule: FaultRule, form: Wire) -> Refusal | None:
     """The refusal that a rule puts in, None where the call is carried out all the same."""
-    given = rule.parameters
+    value = rule.parameters
     if rule.fault == "outage":
-        return Refusal("ServiceUnavailableException", "Service Unavailable", int(given.get("status", 503)))
-    if given.get("accept", rule.fault != "call_error" and int(given.get("status", 200)) == 200):
+        return Refusal("ServiceUnavailableException", "Service Unavailable", int(value.get("status", 503)))
+    if value.get("accept", rule.fault != "call_error" and int(value.get("status", 200)) == 200):
         return None
     return _given(rule, form)
 

@@ -49,7 +49,7 @@ class Sqs(Service):
 
     def operations(self) -> dict[str, Operation]:
         form = Wire.JSON_1_0, "com.amazonaws.sqs#"
-        found = (
+        result = (
             Operation("SendMessageBatch", *form, self._read_send, self._send, _outcomes),
             Operation("ReceiveMessage", *form, self._read_receive, self._receive, _received, _wait_s),
             Operation("DeleteMessageBatch", *form, self._read_batch, self._delete, _outcomes),
@@ -57,7 +57,7 @@ class Sqs(Service):
             Operation("GetQueueAttributes", *form, self._attributes),
             Operation("GetQueueUrl", *form, self._url),
         )
-        return {f"AmazonSQS.{operation.name}": operation for operation in found}
+        return {f"AmazonSQS.{operation.name}": operation for operation in result}
 
     def clear(self) -> None:
         self.queues.clear()
@@ -248,13 +248,13 @@ def _check(item: Item, most_bytes: int) -> None:
         text = f"Number of message attributes exceeds the allowed maximum [{ATTRIBUTES}]."
         item.refuse("InvalidParameterValue", text)
     for name, value in attributes.items():
-        kind, given = str(value.get("DataType") or ""), value.get("StringValue")
+        kind, arguments = str(value.get("DataType") or ""), value.get("StringValue")
         if not _NAME.fullmatch(name) or not _TYPE.fullmatch(kind):
             item.refuse("InvalidParameterValue", "A message attribute's name or type is not valid.")
         if not _value(value):
             text = f"Message (user) attribute '{name}' must contain a non-empty value of type '{kind}'."
             item.refuse("InvalidParameterValue", text)
-        if given and _ILLEGAL.search(given):
+        if arguments and _ILLEGAL.search(arguments):
             item.refuse("InvalidParameterValue", f"Message attribute '{name}' holds invalid characters.")
 
 

@@ -111,12 +111,12 @@ class Bench:
         return self._account(before, numbers, last - len(datas) + 1, seconds)
 
     def _made_real(self, rule: dict[str, Any], numbers: list[int]) -> dict[str, Any]:
-        made = {"operation": "PutEvents", **rule}
-        where = str(made.get("where", ""))
+        result = {"operation": "PutEvents", **rule}
+        where = str(result.get("where", ""))
         if where.startswith("<"):
             number = numbers[int(where[1:-1])]
-            made["where"] = f"{number:032x}"
-        return made
+            result["where"] = f"{number:032x}"
+        return result
 
     def _account(self, before: int, numbers: list[int], first: int, seconds: float) -> Account:
         lines = self.fake_aws.lines()[before:]

@@ -250,8 +250,8 @@ class Outcome:
 
     def p99_ms(self, which: Callable[[int], bool] = lambda _: True) -> float:
         """From due to accepted, of those that were."""
-        found = sorted(times[0] - self.due[n] for n, times in self.accepted.items() if n in self.due and which(n))
-        return found[int(len(found) * 0.99)]
+        result = sorted(times[0] - self.due[n] for n, times in self.accepted.items() if n in self.due and which(n))
+        return result[int(len(result) * 0.99)]
 
     def seconds_without(self, begun_ms: float, seconds: float) -> list[int]:
         """The seconds of the run, from the first delivery on (a child takes a while to start), without one."""
@@ -269,11 +269,11 @@ class Outcome:
         """None was asked for past a record that was not settled then, and there were that many at least."""
         settled_at, latest = [0.0], 0.0
         for event in shard.events:
-            found = [*self.accepted.get(event.number, [])[:1]]
+            result = [*self.accepted.get(event.number, [])[:1]]
             if event.number in self.dead:
-                found.append(self.dead[event.number][0])
-            assert found, f"event {event.number} is lost"
-            latest = max(latest, min(found))
+                result.append(self.dead[event.number][0])
+            assert result, f"event {event.number} is lost"
+            latest = max(latest, min(result))
             settled_at.append(latest)
         assert len(shard.checkpoints) >= least, f"only {len(shard.checkpoints)} checkpoints"
         for asked_ms, record in shard.checkpoints:

@@ -115,21 +115,21 @@ class Sender:
 
 def growth(samples: list[Sample], from_s: float) -> dict[str, Any]:
     """From `from_s` on, by least squares: MB an hour, and how sure that is (one standard error); most and fewest."""
-    late = [one for one in samples if one.at_s >= from_s]
-    rss_mb = np.array([one.rss_bytes / 1e6 for one in late])
-    found: dict[str, Any] = {
+    late = [sample for sample in samples if sample.at_s >= from_s]
+    rss_mb = np.array([item.rss_bytes / 1e6 for item in late])
+    result: dict[str, Any] = {
         "samples": len(late),
         "rssMb": {"first": round(rss_mb[0], 1), "last": round(rss_mb[-1], 1), "most": round(max(rss_mb), 1)},
     }
     for name in ("descriptors", "threads"):
-        counts = [getattr(one, name) for one in late]
-        found[name] = {"fewest": min(counts), "most": max(counts)}
+        counts = [getattr(item, name) for item in late]
+        result[name] = {"fewest": min(counts), "most": max(counts)}
     if len(late) > 3:
-        hours = np.array([one.at_s / 3600 for one in late])
+        hours = np.array([item.at_s / 3600 for item in late])
         (an_hour, _), covariance = np.polyfit(hours, rss_mb, 1, cov=True)
-        found["rssMbAnHour"] = round(float(an_hour), 2)
-        found["standardError"] = round(float(np.sqrt(covariance[0, 0])), 2)
-    return found
+        result["rssMbAnHour"] = round(float(an_hour), 2)
+        result["standardError"] = round(float(np.sqrt(covariance[0, 0])), 2)
+    return result
 
 
 def account(fake_aws: FakeAwsProcess, acked: set[str]) -> dict[str, int]:
@@ -187,18 +187,18 @@ def soak(folder: Path, minutes: float, rate: float, warm_up_minutes: float) -> d
 
 def _drained(fake_aws: FakeAwsProcess, sender: Sender) -> dict[str, int]:
     until_s = time.monotonic() + DRAINED_WITHIN_S
-    while (found := account(fake_aws, sender.acked))["lost"] and time.monotonic() < until_s:
+    while (result := account(fake_aws, sender.acked))["lost"] and time.monotonic() < until_s:
         time.sleep(2.0)
-    return found
+    return result
 
 
 def _result(watch: Watch, sender: Sender, tally: dict[str, int], warm_up: float, took_s: float) -> dict[str, Any]:
     latencies = np.array(sender.latencies_s) * 1000
     grown: dict[str, Any] = {}
     for role in ROLES:
-        lasting = [found for (known, _), found in watch.samples.items() if known == role]
-        lasting = [found for found in lasting if found[-1].at_s > warm_up * 60]
-        grown |= {f"{role} {number}": growth(found, warm_up * 60) for number, found in enumerate(lasting, 1)}
+        lasting = [result for (known, _), result in watch.samples.items() if known == role]
+        lasting = [result for result in lasting if result[-1].at_s > warm_up * 60]
+        grown |= {f"{role} {number}": growth(result, warm_up * 60) for number, result in enumerate(lasting, 1)}
     return {
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]},
         "minutes": round(took_s / 60, 1),
@@ -218,14 +218,14 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=500.0, help="events a second")
     parser.add_argument("--warm-up-minutes", type=float, default=0.0, help="default: a third of the time")
     parser.add_argument("--out", type=Path, help="a file for the result")
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        found = soak(Path(folder), given.minutes, given.rate, given.warm_up_minutes or given.minutes / 3)
-    text = json.dumps(found, indent=1) + "\n"
-    if given.out:
-        given.out.write_text(text, "utf-8")
+        result = soak(Path(folder), args.minutes, args.rate, args.warm_up_minutes or args.minutes / 3)
+    text = json.dumps(result, indent=1) + "\n"
+    if args.out:
+        args.out.write_text(text, "utf-8")
     sys.stdout.write(text)
-    sys.exit(1 if found["account"]["lost"] else 0)
+    sys.exit(1 if result["account"]["lost"] else 0)
 
 
 if __name__ == "__main__":

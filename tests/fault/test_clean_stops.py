@@ -77,13 +77,13 @@ def test_a_clean_stop_under_load_twenty_times(
     load.close()
     world.start("consume", PROGRAM, "consume", AWS_ENDPOINT_URL_EVENTBRIDGE=fake_aws.url, STREAM_ROUTER_RULE="none")
     until(lambda: not account(fake_aws, load.sender.acked)["lost"], 60, "every event came out")
-    found = account(fake_aws, load.sender.acked)
-    stops[-1] = stops[-1]._replace(copies=found["copies"] - copies)
+    result = account(fake_aws, load.sender.acked)
+    stops[-1] = stops[-1]._replace(copies=result["copies"] - copies)
     with capsys.disabled():
         took = sorted(stop.took_s for stop in stops)
         clean = sum(not stop.copies for stop in stops)
         sys.stdout.write(
-            f"\n  {STOPS} stops under {RATE:.0f} events/s: {found}; exit after {took[0]} to {took[-1]} s; "
+            f"\n  {STOPS} stops under {RATE:.0f} events/s: {result}; exit after {took[0]} to {took[-1]} s; "
             f"{clean} without a copy, the others {[stop.copies for stop in stops if stop.copies]}\n"
         )
     assert {stop.status for stop in stops} == {0}

@@ -104,11 +104,11 @@ class Lives:
         """A child that goes on after record `done`."""
         armed = {"STREAM_ROUTER_FAILPOINTS": failpoints} if failpoints else {}
         own = {"STREAM_ROUTER_AUDIT_DIR": str(self.folder / "audit"), "STREAM_ROUTER_OFFLOAD_BUCKET": "bucket"}
-        made = WatchedChild(self.fake_aws.url, self.folder, **own, **armed)
-        made.lives = self
-        made.sequence = FIRST_SEQUENCE + done
-        made.initialize(str(FIRST_SEQUENCE + done) if done else "TRIM_HORIZON", SHARD)
-        return made
+        watched_child = WatchedChild(self.fake_aws.url, self.folder, **own, **armed)
+        watched_child.lives = self
+        watched_child.sequence = FIRST_SEQUENCE + done
+        watched_child.initialize(str(FIRST_SEQUENCE + done) if done else "TRIM_HORIZON", SHARD)
+        return watched_child
 
     def live(self, child: WatchedChild, done: int, end: str) -> None:
         """From the record after `done` to the end, all settled and checkpointed. Raises EOFError where it dies."""
@@ -171,15 +171,15 @@ def test_stalled_at_a_place_nobody_else_waits(lives: Lives, tmp_path: Path, plac
         lives.child(f"{place}=stall:{STALL_S}s@{plan.nth}") as stalled,
     ):
         neighbour.initialize(shard="shardId-000000000001")
-        one = threading.Thread(target=lives.live, args=(stalled, 0, plan.end))
-        one.start()
+        thread = threading.Thread(target=lives.live, args=(stalled, 0, plan.end))
+        thread.start()
         _until_said(tmp_path / "stderr", f"failpoint {place}")
         begun = time.monotonic()
         neighbour.process_batch([envelope(10**6 + n) for n in range(50)])
         neighbour.settle()
         took_s = time.monotonic() - begun
-        assert one.is_alive() or plan.end == "leaseLost", "the stall was over before the neighbour was asked"
-        one.join(60)
+        assert thread.is_alive() or plan.end == "leaseLost", "the stall was over before the neighbour was asked"
+        thread.join(60)
         assert took_s < NEIGHBOUR_WITHIN_S
         assert stalled.hang_up() == 0
     took = lives.took()

@@ -52,11 +52,11 @@ def test_killed_at_a_place_it_leaves_nothing_behind_and_starts_again(run: Callab
 @pytest.mark.parametrize("place", PLACES)
 def test_stalled_at_a_place_the_daemon_runs_on_and_a_stop_is_heard(run: Callable[..., Running], place: str) -> None:
     """The daemon is not touched; a stop ends it at the latest when the stall is over."""
-    one = run(JVM, f"{place}=stall:3s@{PLACES[place]}")
-    one.until(lambda: f"failpoint {place}" in one.lines())
-    one.until(one.starts)
-    (jvm,) = one.starts()
+    completed = run(JVM, f"{place}=stall:3s@{PLACES[place]}")
+    completed.until(lambda: f"failpoint {place}" in completed.lines())
+    completed.until(completed.starts)
+    (jvm,) = completed.starts()
     assert alive(jvm)
-    assert one.stop() < (4.5 if place.startswith("daemon") else 2.5)
+    assert completed.stop() < (4.5 if place.startswith("daemon") else 2.5)
     assert not alive(jvm)
-    assert any(line["message"] == "drained" for line in one.said())
+    assert any(line["message"] == "drained" for line in completed.said())

@@ -61,19 +61,21 @@ def test_each_filters_count_equals_a_scripts(fake_aws: FakeAwsProcess) -> None:
     for number in range(LETTERS // 10):
         time.sleep(max(0.0, begun_s + number * OVER_S / (LETTERS // 10) - time.monotonic()))
         letters.put(10, ("base64",), eventType=dice.choice(TYPES))
-    found = read_whole_queue(fake_aws)
-    assert len(found) == LETTERS
+    whole_queue = read_whole_queue(fake_aws)
+    assert len(whole_queue) == LETTERS
     for event_type in TYPES:
-        assert matches(fake_aws, "--event-type", event_type) == sum(letter.event_type == event_type for letter in found)
-    first_s = min(letter.sent_ms for letter in found) / 1000
+        assert matches(fake_aws, "--event-type", event_type) == sum(
+            letter.event_type == event_type for letter in whole_queue
+        )
+    first_s = min(letter.sent_ms for letter in whole_queue) / 1000
     for minutes in (1, 4, 7):
         edge_s = int(first_s) + minutes * 60
         edge = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(edge_s))
-        since = [letter.event_type for letter in found if letter.sent_ms >= edge_s * 1000]
+        since = [letter.event_type for letter in whole_queue if letter.sent_ms >= edge_s * 1000]
         assert matches(fake_aws, "--since", edge) == len(since)
         assert matches(fake_aws, "--until", edge) == LETTERS - len(since)
         assert matches(fake_aws, "--since", edge, "--event-type", TYPES[3]) == since.count(TYPES[3])
-    for letter in dice.sample(found, 3):
+    for letter in dice.sample(whole_queue, 3):
         assert matches(fake_aws, "--id", letter.event_id) == 1
 
 

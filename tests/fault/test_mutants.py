@@ -87,7 +87,7 @@ def test_each_promise_has_a_mistake_that_its_tests_notice() -> None:
     page = (ROOT / "docs" / "guarantees.md").read_text("utf-8").partition("## Not promised")[0]
     lines = [line[2:] for line in page.splitlines() if line.startswith("| ") and "proved by" not in line]
     for line in lines:
-        [promise] = [one for one in MUTANTS if line.startswith(one)]
+        [promise] = [item for item in MUTANTS if line.startswith(item)]
         for mutant in MUTANTS[promise].values():
             assert all(f"`{test}`" in line for test in mutant.tests), (promise, mutant.tests)
     assert len(lines) == len(MUTANTS)

@@ -37,12 +37,12 @@ def check_burials(found: Run) -> None:
 def test_a_sick_entry_in_a_thousand_delays_nobody(tmp_path: Path) -> None:
     """1,500/s for 60 s, 0.1 % never accepted: p99 of the others within 1.5 times of the run without them."""
     clean = run(tmp_path / "clean", [steady(RATE, SECONDS)], [SLOW_BUS]).outcome
-    found = run(tmp_path / "run", [then_company(steady(RATE, SECONDS, sick_every=1000))], [SLOW_BUS, SICK_RULE])
-    p99 = found.outcome.p99_ms(lambda number: number not in found.outcome.sick)
+    completed = run(tmp_path / "run", [then_company(steady(RATE, SECONDS, sick_every=1000))], [SLOW_BUS, SICK_RULE])
+    p99 = completed.outcome.p99_ms(lambda number: number not in completed.outcome.sick)
     assert not clean.lost
     assert not clean.dead
-    check_flow(found, SECONDS)
-    check_burials(found)
+    check_flow(completed, SECONDS)
+    check_burials(completed)
     assert p99 <= P99_TIMES * clean.p99_ms() + P99_SLACK_MS
 
 
@@ -72,11 +72,11 @@ def test_ten_kills_bring_back_six_seconds_at_most(tmp_path: Path) -> None:
     dice = random.Random(17)
     lives = [dice.uniform(7, 11) for _ in range(10)]
     seconds = sum(lives) + STARTS_WITHIN_S * len(lives)
-    found = run(tmp_path / "run", [steady(KILL_RATE, seconds)], [SLOW_BUS], lives_s=lives)
-    assert not found.outcome.lost
-    assert not found.outcome.dead
-    found.outcome.check_checkpoints(found.shards[0])
-    again = came_again(found)
+    completed = run(tmp_path / "run", [steady(KILL_RATE, seconds)], [SLOW_BUS], lives_s=lives)
+    assert not completed.outcome.lost
+    assert not completed.outcome.dead
+    completed.outcome.check_checkpoints(completed.shards[0])
+    again = came_again(completed)
     assert len(again) == 10
     assert max(again) <= 6 * KILL_RATE + IN_FLIGHT
 
@@ -89,16 +89,16 @@ def test_kills_with_a_sick_entry_bring_back_its_age_and_six_seconds(tmp_path: Pa
     """
     events = steady(KILL_RATE, 62)
     events[2_000] = events[2_000]._replace(sick=True)
-    found = run(tmp_path / "run", [events], [SLOW_BUS, SICK_RULE], lives_s=[22.0, 4.0, 15.0])
-    outcome, kills_ms = found.outcome, [kill.at_ms for kill in found.shards[0].kills]
+    completed = run(tmp_path / "run", [events], [SLOW_BUS, SICK_RULE], lives_s=[22.0, 4.0, 15.0])
+    outcome, kills_ms = completed.outcome, [kill.at_ms for kill in completed.shards[0].kills]
     assert not outcome.lost
-    outcome.check_checkpoints(found.shards[0], least=2)
+    outcome.check_checkpoints(completed.shards[0], least=2)
     (after,) = outcome.buried_after_s(since_ms=kills_ms[-1])
     assert 30 <= after <= 60
     ages_s = [age_s(outcome, 2_000, kill_ms) for kill_ms in kills_ms]
     assert ages_s[0] > 15
     assert ages_s == sorted(ages_s), "it was buried before the last kill"
-    for count, age in zip(came_again(found), ages_s, strict=True):
+    for count, age in zip(came_again(completed), ages_s, strict=True):
         assert count <= (age + 6) * KILL_RATE + IN_FLIGHT
 
 
@@ -124,7 +124,7 @@ def test_memory_stays_bounded(tmp_path: Path, proves: bool) -> None:
                 "to_s": UNANSWERED_LIMIT_S,
             }
         )
-    found = run(tmp_path / "run", [events], rules, proves=proves)
-    rss_mb = found.shards[0].rss_kb / 1024
-    assert not found.outcome.lost
+    completed = run(tmp_path / "run", [events], rules, proves=proves)
+    rss_mb = completed.shards[0].rss_kb / 1024
+    assert not completed.outcome.lost
     assert rss_mb <= 120

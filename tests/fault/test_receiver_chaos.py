@@ -84,7 +84,7 @@ def is_empty(aws: FakeAwsProcess, running: list[ReceiverProcess], folder: Path) 
     in_queue = aws.queues().get("spill", [])
     return (
         not in_queue
-        and not any(one.metrics()["spilled_events"] for one in running)
+        and not any(item.metrics()["spilled_events"] for item in running)
         and not list(folder.glob("receiver-*/spill/*.seg"))
     )
 
@@ -118,7 +118,7 @@ def test_no_acknowledged_event_is_lost_in_two_minutes_of_chaos(
         ended_s = time.monotonic()
         eventually(lambda: is_empty(aws, running, tmp_path), 120.0)
         empty_after_s = time.monotonic() - ended_s
-        assert [one.stop() for one in running] == [0] * len(running)
+        assert [item.stop() for item in running] == [0] * len(running)
         promised = {outcome.identity for outcome in outcomes if outcome.status == 202}
         stored = Counter(stored_ids(aws.lines("PutRecords")))
         lost = promised - stored.keys()

@@ -42,9 +42,9 @@ FAKE_AWS = (UP,)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "spill"
-    made.mkdir()
-    return made
+    path = tmp_path / "spill"
+    path.mkdir()
+    return path
 
 
 def stored_in(fake_aws: FakeAwsProcess) -> set[str]:
@@ -80,9 +80,9 @@ def through_an_outage(
 
     outcomes = send(running.address, requests, shape.rate, shape.rate, beside, until_beside=True)
     eventually(lambda: promised_by(outcomes) <= stored_in(fake_aws), DRAINED_WITHIN_S)
-    found = running.metrics_once(lambda found: found["spilled_events"] == 0)
-    assert found['request_duration_seconds_bucket{le="0.9"}'] == found["request_duration_seconds_count"]
-    late = [one.waited_s for one in outcomes if one.status and one.waited_s > LATEST_S and not kills]
+    result = running.metrics_once(lambda metrics: metrics["spilled_events"] == 0)
+    assert result['request_duration_seconds_bucket{le="0.9"}'] == result["request_duration_seconds_count"]
+    late = [outcome.waited_s for outcome in outcomes if outcome.status and outcome.waited_s > LATEST_S and not kills]
     assert not late, (len(late), max(late))
     return Counter(outcome.status for outcome in outcomes)
 
@@ -154,8 +154,10 @@ def test_a_stop_tells_of_what_is_left_on_disk_and_a_start_sends_what_is_whole(
         segment.write_bytes(data)
         fake_aws.plan(UP)
         running.start()
-        found = running.metrics_once(lambda found: found["spill_damaged_total"] > 0 and not found["spilled_events"])
-        assert found["spill_damaged_total"] == 1
+        result = running.metrics_once(
+            lambda metrics: metrics["spill_damaged_total"] > 0 and not metrics["spilled_events"]
+        )
+        assert result["spill_damaged_total"] == 1
         assert len(promised - stored_in(fake_aws)) <= 1
         log_events = {line.get("event") for line in running.lines("ERROR")}
         assert log_events == {"spill-left", "spill-events-lost", "spill-file-damaged"}
@@ -191,4 +193,4 @@ def test_calls_that_hang_are_no_more_503s_than_twice_their_share(fake_aws: FakeA
     with receiver(fake_aws.url, tmp_path) as running:
         outcomes = send(running.address, [post(event(number, number % 499)) for number in range(900)], 300, 128)
         assert len(promised_by(outcomes)) >= 0.9 * len(outcomes)
-        running.metrics_once(lambda found: found['records_failed_total{code="NoAnswer"}'] > 0)
+        running.metrics_once(lambda metrics: metrics['records_failed_total{code="NoAnswer"}'] > 0)

@@ -105,9 +105,9 @@ def deliveries(address: tuple[str, int], bodies: Iterator[bytes], rate: float, s
         begun_s = time.monotonic()
         batch = [*again, *new]
         outcomes = send(address, [request for request, _ in batch], max(rate, len(batch) / ROUND_S), len(batch))
-        for (_, answers), outcome in zip(batch, sorted(outcomes, key=lambda one: one.number), strict=True):
+        for (_, answers), outcome in zip(batch, sorted(outcomes, key=lambda item: item.number), strict=True):
             answers.append(outcome)
-        again = [one for one in batch if one[1][-1].status != 202 and len(one[1]) < TRIES]
+        again = [item for item in batch if item[1][-1].status != 202 and len(item[1]) < TRIES]
         if again:
             time.sleep(max(0.0, begun_s + ROUND_S - time.monotonic()))
     return [answers for _, answers in tried]
@@ -130,9 +130,9 @@ def further_copies(stream: SlowKinesis) -> int:
 def check_true(stream: SlowKinesis, *of_all: Sequence[Sequence[Outcome]]) -> None:
     """Every 202 is in the stream, and every answer came in time."""
     answers = [answer for of_some in of_all for tries in of_some for answer in tries]
-    promised = {one.identity for one in answers if one.status == 202}
+    promised = {item.identity for item in answers if item.status == 202}
     assert promised <= set(stream.ids), f"{len(promised - set(stream.ids))} lost"
-    late = [one.waited_s for one in answers if one.waited_s > LATEST_S]
+    late = [item.waited_s for item in answers if item.waited_s > LATEST_S]
     assert not late, (len(late), max(late))
 
 
@@ -148,7 +148,7 @@ def test_a_stream_that_answers_after_seven_tenths_is_202(
     ):
         posts = [post(body) for body in itertools.islice(bodies, int(200 * seconds))]
         answers = send(running.address, posts, 200, 400)
-        assert sum(one.status == 202 for one in answers) >= 0.9 * len(answers)
+        assert sum(item.status == 202 for item in answers) >= 0.9 * len(answers)
         assert running.stop() == 0
         assert further_copies(stream) <= 0.05 * len(answers)
         check_true(stream, [answers])
@@ -206,7 +206,7 @@ def test_a_spill_before_a_slow_stream_stores_each_event_about_once_and_empties(
         assert all(tries[-1].status == 202 for tries in slow)
         stream.delay_s = lambda: 0.015
         deliveries(running.address, bodies, 800, seconds)
-        running.metrics_once(lambda found: found["spilled_events"] == 0, 5.0)
+        running.metrics_once(lambda metrics: metrics["spilled_events"] == 0, 5.0)
         promised = {tries[-1].identity for tries in slow}
         copies = Counter(identity for identity in stream.ids if identity in promised)
         assert copies.keys() == promised
@@ -249,7 +249,7 @@ def test_a_stream_that_answers_nothing_gets_one_small_probe(
         count = int(rate * (3.0 + frozen_s + after_s))
         posts = [post(body, {"x-delivery-id": body.hex()[:200]}) for body in itertools.islice(bodies, count)]
         answers = send(running.address, posts, rate, 2 * rate, freeze)
-        running.metrics_once(lambda found: found["spilled_events"] == 0, 60.0)
+        running.metrics_once(lambda metrics: metrics["spilled_events"] == 0, 60.0)
         assert running.stop() == 0
         check_true(stream, [answers])
         copies = Counter(stream.ids)
@@ -281,16 +281,16 @@ def test_failing_entries_and_an_outage_lose_nothing_and_keep_order_where_it_is_a
         for timer in outage:
             timer.start()
         posts = [post(event(number, conversation=number % 20)) for number in range(2_100)]
-        answers = sorted(send(running.address, posts, 300, 400), key=lambda one: one.number)
-        running.metrics_once(lambda found: found["spilled_events"] == 0)
+        answers = sorted(send(running.address, posts, 300, 400), key=lambda item: item.number)
+        running.metrics_once(lambda metrics: metrics["spilled_events"] == 0)
         check_true(stream, [answers])
         assert running.stop() == 0
-        assert sum(one.status == 202 for one in answers) >= 0.99 * len(answers)
+        assert sum(item.status == 202 for item in answers) >= 0.99 * len(answers)
     if ordering == "conversation":
         place = {identity: at for at, identity in reversed(list(enumerate(stream.ids)))}
         for conversation in range(20):
             # Of two requests that a busy receiver finds in its sockets at once, nobody knows which came first.
-            acknowledged = [one.identity for one in answers[conversation::20] if one.status == 202]
+            acknowledged = [item.identity for item in answers[conversation::20] if item.status == 202]
             received = sorted((stream.received_ms[identity], place[identity]) for identity in acknowledged)
             places = [at for _, at in received]
             assert places == sorted(places), f"conversation {conversation} is out of order"

@@ -173,7 +173,7 @@ def served_beside(running: ReceiverProcess, name: str, shape: Shape) -> float:
         attacker.join(20)
         watcher.join()
     assert most_rss_bytes <= MAX_RSS_BYTES
-    return sum(one.status == 202 and one.waited_s <= TAKEN_WITHIN_S for one in outcomes) / len(outcomes)
+    return sum(outcome.status == 202 and outcome.waited_s <= TAKEN_WITHIN_S for outcome in outcomes) / len(outcomes)
 
 
 @pytest.mark.parametrize(("connections", "seconds"), [(1_500, 2.0), pytest.param(6_000, 20.0, marks=pytest.mark.long)])
@@ -194,7 +194,7 @@ def test_more_than_it_can_do_is_shed_in_time(tmp_path: Path, connections: int, s
         outcomes = send(running.address, posts * int(rate * seconds / len(posts) + 1), rate, connections)
     counts = Counter(outcome.status for outcome in outcomes)
     assert set(counts) == {202, 503}, counts
-    latest_s = {status: max(one.waited_s for one in outcomes if one.status == status) for status in counts}
+    latest_s = {status: max(outcome.waited_s for outcome in outcomes if outcome.status == status) for status in counts}
     assert latest_s[202] <= TAKEN_WITHIN_S + SLACK_S, (latest_s, counts)
     assert latest_s[503] <= TAKEN_WITHIN_S + SHED_SLACK_S, (latest_s, counts)
 

@@ -56,16 +56,16 @@ class Feed(Background):
             number += len(numbers)
             records = [{"Data": b"\n".join(map(envelope, numbers)), "PartitionKey": f"bucket-{number}"}]
             self._world.kinesis.put_records(StreamName="cxone-events", Records=records)
-            self.sent |= {f"{one:032x}" for one in numbers}
+            self.sent |= {f"{item:032x}" for item in numbers}
 
 
 def said(world: World, event: str) -> list[dict[str, Any]]:
     """The consumer's lines of this event."""
-    found = []
+    result = []
     for line in (world.folder / "consume.log").read_text("utf-8").splitlines():
         with contextlib.suppress(ValueError):
-            found.append(json.loads(line))
-    return [line for line in found if isinstance(line, dict) and line.get("event") == event]
+            result.append(json.loads(line))
+    return [line for line in result if isinstance(line, dict) and line.get("event") == event]
 
 
 def at_the_target(bus: FakeAwsProcess) -> set[str]:
@@ -132,7 +132,7 @@ def test_a_rule_that_is_deleted_while_nothing_flows_costs_no_event(
     put(world, 0)
     until(lambda: bool(at_the_target(bus)), 10, "the first event is at the target")
     until(lambda: bus.stats()["calls"]["DescribeRule"] > idle_from["DescribeRule"] + checks, 7, "it is checked")
-    until(lambda: any(int(one) > 0 for one in checkpoints(world)), 10, "it is checkpointed")
+    until(lambda: any(int(checkpoint) > 0 for checkpoint in checkpoints(world)), 10, "it is checkpointed")
     bus.plan(plan([]))
     put(world, 1)
     until(lambda: bool(bus.lines("PutEvents", "void")), 10, "the second event is void")
@@ -150,5 +150,5 @@ def put(world: World, number: int) -> None:
 def checkpoints(world: World) -> list[str]:
     """The checkpoints of the lease table that are sequence numbers."""
     rows = table(world).scan(TableName="cxone-event-router")["Items"]
-    found = [row["checkpoint"]["S"] for row in rows if "checkpoint" in row]
-    return [text for text in found if text.isdecimal()]
+    result = [row["checkpoint"]["S"] for row in rows if "checkpoint" in row]
+    return [text for text in result if text.isdecimal()]

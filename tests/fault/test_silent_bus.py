@@ -37,14 +37,14 @@ def test_a_silent_bus_gets_one_entry_now_and_then_and_no_event_is_lost(
     On a quiet shard, where every entry but the newest was sent already, the probes themselves are the copies.
     """
     events = steady(rate, FREEZE_AT_S + seconds + 1.0)
-    found = run(tmp_path / "run", [events], [], settle_s=SETTLES_WITHIN_S, freeze=Freeze(FREEZE_AT_S, seconds))
-    copies = copies_of(found)
-    said = (tmp_path / "run" / "stderr").read_text()
-    assert not found.outcome.lost
-    assert not found.outcome.dead
-    assert found.outcome.twice, "the bus was not silent"
+    completed = run(tmp_path / "run", [events], [], settle_s=SETTLES_WITHIN_S, freeze=Freeze(FREEZE_AT_S, seconds))
+    copies = copies_of(completed)
+    text = (tmp_path / "run" / "stderr").read_text()
+    assert not completed.outcome.lost
+    assert not completed.outcome.dead
+    assert completed.outcome.twice, "the bus was not silent"
     assert sum(times > 2 for times in copies) <= 1, copies[:50]
     assert copies[0] <= PROBES
     assert sum(copies) - len(events) <= max(0.1 * len(events), FEW), copies[:50]
-    assert '"may_be_delivered_twice"' in said
-    found.outcome.check_checkpoints(found.shards[0], least=1)  # it stays while the bus is silent
+    assert '"may_be_delivered_twice"' in text
+    completed.outcome.check_checkpoints(completed.shards[0], least=1)  # it stays while the bus is silent

@@ -25,9 +25,9 @@ Serve = Callable[..., httpx.Client]
 
 @pytest.fixture
 def vitals() -> Vitals:
-    made = Vitals()
-    made.record_daemon_start(os.getpid())
-    return made
+    result = Vitals()
+    result.record_daemon_start(os.getpid())
+    return result
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_the_token_is_asked_for_but_not_for_health(serve: Serve) -> None:
     """Numbers are for those who bear it; a probe needs none, nor the page, whose policy names no other host."""
     port = serve(token=TOKEN)
     for path in ("/status", "/metrics", "/history"):
-        for said in ("", f"Bearer {TOKEN}x", f"Basic {TOKEN}"):
-            assert port.get(path, headers={"Authorization": said}).status_code == 401
+        for name in ("", f"Bearer {TOKEN}x", f"Basic {TOKEN}"):
+            assert port.get(path, headers={"Authorization": name}).status_code == 401
         assert port.get(path, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
     assert {port.get(path).status_code for path in ("/healthz", "/readyz", "/")} == {200}
     page = port.get("/").headers
@@ -121,8 +121,8 @@ def test_askers_that_hang_hold_up_nobody_and_are_cut(serve: Serve, monkeypatch: 
             assert port.get("/healthz").status_code == 200
         assert (hanging[0].recv(1), time.monotonic() - began < 3.0) == (b"", True)
         hanging += [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(3)]
-        for one in hanging:  # a time-out here means that it was not cut
+        for item in hanging:  # a time-out here means that it was not cut
             with contextlib.suppress(ConnectionError):
-                while one.recv(65536):
+                while item.recv(65536):
                     pass
     assert port.get("/metrics").status_code == 200

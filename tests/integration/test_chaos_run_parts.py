@@ -18,9 +18,9 @@ from tests.fault.chaos_run.proxy import Proxy, Trouble, Wires
 
 @pytest.fixture
 def wires() -> Iterator[Wires]:
-    made = Wires()
-    yield made
-    made.close()
+    result = Wires()
+    yield result
+    result.close()
 
 
 @pytest.fixture
@@ -139,8 +139,8 @@ def test_the_wall_clock_of_a_python_program_can_be_set_wrong_and_nothing_else(tm
         assert running.stdout
         ahead = float(running.stdout.readline()) - time.time()
         clock.set(-90)
-        said, _ = running.communicate("\n", timeout=20)
-    behind, took_s = (float(line) for line in said.split())
+        output, _ = running.communicate("\n", timeout=20)
+    behind, took_s = (float(line) for line in output.split())
     assert 85 < ahead <= 90
     assert -95 < behind - time.time() <= -90
     assert 0.1 <= took_s < 20

@@ -87,13 +87,13 @@ class Starting:
 
 @contextlib.contextmanager
 def starting(folder: Path, program: str, **more: str) -> Iterator[Starting]:
-    made = Starting(folder, program, **more)
+    result = Starting(folder, program, **more)
     try:
-        made.until(lambda said: SAYS_SO in said)
-        yield made
+        result.until(lambda output: SAYS_SO in output)
+        yield result
     finally:
-        made.process.kill()
-        made.process.wait(10)
+        result.process.kill()
+        result.process.wait(10)
 
 
 def test_a_receiver_whose_credentials_come_late_starts_all_the_same(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_receiver_whose_credentials_come_late_starts_all_the_same(tmp_path: Pa
         service = ThreadingHTTPServer(("127.0.0.1", receiver.service_port), Given)
         threading.Thread(target=service.serve_forever, daemon=True).start()
         try:
-            receiver.until(lambda said: "The receiver starts" in said)
+            receiver.until(lambda output: "The receiver starts" in output)
         finally:
             service.shutdown()
             service.server_close()

@@ -77,17 +77,17 @@ def cxone(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCxone]:
 @pytest.fixture(autouse=True)
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were made; the clock moves on by each, and nobody waits."""
-    made: list[float] = []
+    numbers: list[float] = []
     monotonic = time.monotonic
-    monkeypatch.setattr(time, "sleep", made.append)
-    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + sum(made))
-    return made
+    monkeypatch.setattr(time, "sleep", numbers.append)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + sum(numbers))
+    return numbers
 
 
 def token(url: str = "", **settings: str) -> Token:
     """What the client gets with the environment's credentials, or others."""
-    given = {"client_id": "id", "client_secret": CANARY, **settings}
-    return CxoneClient(load(Cxone, **given, **({"auth_url": url} if url else {}))).token()
+    value = {"client_id": "id", "client_secret": CANARY, **settings}
+    return CxoneClient(load(Cxone, **value, **({"auth_url": url} if url else {}))).token()
 
 
 def refused(match: str, url: str = "") -> str:
@@ -245,9 +245,9 @@ def test_the_token_command_proves_the_credentials(
     cxone.token |= token_fields
     cxone.replies = [reply] if reply else []
     assert sources.token() == status
-    said = capsys.readouterr()
-    assert out in said.out
-    line, other = (said.err, said.out) if status else (said.out, said.err)
+    output = capsys.readouterr()
+    assert out in output.out
+    line, other = (output.err, output.out) if status else (output.out, output.err)
     assert (line.removesuffix("\n").isprintable(), other) == (True, "")
     assert not [secret for secret in ("the-t0ken", CANARY) if secret in line]
 
@@ -281,9 +281,9 @@ def test_a_wrong_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, variable: 
 @pytest.fixture
 def authority(tmp_path: Path) -> trustme.CA:
     """A CA whose certificate stands in ca.pem."""
-    made = trustme.CA()
-    made.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    return made
+    result = trustme.CA()
+    result.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return result
 
 
 def tls(authority: trustme.CA) -> ssl.SSLContext:
@@ -304,8 +304,8 @@ def test_a_certificate_that_nobody_trusts_is_named_at_once(
             monkeypatch.setenv(given, str(tmp_path / "ca.pem"))
             token(f"{server.url}/auth/token")
         else:
-            said = refused(r"certificate of 127\.0\.0\.1 is not trusted", f"{server.url}/auth/token")
-            assert "SSL_CERT_FILE or AWS_CA_BUNDLE" in said
+            output = refused(r"certificate of 127\.0\.0\.1 is not trusted", f"{server.url}/auth/token")
+            assert "SSL_CERT_FILE or AWS_CA_BUNDLE" in output
     assert slept == []
 
 

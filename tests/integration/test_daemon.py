@@ -16,9 +16,9 @@ from tests.supervised import alive
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("daemon"))
-    yield made
-    made.close()
+    result = World(tmp_path_factory.mktemp("daemon"))
+    yield result
+    result.close()
 
 
 def test_records_come_and_go_through_kills_and_a_drain(world: World) -> None:
@@ -65,11 +65,11 @@ def test_the_logs_are_json_lines_without_a_payload_and_what_a_child_says_comes_o
     lines = world.lines().splitlines()
     spoken = [line for line in lines if "speaks once" in line]
     assert sorted(spoken) == sorted(f"child {pid} speaks once: é" for pid in world.heard())
-    said = [json.loads(line) for line in lines if line not in spoken]
-    assert any(line["logger"].startswith("software.amazon.kinesis") for line in said)
-    assert {line["level"] for line in said} <= {"DEBUG", "INFO", "WARNING", "ERROR"}
-    assert all(line.get("event") for line in said)
-    (first, *_) = [line for line in said if line.get("event") == "consumer-starts"]
+    documents = [json.loads(line) for line in lines if line not in spoken]
+    assert any(line["logger"].startswith("software.amazon.kinesis") for line in documents)
+    assert {line["level"] for line in documents} <= {"DEBUG", "INFO", "WARNING", "ERROR"}
+    assert all(line.get("event") for line in documents)
+    (first, *_) = [line for line in documents if line.get("event") == "consumer-starts"]
     assert first["settings"]["STREAM_ROUTER_STREAM"] == "cxone-events"
     assert "customer-secret" not in world.lines()
     assert "Writing ProcessRecordsMessage" not in world.lines()

@@ -42,9 +42,9 @@ FAKE_AWS = (plan(), 7)
 
 def put_one(letters: Letters, **changes: Any) -> str:
     """One letter more, its message's JSON changed: its event's id."""
-    made, (message,) = letters._one("base64", {})
+    event, (message,) = letters._one("base64", {})
     letters.send([message._replace(body=json.dumps({**json.loads(message.body), **changes}))])
-    return made.event_id
+    return event.event_id
 
 
 def ids(fake_aws: FakeAwsProcess) -> set[str]:
@@ -112,15 +112,15 @@ def test_a_reason_that_no_letter_can_have_is_2_with_the_list(fake_aws: FakeAwsPr
 def test_show_tells_all_and_the_event_only_where_asked_for(fake_aws: FakeAwsProcess) -> None:
     """By the event's id or correlationId; the event masked where masking is on; what kills processes is not masked."""
     letters = Letters(fake_aws)
-    (made,) = letters.put(1, ("parts",))
+    (event,) = letters.put(1, ("parts",))
     deadly = put_one(letters, reason="crashed")
-    one = made.event_id
-    shown = dlq.run(fake_aws, "show", f"{one[:8]}-{one[8:12]}-{one[12:16]}-{one[16:20]}-{one[20:]}".upper()).stdout
+    item = event.event_id
+    shown = dlq.run(fake_aws, "show", f"{item[:8]}-{item[8:12]}-{item[12:16]}-{item[16:20]}-{item[20:]}".upper()).stdout
     for line in ("reason      outage", "error       ThrottlingException: accepted nothing", "resubmitted never"):
         assert line in shown
     assert "Zoë" not in shown
-    assert '"name":"Zoë"' in dlq.run(fake_aws, "show", one, "--payload").stdout
-    masked = dlq.run(fake_aws, "show", one, "--payload", STREAM_ROUTER_MASKING="default")
+    assert '"name":"Zoë"' in dlq.run(fake_aws, "show", item, "--payload").stdout
+    masked = dlq.run(fake_aws, "show", item, "--payload", STREAM_ROUTER_MASKING="default")
     assert '"name":"[' in masked.stdout
     assert "Zoë" not in masked.stdout
     refused = dlq.run(fake_aws, "show", deadly, "--payload", STREAM_ROUTER_MASKING="default")
@@ -149,34 +149,34 @@ def test_a_queue_that_is_gone_is_one_line(fake_aws: FakeAwsProcess) -> None:
 
 def test_letters_of_every_form_go_back_as_they_stood(fake_aws: FakeAwsProcess) -> None:
     """Each line byte for byte on the stream, under its id, said to be put back once; the queue is empty after it."""
-    made = Letters(fake_aws).put(60, ("base64", "s3", "minimal", "entry"))
+    created = Letters(fake_aws).put(60, ("base64", "s3", "minimal", "entry"))
     letters = {body["origin"]["eventId"]: reader.read(body) for body in dlq.left(fake_aws)}
     done = dlq.run(fake_aws, "redrive", "--rate", "0")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "selected 60" in done.stdout
     run = re.search(r"resubmitted 60; run (\S+)$", done.stdout, re.MULTILINE)
     assert run
-    found = dlq.on_stream(fake_aws)
-    assert sorted(one.event_id for one in found) == sorted(one.event_id for one in made)
-    assert {one.kind for one in found} == {"line"}
-    assert {one.resubmitted for one in found} == {f"redrive/cxone-event-router/{run[1]}/1"}
-    for one in found:
-        letter = letters[one.event_id]
-        assert letter.record.encoding == "s3" or reader.original(letter) == one.body
-        assert orjson.loads(one.body)["id"] == one.event_id
+    result = dlq.on_stream(fake_aws)
+    assert sorted(event.event_id for event in result) == sorted(event.event_id for event in created)
+    assert {item.kind for item in result} == {"line"}
+    assert {item.resubmitted for item in result} == {f"redrive/cxone-event-router/{run[1]}/1"}
+    for candidate in result:
+        letter = letters[candidate.event_id]
+        assert letter.record.encoding == "s3" or reader.original(letter) == candidate.body
+        assert orjson.loads(candidate.body)["id"] == candidate.event_id
     assert dlq.left(fake_aws) == []
-    assert dlq.assert_stored_before_deleted(fake_aws) == sum(one.messages for one in made)
+    assert dlq.assert_stored_before_deleted(fake_aws) == sum(item.messages for item in created)
 
 
 def test_a_conversation_goes_back_oldest_first_to_one_bucket(fake_aws: FakeAwsProcess) -> None:
     """As the receiver places it, so that its order is kept."""
-    made = Letters(fake_aws).put(300, ("base64",))
+    result = Letters(fake_aws).put(300, ("base64",))
     fake_aws.plan(plan(rules=FAULTS[:2]))
     assert dlq.run(fake_aws, "redrive", "--rate", "0").returncode == 0
     wanted: dict[str, list[str]] = {}
-    conversation = {one.event_id: one.conversation_id for one in made}
-    for one in made:
-        wanted.setdefault(one.conversation_id, []).append(one.event_id)
+    conversation = {event.event_id: event.conversation_id for event in result}
+    for item in result:
+        wanted.setdefault(item.conversation_id, []).append(item.event_id)
     order: dict[str, list[str]] = {}
     for put in dlq.on_stream(fake_aws):
         order.setdefault(conversation[put.event_id], []).append(put.event_id)
@@ -191,7 +191,7 @@ def test_what_does_not_go_back_stays_and_is_said(fake_aws: FakeAwsProcess) -> No
         put_one(letters, masking="default 1"),
         put_one(letters, reason="crashed"),
         put_one(letters, resubmitted=back),
-        *(one.event_id for one in letters.put(1, ("gzip",))),
+        *(event.event_id for event in letters.put(1, ("gzip",))),
     }
     (good,) = letters.put(1, ("base64",))
     done = dlq.run(fake_aws, "redrive")
@@ -203,7 +203,7 @@ def test_what_does_not_go_back_stays_and_is_said(fake_aws: FakeAwsProcess) -> No
         "fits no record",
     ):
         assert re.search(rf"^ +1  {why}", done.stdout, re.MULTILINE), done.stdout
-    assert [one.event_id for one in dlq.on_stream(fake_aws)] == [good.event_id]
+    assert [event.event_id for event in dlq.on_stream(fake_aws)] == [good.event_id]
     assert ids(fake_aws) == stay
     again = dlq.run(fake_aws, "redrive")
     assert again.returncode == 1, "something was to come back, and nothing did"
@@ -215,8 +215,8 @@ def test_what_does_not_go_back_stays_and_is_said(fake_aws: FakeAwsProcess) -> No
     assert dlq.run(fake_aws, "redrive", "--reason", "crashed").returncode == 0
     put = dlq.on_stream(fake_aws)
     # What was replayed before keeps its run: consumers drop repeats by the event's id and that.
-    assert sorted(one.resubmitted.rpartition("/")[2] for one in put) == ["1", "1", "6"]
-    assert "replay/cxone-event-router/r1/6" in {one.resubmitted for one in put}
+    assert sorted(item.resubmitted.rpartition("/")[2] for item in put) == ["1", "1", "6"]
+    assert "replay/cxone-event-router/r1/6" in {item.resubmitted for item in put}
     assert len(ids(fake_aws)) == 2
 
 
@@ -225,9 +225,9 @@ def test_those_that_killed_a_process_stand_alone_in_their_records(fake_aws: Fake
     letters = Letters(fake_aws)
     deadly = {put_one(letters, reason="crashed") for _ in range(3)}
     assert dlq.run(fake_aws, "redrive", "--reason", "crashed", "--rate", "0").returncode == 0
-    found = dlq.on_stream(fake_aws)
-    assert {one.event_id for one in found} == deadly
-    assert len({one.record for one in found}) == 3
+    result = dlq.on_stream(fake_aws)
+    assert {event.event_id for event in result} == deadly
+    assert len({item.record for item in result}) == 3
 
 
 def test_a_dry_run_says_what_would_become_of_them(fake_aws: FakeAwsProcess) -> None:
@@ -288,13 +288,13 @@ def test_what_came_since_it_began_is_left(fake_aws: FakeAwsProcess) -> None:
     """What fails again comes back while it runs: taken once more it would wear out its five times at once."""
     letters = Letters(fake_aws)
     letters.put(60, ("base64",))
-    one = dlq.start(fake_aws, "redrive", "--rate", "10")
-    until(lambda: len(fake_aws.lines("DeleteMessageBatch", "accepted")) > 0, one)
+    process = dlq.start(fake_aws, "redrive", "--rate", "10")
+    until(lambda: len(fake_aws.lines("DeleteMessageBatch", "accepted")) > 0, process)
     time.sleep(2.1)  # SQS's date tells seconds
     late = letters.put(5, ("base64",))
-    output, _ = one.communicate(timeout=60)
-    assert one.returncode == 0, output
-    assert ids(fake_aws) == {made.event_id for made in late}
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert ids(fake_aws) == {event.event_id for event in late}
 
 
 def until(is_so: Any, process: Any) -> None:
@@ -307,40 +307,40 @@ def until(is_so: Any, process: Any) -> None:
 
 def test_none_is_lost_whatever_happens(fake_aws: FakeAwsProcess) -> None:
     """600 letters of all forms under faults, a kill -9, a Ctrl-C and two redrives at once; then one more redrive."""
-    made = Letters(fake_aws).put(600, ("base64", "s3", "minimal", "entry"))
+    result = Letters(fake_aws).put(600, ("base64", "s3", "minimal", "entry"))
     fake_aws.plan(plan(rules=FAULTS))
     for number in (signal.SIGKILL, signal.SIGINT):
         before = len(fake_aws.lines("DeleteMessageBatch", "accepted"))
-        one = dlq.start(fake_aws, "redrive", "--rate", "150")
-        until(lambda: len(fake_aws.lines("DeleteMessageBatch", "accepted")) > before + 75, one)  # noqa: B023
-        one.send_signal(number)
-        output, _ = one.communicate(timeout=100)
+        process = dlq.start(fake_aws, "redrive", "--rate", "150")
+        until(lambda: len(fake_aws.lines("DeleteMessageBatch", "accepted")) > before + 75, process)  # noqa: B023
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=100)
         if number == signal.SIGINT:
-            assert one.returncode == 1
+            assert process.returncode == 1
             assert re.search(r"^go on with: stream-router dlq redrive --run \S+ --rate 150$", output, re.MULTILINE)
         assert re.search(
             r"^run \S+; if it is killed, go on with: stream-router dlq redrive --run", output, re.MULTILINE
         )
         fake_aws.queues(show_all=number == signal.SIGKILL)
-    for one in [dlq.start(fake_aws, "redrive", "--rate", "0") for _ in range(2)]:
-        one.communicate(timeout=400)
+    for process in [dlq.start(fake_aws, "redrive", "--rate", "0") for _ in range(2)]:
+        process.communicate(timeout=400)
     fake_aws.queues(show_all=True)
     fake_aws.plan(plan())
     done = dlq.run(fake_aws, "redrive", "--rate", "0")
     assert done.returncode == 0, done.stdout + done.stderr
     assert dlq.left(fake_aws) == []
-    assert {one.event_id for one in dlq.on_stream(fake_aws)} == {one.event_id for one in made}, "lost"
-    assert dlq.assert_stored_before_deleted(fake_aws) >= sum(one.messages for one in made)
+    assert {event.event_id for event in dlq.on_stream(fake_aws)} == {event.event_id for event in result}, "lost"
+    assert dlq.assert_stored_before_deleted(fake_aws) >= sum(item.messages for item in result)
 
 
 def test_what_is_in_hand_stays_hidden_however_long_that_takes(fake_aws: FakeAwsProcess) -> None:
     """Another reader sees none of it, though SQS would have shown it again since."""
     Letters(fake_aws).put(100, ("base64",))
-    one = dlq.start(fake_aws, "redrive", "--rate", "2", **with_constants({HIDE_S: 2, KEEP_EVERY_S: 0.25}))
-    until(lambda: len(dlq.on_stream(fake_aws)) >= 8, one)
+    item = dlq.start(fake_aws, "redrive", "--rate", "2", **with_constants({HIDE_S: 2, KEEP_EVERY_S: 0.25}))
+    until(lambda: len(dlq.on_stream(fake_aws)) >= 8, item)
     assert "read 0 dead letters" in dlq.run(fake_aws, "list").stdout
-    one.send_signal(signal.SIGINT)
-    one.communicate(timeout=100)
+    item.send_signal(signal.SIGINT)
+    item.communicate(timeout=100)
 
 
 def test_while_sqs_deletes_nothing_no_more_is_put(fake_aws: FakeAwsProcess) -> None:
@@ -356,23 +356,23 @@ def test_while_sqs_deletes_nothing_no_more_is_put(fake_aws: FakeAwsProcess) -> N
 
 def test_a_stream_that_takes_nothing_ends_it_and_all_stays(fake_aws: FakeAwsProcess) -> None:
     """It is one line with the cure, and the command that goes on."""
-    made = Letters(fake_aws).put(10, ("base64",))
+    result = Letters(fake_aws).put(10, ("base64",))
     fake_aws.plan(plan(missing=["cxone-events"]))
     done = dlq.run(fake_aws, "redrive", "--reason", "outage")
     assert done.returncode == 1
     assert "there is no stream cxone-events; see STREAM_ROUTER_STREAM" in done.stdout
     go_on = r"^go on with: stream-router dlq redrive --run \S+ --rate 100 --reason outage$"
     assert re.search(go_on, done.stdout, re.MULTILINE)
-    assert ids(fake_aws) == {one.event_id for one in made}
+    assert ids(fake_aws) == {event.event_id for event in result}
 
 
 def test_what_a_killed_redrive_held_is_told_by_the_next(fake_aws: FakeAwsProcess) -> None:
     """SQS lets nobody else show those messages earlier than after five minutes."""
     Letters(fake_aws).put(200, ("base64",))
-    one = dlq.start(fake_aws, "redrive", "--rate", "20")
-    until(lambda: len(fake_aws.lines("PutRecords", "accepted")) >= 2, one)
-    one.kill()
-    one.communicate(timeout=100)
+    item = dlq.start(fake_aws, "redrive", "--rate", "20")
+    until(lambda: len(fake_aws.lines("PutRecords", "accepted")) >= 2, item)
+    item.kill()
+    item.communicate(timeout=100)
     hidden = len(dlq.left(fake_aws))
     done = dlq.run(fake_aws, "redrive", "--rate", "0")
     assert f"{hidden} more are hidden, since another reader has them" in done.stdout
@@ -388,7 +388,7 @@ def test_what_was_mended_by_hand_goes_back_as_edited_and_the_rest_as_it_was(
 ) -> None:
     """Of the letters of the file alone: the same id, way `edit`, a run by its bytes; a stranger in the queue stays."""
     letters, file = Letters(fake_aws), tmp_path / "letters.jsonl"
-    made = letters.put(6, ("base64",), eventType="order.returned")
+    created = letters.put(6, ("base64",), eventType="order.returned")
     assert dlq.run(fake_aws, "export", str(file)).returncode == 0
     assert file.stat().st_mode & 0o777 == 0o600
     assert len(dlq.left(fake_aws)) == 6, "they stay in the queue"
@@ -401,12 +401,12 @@ def test_what_was_mended_by_hand_goes_back_as_edited_and_the_rest_as_it_was(
     assert done.returncode == 0, done.stderr
     assert "resubmitted 6; run" in done.stdout
     assert "the file holds 6 dead letters, 2 edited" in done.stdout
-    found = {one.event_id: one for one in dlq.on_stream(fake_aws)}
-    assert found.keys() == {one.event_id for one in made}
-    for identity, one in found.items():
+    result = {event.event_id: event for event in dlq.on_stream(fake_aws)}
+    assert result.keys() == {event.event_id for event in created}
+    for identity, item in result.items():
         edited = identity in mended
-        assert (b"order.created" in one.body) is edited
-        assert one.resubmitted.startswith("edit/cxone-event-router/" if edited else "redrive/cxone-event-router/")
+        assert (b"order.created" in item.body) is edited
+        assert item.resubmitted.startswith("edit/cxone-event-router/" if edited else "redrive/cxone-event-router/")
     assert len(dlq.left(fake_aws)) == 2
     gone = dlq.run(fake_aws, "redrive", "--file", str(file))
     assert gone.returncode == 1
@@ -423,12 +423,12 @@ def test_what_is_no_json_is_edited_as_text(fake_aws: FakeAwsProcess, tmp_path: P
     put_one(letters, record={"encoding": "s3", "data": "s3://bucket/gone"})
     broken = {"encoding": "base64", "data": base64.b64encode(b'{"interactionId": "i"').decode()}
     binary = {"encoding": "base64", "data": base64.b64encode(b"\xff\x00").decode()}
-    one, other = put_one(letters, record=broken), put_one(letters, record=binary)
+    item, other = put_one(letters, record=broken), put_one(letters, record=binary)
     exported = dlq.run(fake_aws, "export", str(file))
     assert (exported.returncode, "(NoSuchKey): it was deleted" in exported.stdout) == (1, True), (
         "not all is in the file"
     )
     file.write_text(file.read_text().replace('\\"i\\"', '\\"i\\"}'))
     assert dlq.run(fake_aws, "redrive", "--file", str(file)).returncode == 0
-    found = {put.event_id: put.body for put in dlq.on_stream(fake_aws)}
-    assert found == {one: b'{"interactionId": "i"}', other: b"\xff\x00"}
+    result = {put.event_id: put.body for put in dlq.on_stream(fake_aws)}
+    assert result == {item: b'{"interactionId": "i"}', other: b"\xff\x00"}

@@ -82,14 +82,14 @@ def test_they_are_counted_shown_and_exported(fake_aws: FakeAwsProcess, tmp_path:
     undelivered(fake_aws, 6)
     listed = dlq.run(fake_aws, "list", "--undelivered").stdout
     assert re.search(r"^ +6  NO_PERMISSIONS  interaction\.created$", listed, re.MULTILINE), listed
-    (one, *_) = re.findall(r"\b[0-9a-f]{32}\b", listed)
-    shown = dlq.run(fake_aws, "show", one, "--undelivered").stdout
+    (item, *_) = re.findall(r"\b[0-9a-f]{32}\b", listed)
+    shown = dlq.run(fake_aws, "show", item, "--undelivered").stdout
     assert "error       NO_PERMISSIONS: not allowed" in shown
     assert "retries     0, no retry was made" in shown
     assert "function:target" in shown
     assert "1.1" not in shown
-    assert '"amount": 1.1' in dlq.run(fake_aws, "show", one, "--undelivered", "--payload").stdout
-    masked = dlq.run(fake_aws, "show", one, "--undelivered", "--payload", STREAM_ROUTER_MASKING="default").stdout
+    assert '"amount": 1.1' in dlq.run(fake_aws, "show", item, "--undelivered", "--payload").stdout
+    masked = dlq.run(fake_aws, "show", item, "--undelivered", "--payload", STREAM_ROUTER_MASKING="default").stdout
     assert "it is not known to be masked, and STREAM_ROUTER_MASKING is on now, so it is not shown" in masked
     file = tmp_path / "u.jsonl"
     assert dlq.run(fake_aws, "export", str(file), "--undelivered", "--reason", "NO_PERMISSIONS").returncode == 0
@@ -109,10 +109,10 @@ def test_they_go_back_as_they_were_accepted(fake_aws: FakeAwsProcess) -> None:
     assert "the target still seems to fail: the latest of these came" in done.stdout
     assert "resubmitted 25" in done.stdout
     assert "are listed by: stream-router dlq list --undelivered --since" in done.stdout
-    found = dlq.on_stream(fake_aws)
-    assert {one.event_id: json.loads(one.body) for one in found} == {i: json.loads(b) for i, b in bodies.items()}
-    assert len(found) == 25
-    assert all(one.kind == "entry" and one.resubmitted.startswith("undelivered/") for one in found)
+    result = dlq.on_stream(fake_aws)
+    assert {event.event_id: json.loads(event.body) for event in result} == {i: json.loads(b) for i, b in bodies.items()}
+    assert len(result) == 25
+    assert all(item.kind == "entry" and item.resubmitted.startswith("undelivered/") for item in result)
     assert held(fake_aws) == []
     assert len(fake_aws.lines("DeleteMessageBatch", "accepted")) == 26
 

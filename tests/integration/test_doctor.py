@@ -101,17 +101,19 @@ class Place:
         client = endpoints.create_client
 
         def with_answer(session: Any, asked: str, *more: Any, **further: Any) -> Any:
-            made = client(session, asked, *more, **further)
+            result = client(session, asked, *more, **further)
             if asked == service:
-                setattr(made, operation, answer)
-            return made
+                setattr(result, operation, answer)
+            return result
 
         self.monkeypatch.setattr(endpoints, "create_client", with_answer)
 
     def look(self, *, java_too: bool = True) -> list[Finding]:
         """What `doctor` finds; Java, which takes seconds of a busy machine, only where a test is about it."""
         world = World(now_s=lambda: time.time() + self.ahead_s, wait=self.renew)
-        return command.run_checks(world, [one for one in command.SUBJECTS if java_too or one is not host.JAVA])
+        return command.run_checks(
+            world, [subject for subject in command.SUBJECTS if java_too or subject is not host.JAVA]
+        )
 
 
 @pytest.fixture
@@ -121,17 +123,19 @@ def place(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pla
 
 def bad(found: list[Finding]) -> list[Finding]:
     """What is neither well nor passed over."""
-    return [one for one in found if one.verdict not in (CheckVerdict.OK, CheckVerdict.SKIPPED)]
+    return [
+        check_result for check_result in found if check_result.verdict not in (CheckVerdict.OK, CheckVerdict.SKIPPED)
+    ]
 
 
 def test_a_right_world_says_nothing_else(place: Place) -> None:
     """Every check that this world can be asked says ok; no program of ours runs, no bucket, no certificate is set."""
-    found = place.look()
-    assert not bad(found)
-    assert {one.code for one in found} == command.CHECKS.keys() - {"SR201", "SR202", "SR203"}
-    skipped = {one.code for one in found if one.verdict is CheckVerdict.SKIPPED}
+    result = place.look()
+    assert not bad(result)
+    assert {row.code for row in result} == command.CHECKS.keys() - {"SR201", "SR202", "SR203"}
+    skipped = {check_result.code for check_result in result if check_result.verdict is CheckVerdict.SKIPPED}
     assert skipped == {"SR014", "SR020", "SR021", "SR102", "SR104"}
-    assert command.status(found) == 0
+    assert command.status(result) == 0
 
 
 # --- broken worlds: each is made, and named by its code, with words of problem and cure
@@ -251,8 +255,8 @@ def a_clock_so_wrong_that_the_call_is_refused_for_it(place: Place) -> None:
 def foreign_checkpoints(place: Place) -> None:
     for row in place.rows():
         place.put(row, checkpoint={"S": "495"})
-    said = "StartingSequenceNumber 495 did not come from this stream."
-    place.answer("kinesis", "get_shard_iterator", refusing("GetShardIterator", "InvalidArgumentException", said))
+    output = "StartingSequenceNumber 495 did not come from this stream."
+    place.answer("kinesis", "get_shard_iterator", refusing("GetShardIterator", "InvalidArgumentException", output))
 
 
 def a_shard_without_owner(place: Place) -> None:
@@ -449,7 +453,7 @@ def _groups() -> list[list[str]]:
     groups: list[tuple[set[int], list[str]]] = []
     for name, broken in WORLDS.items():
         codes = {broken.code, *broken.too} - {"SR003"}
-        subjects = {n for n, one in enumerate(command.SUBJECTS) if codes & one.checks.keys()}
+        subjects = {n for n, item in enumerate(command.SUBJECTS) if codes & item.checks.keys()}
         if broken.code in ALONE:
             groups.append((set(range(len(command.SUBJECTS))), [name]))
             continue
@@ -469,22 +473,22 @@ def test_a_broken_world_is_named_with_its_cure(place: Place, names: list[str]) -
     all_broken = [WORLDS[name] for name in names]
     for broken in all_broken:
         broken.breaks(place)
-    found = place.look(java_too=any(broken.code in host.JAVA.checks for broken in all_broken))
-    trouble = bad(found)
+    result = place.look(java_too=any(broken.code in host.JAVA.checks for broken in all_broken))
+    trouble = bad(result)
     for broken in all_broken:
-        (own, *_) = [one for one in trouble if one.code == broken.code]
+        (own, *_) = [row for row in trouble if row.code == broken.code]
         assert own.verdict is broken.verdict, own
         line = f"{own.setting}: {own.observation}; {own.cure}"
         assert not [word for word in broken.words if word not in line], line
         assert own.cure
-    assert {one.code for one in trouble} == {code for one in all_broken for code in (one.code, *one.too)}, trouble
-    verdicts = {one.verdict for one in trouble}
-    assert command.status(found) == (1 if WRONG in verdicts else 2 if UNKNOWN in verdicts else 0)
+    assert {row.code for row in trouble} == {code for row in all_broken for code in (row.code, *row.too)}, trouble
+    verdicts = {check_result.verdict for check_result in trouble}
+    assert command.status(result) == (1 if WRONG in verdicts else 2 if UNKNOWN in verdicts else 0)
 
 
 def test_every_check_has_its_broken_world() -> None:
     """But for those of a probe, and SR102, which AWS alone can answer (unit/test_checks.py)."""
-    broken = {code for one in WORLDS.values() for code in (one.code, *one.too)}
+    broken = {code for value in WORLDS.values() for code in (value.code, *value.too)}
     assert broken == command.CHECKS.keys() - {"SR102", "SR201", "SR202", "SR203"}
 
 
@@ -497,14 +501,18 @@ def run_doctor(*arguments: str, **variables: str) -> tuple[int, list[dict[str, A
 
 def test_bad_settings_are_findings_and_never_78() -> None:
     """All that is wrong is said at once, each once, with the page that goes on where the cure ends."""
-    status, found = run_doctor(STREAM_ROUTER_SPILL_MAX_BYTES="-1", STREAM_ROUTER_CHECKPOINT_S="never")
-    wrong = [(one["code"], one["setting"]) for one in found if one["verdict"] == "wrong"]
+    status, findings = run_doctor(STREAM_ROUTER_SPILL_MAX_BYTES="-1", STREAM_ROUTER_CHECKPOINT_S="never")
+    wrong = [
+        (check_result["code"], check_result["setting"])
+        for check_result in findings
+        if check_result["verdict"] == "wrong"
+    ]
     assert (status, wrong[:2]) == (1, [("SR001", "AWS_REGION"), ("SR001", "STREAM_ROUTER_SPILL_MAX_BYTES")])
     assert ("SR002", "STREAM_ROUTER_CHECKPOINT_S") in wrong
     assert ("SR002", "AWS_REGION") not in wrong
     secret = {"AWS_REGION": REGION, "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac", "STREAM_ROUTER_WEBHOOK_SECRETS": "s" * 32}
-    status, found = run_doctor("receive", **secret)
-    assert (status, "SR002" in {one["code"] for one in found}) == (0, False)
+    status, findings = run_doctor("receive", **secret)
+    assert (status, "SR002" in {row["code"] for row in findings}) == (0, False)
 
 
 @pytest.mark.parametrize(
@@ -520,25 +528,29 @@ def test_whatever_breaks_on_the_probes_way_is_a_finding(
 ) -> None:
     """The report of the other checks is not lost, and of a rule that cannot be taken away it is told to look."""
     place.answer(service, operation, refusing(operation, "AccessDeniedException"))
-    found = probe.run(World(), f"http://127.0.0.1:{free_port()}/")
-    assert [one.code for one in found] == [*probe.CHECKS]
-    assert " ".join(one.verdict.value for one in found) == verdicts
-    assert any(says in one.observation for one in found)
+    completed = probe.run(World(), f"http://127.0.0.1:{free_port()}/")
+    assert [row.code for row in completed] == [*probe.CHECKS]
+    assert " ".join(check_result.verdict.value for check_result in completed) == verdicts
+    assert any(says in item.observation for item in completed)
 
 
 def test_offline_asks_no_network(place: Place) -> None:
     """Nothing of AWS is among its checks, and they end although there is no AWS."""
     place.set(AWS_ENDPOINT_URL="http://127.0.0.1:9")
-    found = command.run_checks(World(offline=True))
-    assert {one.code for one in found} == {*host.SETTINGS.checks, *host.JAVA.checks}
-    assert command.status(found) == 0
+    result = command.run_checks(World(offline=True))
+    assert {row.code for row in result} == {*host.SETTINGS.checks, *host.JAVA.checks}
+    assert command.status(result) == 0
 
 
 def test_no_rule_of_ours_is_no_trouble(place: Place) -> None:
     """With STREAM_ROUTER_RULE=none the bus alone is looked at."""
     place.set(STREAM_ROUTER_RULE="none")
-    found = place.look()
-    assert not bad(found)
-    skipped = {one.code: one.observation for one in found if one.verdict is CheckVerdict.SKIPPED}
+    result = place.look()
+    assert not bad(result)
+    skipped = {
+        check_result.code: check_result.observation
+        for check_result in result
+        if check_result.verdict is CheckVerdict.SKIPPED
+    }
     assert skipped.keys() >= {"SR003", *bus.BUS_AND_RULE.checks} - {"SR120", "SR121"}
     assert skipped["SR143"] == skipped["SR130"]

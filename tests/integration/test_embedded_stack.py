@@ -68,7 +68,7 @@ def test_local_serves_shell_and_kcl_on_loopback_alone_and_leaves_nothing_behind(
             process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     assert not list(folder.iterdir())
-    ports = dict(one.split(" ") for one in lines[1].partition(": ")[2].strip().split(", "))
+    ports = dict(part.split(" ") for part in lines[1].partition(": ")[2].strip().split(", "))
     assert exports["STREAM_ROUTER_LISTEN"] == f"127.0.0.1:{ports['STREAM_ROUTER_LISTEN']}" != "127.0.0.1:8080"
     assert ports["STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"] == "9465", "it was chosen"
     assert not url.endswith(":4566")
@@ -77,13 +77,13 @@ def test_local_serves_shell_and_kcl_on_loopback_alone_and_leaves_nothing_behind(
 def _listening(pid: int) -> list[tuple[str, int]]:
     """Addresses of IPv4 and ports at which the process listens, by the kernel's tables."""
     sockets = {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
-    found = []
+    result = []
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, _, state, *_ = fields = line.split()
         if state == LISTEN and f"socket:[{fields[9]}]" in sockets:
             address, port = local.split(":")
-            found.append((socket.inet_ntoa(bytes.fromhex(address)[::-1]), int(port, 16)))
-    return found
+            result.append((socket.inet_ntoa(bytes.fromhex(address)[::-1]), int(port, 16)))
+    return result
 
 
 async def _ask(url: str) -> None:

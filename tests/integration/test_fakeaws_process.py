@@ -31,8 +31,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeAwsProcess
 @pytest.fixture
 def client(running: FakeAwsProcess) -> Iterator[httpx.Client]:
     running.reset()
-    with httpx.Client(base_url=running.url, headers=SIGNED, trust_env=False) as made:
-        yield made
+    with httpx.Client(base_url=running.url, headers=SIGNED, trust_env=False) as result:
+        yield result
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_it_cannot_start_with_is_one_line(tmp_path: Path, arguments: list[s
     plans = {"broken": "{", "unknown": '{"rules": [{"fault": "flood"}]}', "list": "[]", "rules": '{"rules": [5]}'}
     for name, text in plans.items():
         (tmp_path / f"{name}.json").write_text(text)
-    filled = [one.replace("{folder}", str(tmp_path)) for one in arguments]
+    filled = [argument.replace("{folder}", str(tmp_path)) for argument in arguments]
     command = [sys.executable, "-m", "tests.fakeaws", *filled]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (78, 1)

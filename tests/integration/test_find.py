@@ -71,12 +71,12 @@ def test_find_by_conversation_and_interaction(world: EventWorld) -> None:
     for fate, says in (("waiting", WAITING), ("malformed", DEAD)):
         answer = world.run("find", "--conversation", f"{fate}-conv", "--since", "1h")
         assert (answer.returncode, parse_fates(answer.stdout)) == (0, dict.fromkeys(world.ids[fate], says))
-    one = world.ids["delivered"][0]
-    answer = world.run("find", "--interaction", f"int-{int(one, 16)}", "--since", "1h")
-    assert (answer.returncode, parse_fates(answer.stdout)) == (0, {one: ACCEPTED})
+    item = world.ids["delivered"][0]
+    answer = world.run("find", "--interaction", f"int-{int(item, 16)}", "--since", "1h")
+    assert (answer.returncode, parse_fates(answer.stdout)) == (0, {item: ACCEPTED})
     dead = world.ids["refused"][0]
-    answer = world.run("find", str(uuid.UUID(one)), dead, "--since", "1h")
-    assert parse_fates(answer.stdout) == {one: ACCEPTED, dead: DEAD}
+    answer = world.run("find", str(uuid.UUID(item)), dead, "--since", "1h")
+    assert parse_fates(answer.stdout) == {item: ACCEPTED, dead: DEAD}
     for words in ("refused (MalformedDetail)", "checkpoint  past it", "shard shardId-00000000000"):
         assert words in answer.stdout
 
@@ -95,19 +95,19 @@ def test_what_cannot_be_read_cannot_be_judged(
 ) -> None:
     """2, with the reason and the cure, where stream, leases or queue cannot be read: never a guess."""
     world.plan(missing=["missing"])
-    found = world.run("find", world.ids["delivered"][0], *words, **settings)
-    assert found.returncode == 2, found.stdout + found.stderr
-    assert says in " ".join((found.stdout + found.stderr).split())
-    assert not [text for text in parse_fates(found.stdout).values() if text == ACCEPTED]
+    completed = world.run("find", world.ids["delivered"][0], *words, **settings)
+    assert completed.returncode == 2, completed.stdout + completed.stderr
+    assert says in " ".join((completed.stdout + completed.stderr).split())
+    assert not [text for text in parse_fates(completed.stdout).values() if text == ACCEPTED]
     world.plan()
 
 
 def test_what_a_replay_put_back_waits_again_until_the_consumer_has_read_it(world: EventWorld) -> None:
     """The event has two places then, and the verdict is the newest one's."""
-    one = world.ids["delivered"][1]
-    assert world.run("replay", "--since", "1h", "--id", one).returncode == 0
-    answer = world.run("find", one, "--since", "1h")
-    assert (answer.stdout.count("  stream "), parse_fates(answer.stdout)) == (2, {one: WAITING})
+    item = world.ids["delivered"][1]
+    assert world.run("replay", "--since", "1h", "--id", item).returncode == 0
+    answer = world.run("find", item, "--since", "1h")
+    assert (answer.stdout.count("  stream "), parse_fates(answer.stdout)) == (2, {item: WAITING})
     world.feed()
     world.write_leases()
-    assert parse_fates(world.run("find", one, "--since", "1h").stdout) == {one: ACCEPTED}
+    assert parse_fates(world.run("find", item, "--since", "1h").stdout) == {item: ACCEPTED}

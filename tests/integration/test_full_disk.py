@@ -44,7 +44,7 @@ def _until(is_so: Callable[[], bool], within_s: float) -> None:
 
 
 def _delivered(state: Path) -> int:
-    return int(sum(one.total(COUNTERS["delivered"].name) for one in read_snapshots(state)))
+    return int(sum(snapshot.total(COUNTERS["delivered"].name) for snapshot in read_snapshots(state)))
 
 
 def inside(disk: Path) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def inside(disk: Path) -> dict[str, Any]:
                 "slowestBatchS": slowest_s,
                 "checkpointsWhileFull": len(child.checkpoints) - before,
             }
-            report["snapshotAgeS"] = time.time() - max(one.at_s for one in read_snapshots(state))
+            report["snapshotAgeS"] = time.time() - max(snapshot.at_s for snapshot in read_snapshots(state))
             hog.unlink()
             (file,) = files.iterdir()
             # No further batch comes: the shard is quiet from here on.

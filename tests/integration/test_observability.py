@@ -30,7 +30,7 @@ PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel[
 QUERIES: list[str] = [target["expr"] for panel in PANELS for target in panel["targets"]]
 TEMPLATE = yaml.safe_load((FOLDER / "cloudwatch/observability.yaml").read_text("utf-8"))
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
-ALARMS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
+ALARMS = {name: item["Properties"] for name, item in RESOURCES.items() if item["Type"] == "AWS::CloudWatch::Alarm"}
 GROUPS = yaml.safe_load((FOLDER / "prometheus/rules.yaml").read_text("utf-8"))["groups"]
 RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
 INDEX = (ROOT / "docs/runbooks/README.md").read_text("utf-8").splitlines()
@@ -61,7 +61,7 @@ SELECTOR = re.compile(r"((?:stream_router|aws)_\w+)(?:\{([^}]*)\})?")
 
 def series() -> dict[str, set[str]]:
     """Every series that Prometheus can have of us, or of AWS's by its cloudwatch_exporter, with its labels."""
-    found = {
+    result = {
         "aws_sqs_approximate_number_of_messages_visible_maximum": {"queue_name"} | OF_THE_SCRAPE,
         "aws_sqs_approximate_age_of_oldest_message_maximum": {"queue_name"} | OF_THE_SCRAPE,
         "aws_events_invocations_failed_to_be_sent_to_dlq_sum": {"rule_name"} | OF_THE_SCRAPE,
@@ -70,10 +70,10 @@ def series() -> dict[str, set[str]]:
     for metric in (*CONSUMER, *RECEIVER):
         labels = {*metric.labels, *OF_THE_SCRAPE}
         if metric.kind == "histogram":
-            found |= {f"{metric.full_name}_bucket": {*labels, "le"}}
+            result |= {f"{metric.full_name}_bucket": {*labels, "le"}}
         else:
-            found[metric.full_name] = labels
-    return found
+            result[metric.full_name] = labels
+    return result
 
 
 def test_an_expression_names_only_what_exists() -> None:
@@ -149,7 +149,7 @@ def body(default_bus: bool) -> dict[str, Any]:
     values |= {"AWS::Region": "eu-central-1"} | {f"{name}.Arn": f"arn:{name}" for name in RESOURCES}
 
     def filled(template: str) -> str:
-        return re.sub(r"\$\{([\w:.]+)\}", lambda found: values[found[1]], template)
+        return re.sub(r"\$\{([\w:.]+)\}", lambda result: values[result[1]], template)
 
     for name, value in own.items():
         condition, yes, no = value.get("Fn::If", ("", value, value))
@@ -165,11 +165,11 @@ def test_alarms_and_dashboard_of_cloudwatch_are_on_metrics_that_exist(default_bu
         dimensions = alarm["Dimensions"]
         if isinstance(dimensions, dict):
             dimensions = dimensions["Fn::If"][1 if default_bus else 2]
-        assert exists(alarm["Namespace"], alarm["MetricName"], [one["Name"] for one in dimensions]), name
+        assert exists(alarm["Namespace"], alarm["MetricName"], [dimension["Name"] for dimension in dimensions]), name
         if name in ("Retention", "Behind"):  # between two daemons there is no datum, and what is missing is good here
             assert alarm["DatapointsToAlarm"] * 3 <= alarm["EvaluationPeriods"]
     widgets = body(default_bus)["widgets"]
     for widget in widgets:
         for namespace, metric, *rest in widget["properties"].get("metrics", []):
-            assert exists(namespace, metric, [one for one in rest if isinstance(one, str)][::2]), metric
+            assert exists(namespace, metric, [item for item in rest if isinstance(item, str)][::2]), metric
     assert set(widgets[0]["properties"]["alarms"]) == {f"arn:{name}" for name in ALARMS}

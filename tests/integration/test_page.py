@@ -66,17 +66,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 def cells(browser: Chromium) -> list[list[str]]:
     """Every element that shows a value of /status: path, value, text."""
-    found: list[list[str]] = browser.value(
+    result: list[list[str]] = browser.value(
         "[...document.querySelectorAll('[data-path]')].map((e) => [e.dataset.path, e.dataset.value, e.textContent])"
     )
-    return found
+    return result
 
 
 def values(status: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Each number and text of /status: its dotted path, and how JavaScript writes it."""
     if isinstance(status, dict | list):
-        for key, one in status.items() if isinstance(status, dict) else enumerate(status):
-            yield from values(one, f"{path}.{key}" if path else str(key))
+        for key, item in status.items() if isinstance(status, dict) else enumerate(status):
+            yield from values(item, f"{path}.{key}" if path else str(key))
     elif status is not None:
         yield path, str(int(status)) if isinstance(status, float) and status.is_integer() else str(status)
 
@@ -204,7 +204,7 @@ def test_whoever_sees_no_colors_tells_lines_and_bars_apart(serve: Serve, browser
         drawn = browser.value(f"[...new Set([...document.querySelectorAll('#{chart} {shape}[class]')].map({look}))]")
         legend = browser.value(f"[...document.querySelectorAll('#{chart}-legend {shape}')].map({look})")
         assert sorted(drawn) == sorted(legend)
-        assert len({one.split(" ", 1)[1] for one in legend}) == len(legend) > 1
+        assert len({item.split(" ", 1)[1] for item in legend}) == len(legend) > 1
 
 
 def test_what_a_column_means_is_said(serve: Serve, browser: Chromium) -> None:
@@ -238,7 +238,7 @@ def test_the_token_is_asked_for_once(serve: Serve, browser: Chromium) -> None:
     browser.until("Number(document.body.dataset.looks) >= 2")
     assert browser.value("document.querySelector('#ask').hidden")
     assert browser.value("document.querySelector('#token').value + document.cookie + localStorage.length") == "0"
-    complaints = [said for said in browser.said if "401" not in said]
+    complaints = [output for output in browser.said if "401" not in output]
     assert complaints == [], "the browser itself notes each 401; nothing else is said"
 
 
@@ -284,7 +284,7 @@ def test_a_consumer_that_does_not_answer_is_said(serve: Serve, browser: Chromium
     network = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
     browser.call("Network.emulateNetworkConditions", offline=True, **network)
     browser.until("!document.querySelector('#trouble').hidden")
-    said = browser.value("document.querySelector('#trouble').textContent")
-    assert said.startswith("The consumer does not answer; what stands below is of 09:30:02 UTC.")
+    output = browser.value("document.querySelector('#trouble').textContent")
+    assert output.startswith("The consumer does not answer; what stands below is of 09:30:02 UTC.")
     browser.call("Network.emulateNetworkConditions", offline=False, **network)
     browser.until("document.querySelector('#trouble').hidden")

@@ -128,7 +128,7 @@ def test_the_page_has_them(seen: Seen, tmp_path: Path) -> None:
 def test_prometheus_has_them_within_one_bucket(seen: Seen) -> None:
     """Each bound has as many events below it as lie below it less or more 1 %; so no percentile is a bucket off."""
     families = text_string_to_metric_families(httpx.get(f"{seen.url}/metrics").text)
-    (family,) = [one for one in families if one.name == "stream_router_stage_latency_seconds"]
+    (family,) = [path for path in families if path.name == "stream_router_stage_latency_seconds"]
     bounds = {
         float(sample.labels["le"]): sample.value
         for sample in family.samples
@@ -146,13 +146,13 @@ def test_cloudwatch_has_them(seen: Seen) -> None:
     taken = iter((Snapshot(), seen.status.snapshot()))
     Sender(client, MetricDimensions("us-east-1", "router"), lambda: next(taken), CONSUMER_IN_CLOUDWATCH)()
     assert len(calls) > 1
-    assert max(len(one["Values"]) for call in calls for one in call) == 150
+    assert max(len(item["Values"]) for call in calls for item in call) == 150
     own = [
-        one
+        datum
         for call in calls
-        for one in call
-        if one["MetricName"] == "RoutingLatencyMilliseconds" and len(one["Dimensions"]) == 3
+        for datum in call
+        if datum["MetricName"] == "RoutingLatencyMilliseconds" and len(datum["Dimensions"]) == 3
     ]
-    values = [value for one in own for value in np.repeat(one["Values"], one["Counts"]).tolist()]
+    values = [value for item in own for value in np.repeat(item["Values"], item["Counts"]).tolist()]
     assert len(values) == EVENTS
     seen.is_right({name: nearest_rank(np.array(values), at) for name, at in PERCENTS.items()})

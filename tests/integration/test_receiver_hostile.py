@@ -176,10 +176,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         FakeAwsProcess(folder / "ledger", None, 0, "--payloads") as fake_aws,
         receiver(fake_aws.url, folder, **with_constants({HEAD_S: 1.5, BODY_S: 1.5, **PATIENCE_S})) as running,
     ):
-        made = World(fake_aws, running)
-        yield made
-        made.client.close()
-        check_whole(made)
+        result = World(fake_aws, running)
+        yield result
+        result.client.close()
+        check_whole(result)
 
 
 def check_whole(world: World) -> None:

@@ -47,7 +47,10 @@ class Served:
     def at_once(self, body: bytes, delivery: str) -> list[int]:
         """The answers to five copies of a delivery at one time."""
         with concurrent.futures.ThreadPoolExecutor(5) as pool:
-            return [one.status_code for one in pool.map(lambda _: self.post(body, x_delivery_id=delivery), range(5))]
+            return [
+                response.status_code
+                for response in pool.map(lambda _: self.post(body, x_delivery_id=delivery), range(5))
+            ]
 
     @property
     def stored(self) -> list[str]:
@@ -156,7 +159,7 @@ def test_every_refusal_has_its_code(served: Served) -> None:
         assert (answer.status_code, answer.json()["error"]) == (status, code)
         assert set(answer.json()) == {"error", "message"}
         assert ("allow" in answer.headers) == (status == 405)
-    served.running.metrics_once(lambda found: found[counted] == before + 3)
+    served.running.metrics_once(lambda metrics: metrics[counted] == before + 3)
     assert httpx.get(f"{served.url}/healthz").status_code == 200
     assert not served.stored
 
@@ -220,7 +223,7 @@ def test_one_signature_is_one_delivery_whatever_its_unsigned_id(tmp_path: Path) 
         other = post(running, event(2), **headers(event(2), "d-1"))
         stored = stored_ids(fake_aws.lines("PutRecords"))
         running.metrics_once(
-            lambda found: found['requests_total{code="202",reason="seen_before",source="default"}'] == 2
+            lambda metrics: metrics['requests_total{code="202",reason="seen_before",source="default"}'] == 2
         )
     assert stored == [*again[0].json()["ids"], *other.json()["ids"]]
 
@@ -327,7 +330,7 @@ def test_latencies_are_of_verified_deliveries_and_strangers_are_counted_by_reaso
     def more(found: dict[str, float], name: str) -> float:
         return found[name] - before[name]
 
-    now = served.running.metrics_once(lambda found: all(more(found, name) == expected[name] for name in expected))
+    now = served.running.metrics_once(lambda metrics: all(more(metrics, name) == expected[name] for name in expected))
     assert now.keys() == before.keys()
     assert more(now, "request_duration_seconds_count") == 3
 
@@ -389,17 +392,17 @@ def test_several_receivers_share_a_port_where_each_says_so(fake_aws: FakeAwsProc
     """With REUSE_PORT=on the kernel divides connections; one that ends leaves them to the other. Else it ends: 78."""
     for name in ("1", "2"):
         (tmp_path / name).mkdir()
-    with receiver(fake_aws.url, tmp_path / "1", REUSE_PORT="on") as one:
-        shared = {"LISTEN": f"127.0.0.1:{one.address[1]}", "REUSE_PORT": "on"}
+    with receiver(fake_aws.url, tmp_path / "1", REUSE_PORT="on") as item:
+        shared = {"LISTEN": f"127.0.0.1:{item.address[1]}", "REUSE_PORT": "on"}
         with receiver(fake_aws.url, tmp_path / "2", **shared) as other:
             # The first receiver answers on the shared port before the second one listens there as well.
             eventually(lambda: "receiver-serves" in {line.get("event") for line in other.lines()})
-            assert {post(one, event(number)).status_code for number in range(40)} == {202}
-            for running in (one, other):
-                running.metrics_once(lambda found: 0 < found["events_stored_total"] < 40)
-            assert one.stop() == 0
-            assert {post(one, event(number)).status_code for number in range(10)} == {202}
-            alone = {**one.environment, "STREAM_ROUTER_REUSE_PORT": "off"}
+            assert {post(item, event(number)).status_code for number in range(40)} == {202}
+            for running in (item, other):
+                running.metrics_once(lambda metrics: 0 < metrics["events_stored_total"] < 40)
+            assert item.stop() == 0
+            assert {post(item, event(number)).status_code for number in range(10)} == {202}
+            alone = {**item.environment, "STREAM_ROUTER_REUSE_PORT": "off"}
             assert ended(alone) == (78, "STREAM_ROUTER_LISTEN")
 
 
@@ -473,7 +476,7 @@ def test_two_sources_are_apart_and_expert_may_send_xml(tmp_path: Path) -> None:
             'requests_total{code="401",reason="bad_signature",source="wiki"}',
             'requests_total{code="202",reason="stored",source="script"}',
         ]
-        running.metrics_once(lambda found: [found.get(name) for name in counted] == [1, 1])
+        running.metrics_once(lambda metrics: [metrics.get(name) for name in counted] == [1, 1])
         envelopes = Served(fake_aws, running).envelopes
     ids = [expected_id(f"source/{name}", "d-1", 0, sent) for name, sent in (("script", event(1)), ("wiki", body))]
     assert len(envelopes) == 3

@@ -56,8 +56,8 @@ def test_a_stream_that_takes_nothing_is_one_line_with_the_cure(tmp_path: Path) -
     minute how many requests were refused; and one line when it is over."""
     with FakeAwsProcess() as fake_aws, receiver(fake_aws.url, tmp_path, **SIGNED) as running:
         first = running.lines()[0]
-        said = (first.get("event"), first["stream"], first["region"], first["scheme"])
-        assert said == ("receiver-starts", STREAM, "us-east-1", "hmac")
+        output = (first.get("event"), first["stream"], first["region"], first["scheme"])
+        assert output == ("receiver-starts", STREAM, "us-east-1", "hmac")
         assert {"version", "python", "tls", "spill", "listen", "admin", "buckets"} <= first.keys()
         assert first["aws"]["AWS_ENDPOINT_URL_KINESIS"] == fake_aws.url
 

@@ -252,7 +252,7 @@ def test_a_disk_that_another_filled_turns_no_healthy_stream_into_503(tmp_path: P
         assert {outcome.status for outcome in send(running.address, [post(event(1))] * 5, 5, 5)} == {503}
         assert "spill-down" in {line.get("event") for line in running.lines("WARNING")}
         fake_aws.plan({"shard_limits": False})
-        running.metrics_once(lambda found: found["stream_up"] == 1)
+        running.metrics_once(lambda metrics: metrics["stream_up"] == 1)
         eventually(lambda: all_are_taken(count), 15.0)
-        running.metrics_once(lambda found: found["spilled_events"] == 0)
+        running.metrics_once(lambda metrics: metrics["spilled_events"] == 0)
     assert len(set(stored_ids(fake_aws.lines("PutRecords")))) == 2 * count

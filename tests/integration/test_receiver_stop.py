@@ -49,7 +49,7 @@ def test_a_stop_answers_what_is_in_what_the_kernel_holds_and_what_comes_soon(
             return stack.enter_context(socket.create_connection(running.address, 5))
 
         known, idle, silent, slow, *early = [connect() for _ in range(24)]
-        eventually(lambda: {exchange(one, 1) for one in (known, idle)} == {"202"})
+        eventually(lambda: {exchange(item, 1) for item in (known, idle)} == {"202"})
         slow.sendall(post(event(9))[:-1])
         # It stands still for a moment, so that what comes now is in the kernel's queue as it is told to end.
         running.process.send_signal(signal.SIGSTOP)
@@ -115,8 +115,8 @@ sys.exit(program.main())
 
 def test_a_stop_during_the_start_ends_with_0() -> None:
     """It is heard before anything is checked."""
-    given = {"AWS_REGION": "us-east-1", "STREAM_ROUTER_WEBHOOK_SCHEME": "none", "STREAM_ROUTER_LISTEN": "127.0.0.1:0"}
-    ended = subprocess.run([sys.executable, "-c", STOPPED], env={**os.environ, **given}, timeout=30, check=False)
+    value = {"AWS_REGION": "us-east-1", "STREAM_ROUTER_WEBHOOK_SCHEME": "none", "STREAM_ROUTER_LISTEN": "127.0.0.1:0"}
+    ended = subprocess.run([sys.executable, "-c", STOPPED], env={**os.environ, **value}, timeout=30, check=False)
     assert ended.returncode == 0
 
 

@@ -117,10 +117,10 @@ def test_who_gets_in_what_is_said_and_what_is_read_again(tmp_path: Path) -> None
 def test_when_the_certificate_ends_is_known_of_one_that_has_ended_too(tmp_path: Path, asks_for_one: bool) -> None:
     """Also where senders have to show one: it serves on, and senders refuse it."""
     ends_s = issue(tmp_path, trustme.CA(), -1, trustme.KeyType.RSA)
-    made = tls.Tls(settings_of(tmp_path, tmp_path / "cert.pem" if asks_for_one else None))
-    assert made.ends_s == ends_s
-    assert made.context is not None
-    assert made.context.minimum_version is ssl.TLSVersion.TLSv1_2
+    result = tls.Tls(settings_of(tmp_path, tmp_path / "cert.pem" if asks_for_one else None))
+    assert result.ends_s == ends_s
+    assert result.context is not None
+    assert result.context.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
 def settings_of(folder: Path, client_ca: Path | None = None) -> Receiver:

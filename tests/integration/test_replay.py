@@ -55,22 +55,24 @@ def test_every_event_of_the_hour_and_none_of_another(world: EventWorld, since: f
     answer = world.run("replay", *HOUR, "--rate", "0")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     details = published(world, since)
-    assert Counter(one["eventId"] for one in details) == Counter(world.ids["hour"])
-    (run,) = {one["metadata"]["replayed"] for one in details}
+    assert Counter(detail["eventId"] for detail in details) == Counter(world.ids["hour"])
+    (run,) = {detail["metadata"]["replayed"] for detail in details}
     assert f"resubmitted 300; run {run}" in answer.stdout
     assert world.leases() == leases
     again = [letter for letter in world.fake_aws.queues()["dead-letters"] if letter not in letters]
     bodies = [json.loads(letter["body"]) for letter in again]
-    assert {one["origin"]["eventId"] for one in bodies} == {*world.ids["malformed"]}
-    assert {one["resubmitted"] for one in bodies} == {f"replay/{APPLICATION}/{run}/1"}
+    assert {body["origin"]["eventId"] for body in bodies} == {*world.ids["malformed"]}
+    assert {body["resubmitted"] for body in bodies} == {f"replay/{APPLICATION}/{run}/1"}
 
 
 def test_what_a_replay_put_there_is_passed_over_by_the_next(world: EventWorld, since: float) -> None:
     """And each event of the hour comes once a replay."""
     answer = world.run("replay", "--since", "150m", "--event-type", TYPES[0], "--rate", "0")
     assert "resubmitted by a replay" in answer.stdout
-    wanted = {one for name in ("hour", "after") for one in world.ids[name] if TYPES[int(one, 16) // 3 % 3] == TYPES[0]}
-    assert Counter(one["eventId"] for one in published(world, since)) == Counter(wanted)
+    wanted = {
+        item for name in ("hour", "after") for item in world.ids[name] if TYPES[int(item, 16) // 3 % 3] == TYPES[0]
+    }
+    assert Counter(event["eventId"] for event in published(world, since)) == Counter(wanted)
 
 
 def test_a_dry_run_shows_and_puts_nothing(world: EventWorld, since: float) -> None:
@@ -124,7 +126,7 @@ def test_faults_of_the_stream_lose_nothing(world: EventWorld, since: float) -> N
     answer = world.run("replay", *HOUR, "--rate", "0", "--yes", STREAM_ROUTER_RULE="none")
     world.plan()
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert {one["eventId"] for one in published(world, since)} == {*world.ids["hour"]}
+    assert {event["eventId"] for event in published(world, since)} == {*world.ids["hour"]}
 
 
 def test_a_replay_broken_off_three_times_puts_each_event_back_once(world: EventWorld, since: float) -> None:
@@ -149,6 +151,6 @@ def test_a_replay_broken_off_three_times_puts_each_event_back_once(world: EventW
     done = world.run(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     details = published(world, since)
-    wanted = [one for one in world.ids["hour"] if TYPES[int(one, 16) // 3 % 3] in TYPES[:2]]
-    assert Counter(one["eventId"] for one in details) == Counter(wanted)
-    assert len({one["metadata"]["replayed"] for one in details}) == 1
+    wanted = [item for item in world.ids["hour"] if TYPES[int(item, 16) // 3 % 3] in TYPES[:2]]
+    assert Counter(detail["eventId"] for detail in details) == Counter(wanted)
+    assert len({detail["metadata"]["replayed"] for detail in details}) == 1

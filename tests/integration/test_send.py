@@ -30,8 +30,8 @@ FAKE_AWS = (None, 0, "--payloads")
 
 @pytest.fixture
 def running(fake_aws: FakeAwsProcess, tmp_path: Path) -> Iterator[ReceiverProcess]:
-    with receiver(fake_aws.url, tmp_path, **SIGNED) as made:
-        yield made
+    with receiver(fake_aws.url, tmp_path, **SIGNED) as result:
+        yield result
 
 
 def send(running: ReceiverProcess, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:

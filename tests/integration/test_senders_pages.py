@@ -25,9 +25,9 @@ def pasted(page: str) -> dict[str, str]:
 
 def send(page: str, kind: str, folder: Path, url: str, secret: str) -> subprocess.CompletedProcess[str]:
     """Run the sender of one language as it stands on the page."""
-    (found,) = re.findall(rf"(?s)```{kind} (\S+)\n(.*?)```", (DOCS / page).read_text("utf-8"))
-    script = folder / found[0]
-    script.write_text(found[1], "utf-8")
+    (result,) = re.findall(rf"(?s)```{kind} (\S+)\n(.*?)```", (DOCS / page).read_text("utf-8"))
+    script = folder / result[0]
+    script.write_text(result[1], "utf-8")
     program = sys.executable if kind == "python" else "node"
     environment = {"PATH": os.environ["PATH"], "URL": url, "SECRET": secret}
     return subprocess.run(

@@ -69,7 +69,7 @@ def present(clients: Clients, name: str) -> list[str]:
     """Streams, queues and rules of whose names this one is a part."""
     queues = [url.rsplit("/", 1)[-1] for url in clients.sqs.list_queues().get("QueueUrls", [])]
     rules = [rule["Name"] for rule in clients.events.list_rules()["Rules"]]
-    return sorted(one for one in (*clients.kinesis.list_streams()["StreamNames"], *queues, *rules) if name in one)
+    return sorted(item for item in (*clients.kinesis.list_streams()["StreamNames"], *queues, *rules) if name in item)
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, operation: str, error: Exception) -> None:
@@ -88,13 +88,13 @@ def test_the_spill_queue_is_made_if_the_setting_names_it_and_teardown_takes_it_a
     clients: Clients, said: Said
 ) -> None:
     """With 14 days of retention, encrypted, for messages of 1 MiB, under the setting's name."""
-    given: dict[str, Any] = {"spill_queue": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/spilled-here"}
-    assert run("spilling", **given) == 0
+    value: dict[str, Any] = {"spill_queue": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/spilled-here"}
+    assert run("spilling", **value) == 0
     has = queue_arn(clients, "spilled-here")
     assert (has["MessageRetentionPeriod"], has["SqsManagedSseEnabled"]) == ("1209600", "true")
     assert has["MaximumMessageSize"] == "1048576"
     said()
-    assert run("spilling", **given) == 0
+    assert run("spilling", **value) == 0
     assert any(line.startswith("= queue spilled-here") for line in said())
 
 
@@ -104,8 +104,8 @@ DENIED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"
 def test_all_is_made_as_the_contract_says_and_a_second_run_changes_nothing(clients: Clients, said: Said) -> None:
     """Stream, both queues, bus, rule and target; tags on all; the target keeps AWS's own retry policy."""
     clients.sqs.create_queue(QueueName="out")
-    given: dict[str, Any] = {"event_bus": "cx", "target_arn": f"{QUEUES}:out", "tags": "team=cx"}
-    assert run("whole", **given) == 0
+    value: dict[str, Any] = {"event_bus": "cx", "target_arn": f"{QUEUES}:out", "tags": "team=cx"}
+    assert run("whole", **value) == 0
     lines = said()
     assert lines[-1] == f"export SQS_DLQ_URL={clients.sqs.get_queue_url(QueueName='whole-dead-letters')['QueueUrl']}"
     assert any("TestEventPattern" in line for line in lines)
@@ -130,7 +130,7 @@ def test_all_is_made_as_the_contract_says_and_a_second_run_changes_nothing(clien
         listed = clients.events.list_tags_for_resource(ResourceARN=arn)["Tags"]
         assert sorted(listed, key=lambda tag: tag["Key"]) == tags
 
-    assert run("whole", **given) == run("whole", **given, plan=True, exit_code=True) == 0
+    assert run("whole", **value) == run("whole", **value, plan=True, exit_code=True) == 0
     assert said().count(NOTHING) == 2
     assert rule_of(clients, "whole", "cx") == rule
 
@@ -145,7 +145,10 @@ def test_what_others_have_is_completed_and_what_they_chose_stays(clients: Client
     assert run("theirs", tags="team=cx") == 0
     has = queue_arn(clients, "theirs-undelivered")
     assert has["MessageRetentionPeriod"] == "1209600"
-    assert [one["Sid"].split("-")[0] for one in json.loads(has["Policy"])["Statement"]] == ["theirs", "EventBridge"]
+    assert [statement["Sid"].split("-")[0] for statement in json.loads(has["Policy"])["Statement"]] == [
+        "theirs",
+        "EventBridge",
+    ]
     stream = clients.kinesis.describe_stream_summary(StreamName="theirs")["StreamDescriptionSummary"]
     assert (stream["OpenShardCount"], stream["RetentionPeriodHours"]) == (1, 168)
     assert not clients.sqs.list_queue_tags(QueueUrl=url).get("Tags"), "what is not ours gets no tags of ours"
@@ -226,7 +229,7 @@ def test_the_target_file_says_every_field(clients: Clients, tmp_path: Path) -> N
     file = tmp_path / "target.json"
     file.write_text(json.dumps({"RetryPolicy": retry, "HttpParameters": None, "InputPath": "$.detail"}))
     assert run("filed", target_arn=FUNCTION, target_file=file) == 0
-    (target,) = [one for one in rule_of(clients, "filed")["targets"] if one["Arn"] == FUNCTION]
+    (target,) = [item for item in rule_of(clients, "filed")["targets"] if item["Arn"] == FUNCTION]
     dead_letters = {"Arn": f"{QUEUES}:filed-undelivered"}
     wanted = {"Id": "1", "Arn": FUNCTION, "RetryPolicy": retry, "InputPath": "$.detail"}
     assert target == {**wanted, "DeadLetterConfig": dead_letters}
@@ -243,7 +246,7 @@ def test_an_id_of_the_file_takes_no_target_away_unasked(clients: Clients, tmp_pa
     assert any(f"target {QUEUES}:billing has the id 2 " in line for line in said())
     assert rule_of(clients, "stolen") == before
     assert run("stolen", target_file=file, yes=True) == 0
-    assert [one["Arn"] for one in rule_of(clients, "stolen")["targets"]] == [FUNCTION, f"{QUEUES}:stolen-out"]
+    assert [target["Arn"] for target in rule_of(clients, "stolen")["targets"]] == [FUNCTION, f"{QUEUES}:stolen-out"]
 
 
 def test_a_second_target_stands_beside_the_first_and_is_told_of(clients: Clients, said: Said) -> None:
@@ -251,7 +254,7 @@ def test_a_second_target_stands_beside_the_first_and_is_told_of(clients: Clients
     for name in ("one", "two"):
         clients.sqs.create_queue(QueueName=name)
         assert run("both", target_arn=f"{QUEUES}:{name}") == 0
-    assert {one["Arn"] for one in rule_of(clients, "both")["targets"]} == {f"{QUEUES}:one", f"{QUEUES}:two"}
+    assert {target["Arn"] for target in rule_of(clients, "both")["targets"]} == {f"{QUEUES}:one", f"{QUEUES}:two"}
     assert any("of an earlier setup gets every event too; to end that: aws events remove-t" in line for line in said())
 
 
@@ -352,12 +355,12 @@ def test_a_run_that_is_broken_off_is_gone_on_with(
 def test_teardown_shows_and_with_yes_takes_away_what_setup_made_and_nothing_else(clients: Clients, said: Said) -> None:
     """Backwards, the rule first; the target's queue was there before, and another deployment's things are another's."""
     clients.sqs.create_queue(QueueName="torn-out")
-    given: dict[str, Any] = {"event_bus": "torn-bus", "target_arn": f"{QUEUES}:torn-out"}
-    assert run("torn", **given) == run("torn-other") == 0
-    others = [one for one in present(clients, "torn") if one.startswith("torn-other")]
+    value: dict[str, Any] = {"event_bus": "torn-bus", "target_arn": f"{QUEUES}:torn-out"}
+    assert run("torn", **value) == run("torn-other") == 0
+    others = [item for item in present(clients, "torn") if item.startswith("torn-other")]
     before = present(clients, "torn")
     said()
-    assert teardown("torn", **given) == 0
+    assert teardown("torn", **value) == 0
     lines = said()
     assert [line for line in lines if line.startswith("- ")] == [
         "- rule torn on bus torn-bus",
@@ -370,9 +373,9 @@ def test_teardown_shows_and_with_yes_takes_away_what_setup_made_and_nothing_else
     assert present(clients, "torn") == before
     with pytest.MonkeyPatch.context() as monkeypatch:
         refusing(monkeypatch, "DeleteQueue", DENIED)
-        assert teardown("torn", yes=True, **given) == 1
+        assert teardown("torn", yes=True, **value) == 1
     assert said()[-2:] == ["deleted rule torn on bus torn-bus", "deleted event bus torn-bus"]
-    assert teardown("torn", yes=True, **given) == teardown("torn", yes=True, **given) == 0
+    assert teardown("torn", yes=True, **value) == teardown("torn", yes=True, **value) == 0
     assert said()[-1].startswith("no resource of `setup` exists under the current names (stream torn, ")
     assert present(clients, "torn") == sorted([*others, "torn-out"])
 

@@ -18,9 +18,9 @@ DENIED = {"__type": "AccessDeniedException", "message": "told"}
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path, "tests.scripted_ministack")
-    yield made
-    made.close()
+    result = World(tmp_path, "tests.scripted_ministack")
+    yield result
+    result.close()
 
 
 def _new_life(world: World) -> set[str]:
@@ -55,8 +55,8 @@ def test_a_daemon_that_skips_is_killed_before_its_next_checkpoint(world: World) 
     sent |= world.put(20)
     world.until(lambda: sent <= world.numbers(), 90, "what was skipped")
     for lines in world.heard().values():
-        given = [int(record["sequenceNumber"]) for line in lines for record in line.get("records", [])]
-        assert given == sorted(given)
+        value = [int(record["sequenceNumber"]) for line in lines for record in line.get("records", [])]
+        assert value == sorted(value)
     process.send_signal(signal.SIGTERM)
     assert process.wait(40) == 0
 

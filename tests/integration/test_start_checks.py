@@ -83,5 +83,5 @@ def test_a_consumer_without_what_it_needs_does_not_start(
     status, lines = ended(program(world, tmp_path, "consume", **settings))
     assert status == 78, lines
     assert lines[-1].startswith(f"stream-router: {line}")
-    assert [said for said in lines if said.startswith("stream-router: ")] == lines[-1:]
+    assert [output for output in lines if output.startswith("stream-router: ")] == lines[-1:]
     assert [path.name for path in tmp_path.iterdir()] == ["state"], "no report of a JVM's crash is left"

@@ -199,7 +199,7 @@ def test_a_planned_restart_of_a_daemon_with_children_lets_them_finish(tmp_path: 
     )
     vitals, quiet = Vitals(), cast("Any", Quiet())
     with StateDir(tmp_path) as state:
-        made = DaemonSupervisor(
+        daemon_supervisor = DaemonSupervisor(
             command=[sys.executable, "-c", program],
             command_with_larger_heap=[],
             environment={},
@@ -213,19 +213,19 @@ def test_a_planned_restart_of_a_daemon_with_children_lets_them_finish(tmp_path: 
         def ask() -> None:
             until((tmp_path / "ready").exists, 10, "the child runs")
             daemon = vitals.read().daemon or 0
-            made.request_restart(PlannedRestart(daemon + 1, "shards_stuck", "Another."))
+            daemon_supervisor.request_restart(PlannedRestart(daemon + 1, "shards_stuck", "Another."))
             time.sleep(1.5)
             assert not (tmp_path / "apply").exists()
-            made.request_restart(PlannedRestart(daemon, "shards_stuck", "Nobody reads."))
+            daemon_supervisor.request_restart(PlannedRestart(daemon, "shards_stuck", "Nobody reads."))
 
         asking = threading.Thread(target=ask)
         asking.start()
-        ended = made._run_jvm()
+        ended = daemon_supervisor._run_jvm()
         asking.join()
         assert ended == JvmExit(0, planned=True)
         assert (tmp_path / "apply").exists()
-        assert made._wait_to_restart(ended, STABLE_S)
-        assert made._short_run_count == 0
+        assert daemon_supervisor._wait_to_restart(ended, STABLE_S)
+        assert daemon_supervisor._short_run_count == 0
     assert vitals.read().planned_restarts == {"shards_stuck": 1, "not_initialized": 0, "target_restored": 0}
 
 
@@ -245,7 +245,7 @@ def test_a_target_that_is_in_order_again_restarts_the_daemon_on_purpose(
     )
     vitals, quiet = Vitals(), Quiet()
     with StateDir(tmp_path / "state") as state:
-        made = DaemonSupervisor(
+        daemon_supervisor = DaemonSupervisor(
             command=[sys.executable, "-c", program],
             command_with_larger_heap=[],
             environment={},
@@ -262,7 +262,7 @@ def test_a_target_that_is_in_order_again_restarts_the_daemon_on_purpose(
 
         restoring = threading.Thread(target=restore)
         restoring.start()
-        ended = made._run_jvm()
+        ended = daemon_supervisor._run_jvm()
         restoring.join()
     assert ended == JvmExit(0, planned=True)
     known = vitals.read()
@@ -307,7 +307,7 @@ def test_a_signal_that_comes_while_the_daemon_is_killed_is_obeyed(
     ending = f"import pathlib, time; pathlib.Path({str(tmp_path / 'daemon-ending')!r}).write_text('x'); time.sleep(60)"
     quiet = cast("Any", Quiet())
     with StateDir(tmp_path) as state:
-        made = DaemonSupervisor(
+        daemon_supervisor = DaemonSupervisor(
             command=[str(shutil.which("sh")), "-c", 'trap \'\' TERM; exec "$0" -c "$1"', sys.executable, ending],
             command_with_larger_heap=[],
             environment={},
@@ -317,4 +317,4 @@ def test_a_signal_that_comes_while_the_daemon_is_killed_is_obeyed(
             grace_s=1.0,
             vitals=quiet,
         )
-        assert made._run_jvm() is None
+        assert daemon_supervisor._run_jvm() is None

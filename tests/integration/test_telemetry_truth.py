@@ -26,10 +26,10 @@ FAKE_AWS = (None, 1)
 
 def host(folder: Path, name: str) -> Path:
     """The state folder of a worker whose supervisor has proven the bus for whatever the test's time."""
-    made = folder / name
-    made.mkdir()
-    prove(made)
-    return made
+    path = folder / name
+    path.mkdir()
+    prove(path)
+    return path
 
 
 def batch(first: int, records: int, **fields: Any) -> list[bytes]:
@@ -114,7 +114,7 @@ def test_the_stages_of_the_way_add_up_and_each_dead_letter_is_told(fake_aws: Fak
         child.initialize()
         now_ms = int(time.time() * 1000)
         received = re.compile(rb'"receivedAt":\d+')
-        records = child.records([received.sub(b'"receivedAt":%d' % (now_ms - 4_000), one) for one in batch(0, 5)])
+        records = child.records([received.sub(b'"receivedAt":%d' % (now_ms - 4_000), item) for item in batch(0, 5)])
         for record in records:
             record["approximateArrivalTimestamp"] = now_ms - 2_000
         child.begin(records)
@@ -130,18 +130,18 @@ def test_the_stages_of_the_way_add_up_and_each_dead_letter_is_told(fake_aws: Fak
         child.say("shutdownRequested")
         assert child.hang_up() == 0
     (snapshot,) = read_snapshots(state)
-    ways = {stage: one for (stage,), one in snapshot.histograms[STAGE_LATENCY.name].items()}
+    ways = {stage: item for (stage,), item in snapshot.histograms[STAGE_LATENCY.name].items()}
     assert ways["received_to_stored"].percentile(50) == pytest.approx(2_000, rel=0.011)
     assert ways["stored_to_read"].percentile(50) >= 1_980
     assert ways["sent_to_accepted"].percentile(50) >= 1_980
     parts = ("received_to_stored", "stored_to_read", "read_to_sent", "sent_to_accepted")
-    mean_ms = {stage: float(np.repeat(*one.values_counts()).mean()) for stage, one in ways.items()}
+    mean_ms = {stage: float(np.repeat(*item.values_counts()).mean()) for stage, item in ways.items()}
     assert mean_ms["received_to_accepted"] == pytest.approx(sum(mean_ms[part] for part in parts), rel=0.03)
     (file,) = (state / "audit").iterdir()
     assert [json.loads(line)["metrics"]["batch"] for line in file.read_bytes().splitlines()[:2]] == [2, 1]
     first, *others = said(state, "dead-letter")
     assert first["message"].endswith(f"unroutable (UnroutableEventType). See `stream-router dlq show {1000:032x}`.")
-    assert {one["reason"] for one in others} == {"malformed_json"}
+    assert {other["reason"] for other in others} == {"malformed_json"}
     assert said(state, "dead-letters-more")
     assert "c4n4ry" not in (state / "stderr").read_text("utf-8")
 
@@ -187,7 +187,7 @@ def test_a_folder_that_takes_nothing_holds_up_no_event(fake_aws: FakeAwsProcess,
         took_s = time.monotonic() - began
         (state / "metrics").unlink()
         until = time.monotonic() + 10
-        while not any(counted(one, "audit_failed") > 10 for one in read_snapshots(state)):
+        while not any(counted(snapshot, "audit_failed") > 10 for snapshot in read_snapshots(state)):
             assert time.monotonic() < until
             time.sleep(0.05)
         child.say("shutdownRequested")

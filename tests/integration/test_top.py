@@ -34,19 +34,19 @@ TOKEN = "a token of many bytes"
 def shown(*hosts: dict[str, Any], width: int = 60) -> list[str]:
     """The lines as they stand on a terminal of that size. A host without a status does not answer."""
     console = Console(file=io.StringIO(), width=width, height=100, color_system=None, force_terminal=True)
-    said = []
+    output = []
     for number, status in enumerate(hosts):
         program: Literal["consume", "receive"] = "receive" if status.get("program") == "receive" else "consume"
         error = "" if status else "does not answer (connection refused)"
-        said.append(Host(f"http://{'abc'[number]}:9464", None if error else program, status, error))
-    console.print(screen(said, console))
+        output.append(Host(f"http://{'abc'[number]}:9464", None if error else program, status, error))
+    console.print(screen(output, console))
     text = console.file.getvalue()  # type: ignore[attr-defined] # a StringIO
     return [line.rstrip() for line in text.rstrip("\n").split("\n")]
 
 
 def the(lines: list[str], start: str) -> str:
-    (found,) = [line for line in lines if line.startswith(start)]
-    return found
+    (result,) = [line for line in lines if line.startswith(start)]
+    return result
 
 
 def test_the_verdict_stands_first_then_what_explains_it_and_what_is_ill_before_what_is_well() -> None:
@@ -57,7 +57,7 @@ def test_the_verdict_stands_first_then_what_explains_it_and_what_is_ill_before_w
         "(ThrottlingException) [1 of 2 well] The shard publishes nothing, and no event is lost. Events wait "
         "in the stream. Remove the cause that the reason names; the shard then continues by itself."
     )
-    found = [
+    result = [
         "data safe for 6d23h  oldest unsettled event 2m02s",
         "last minute: delivered 256 events/s  read 100 records/s",
         "sent again 14.5 events/s  dead letters 0 events/s",
@@ -68,8 +68,8 @@ def test_the_verdict_stands_first_then_what_explains_it_and_what_is_ill_before_w
         "stream refused: ProvisionedThroughputExceededException 12",
         "shard 1 since 09:28:00: the event bus refuses every call",
     ]
-    assert found == sorted(found, key=lines.index)
-    assert found[3].split() == ["received", "→", "accepted", "840ms", "1.85s", "2.6s", "9.24s", "35s", "1m19s"]
+    assert result == sorted(result, key=lines.index)
+    assert result[3].split() == ["received", "→", "accepted", "840ms", "1.85s", "2.6s", "9.24s", "35s", "1m19s"]
     first = lines.index(the(lines, "shard state")) + 1
     assert lines[first].split() == ["1", "a", "shard", "holds", "2m02s", "6d23h", "117KiB", "3.5s"]
     moved = shown(statuses.moved())
@@ -120,8 +120,8 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
 def without_each(value: Any) -> Iterator[Any]:
     """Copies, in each of which one value, at whatever depth, is null."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in items:
-        for changed in (None, *without_each(one)):
+    for key, item in items:
+        for changed in (None, *without_each(item)):
             copy = value.copy()
             copy[key] = changed
             yield copy

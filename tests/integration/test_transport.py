@@ -91,22 +91,22 @@ class Make(Protocol):
 
 @pytest.fixture(params=["pumped", "on a loop"])
 def make(request: pytest.FixtureRequest) -> Iterator[Make]:
-    made: list[Calls] = []
+    result: list[Calls] = []
 
     def make(credentials: Callable[[], Credentials] = lambda: CREDENTIALS, ca_bundle: str = "") -> Calls:
-        made.append(Calls(request.param == "on a loop", credentials, ca_bundle or certifi.where()))
-        return made[-1]
+        result.append(Calls(request.param == "on a loop", credentials, ca_bundle or certifi.where()))
+        return result[-1]
 
     yield make
-    for calls in made:
+    for calls in result:
         calls.close()
 
 
 @pytest.fixture
 def pumped() -> Iterator[Transport]:
-    made = Transport(lambda: CREDENTIALS, "us-east-1", certifi.where())
-    yield made
-    made.close()
+    transport = Transport(lambda: CREDENTIALS, "us-east-1", certifi.where())
+    yield transport
+    transport.close()
 
 
 pump_alone = pytest.mark.parametrize("make", ["pumped"], indirect=True)
@@ -119,19 +119,19 @@ def test_calls_in_flight_together_each_get_their_own_answer(make: Make) -> None:
     """Whole, and as it comes: one to which the server is silent holds no other back, and ends at its deadline."""
     with RawServer(lambda seen: SILENCE if seen.body == b"silent" else answer(200, seen.body)) as server:
         calls, bodies = make(), [str(n).encode() * 500 for n in range(100)]
-        found = calls(target(server.url), b"silent", *bodies, timeout_s=3.0)
-    assert sorted(one.body for one in found[:-1]) == sorted(bodies)
-    assert (found[-1].status, "curl 28" in found[-1].error) == (0, True)
-    assert [one.timed_out for one in found] == [False] * 100 + [True]
+        result = calls(target(server.url), b"silent", *bodies, timeout_s=3.0)
+    assert sorted(item.body for item in result[:-1]) == sorted(bodies)
+    assert (result[-1].status, "curl 28" in result[-1].error) == (0, True)
+    assert [item.timed_out for item in result] == [False] * 100 + [True]
 
 
 def test_an_answer_is_delivered_whole(make: Make) -> None:
     """Status, body and the headers of a refusal reach the caller; names are lower case."""
     with RawServer(lambda seen: answer(503, seen.body, X_Amzn_RequestId="r", Retry_After="7")) as server:
-        (found,) = make()(target(server.url), b'{"a":"\xc3\xa9"}')
-    assert (found.status, found.body, found.error) == (503, b'{"a":"\xc3\xa9"}', "")
-    assert found.headers["x-amzn-requestid"] == "r"
-    assert found.retry_after_s == 7.0
+        (result,) = make()(target(server.url), b'{"a":"\xc3\xa9"}')
+    assert (result.status, result.body, result.error) == (503, b'{"a":"\xc3\xa9"}', "")
+    assert result.headers["x-amzn-requestid"] == "r"
+    assert result.retry_after_s == 7.0
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,12 @@ def test_a_call_in_trouble_ends_in_one_answer_and_the_next_is_served(
     replies = iter([reply, answer(200)])
     with RawServer(lambda _: next(replies)) as server:
         calls, began_s = make(), time.monotonic()
-        (found,) = calls(target(server.url), b'{"ssn":"078-05-1120"}', timeout_s=0.5)
+        (result,) = calls(target(server.url), b'{"ssn":"078-05-1120"}', timeout_s=0.5)
         assert time.monotonic() - began_s < 0.5 + ALLOWED_S
-        assert (found.status, found.error.partition(": ")[0] in error) == (0, True)
-        assert len(found.body) <= 4 * 1024 * 1024
-        assert not [word for word in ("078-05", "secret") if word in repr(found) + repr(CREDENTIALS)]
-        assert [one.status for one in calls(target(server.url))] == [200]
+        assert (result.status, result.error.partition(": ")[0] in error) == (0, True)
+        assert len(result.body) <= 4 * 1024 * 1024
+        assert not [word for word in ("078-05", "secret") if word in repr(result) + repr(CREDENTIALS)]
+        assert [call.status for call in calls(target(server.url))] == [200]
 
 
 def test_a_refused_connection_and_a_call_that_cannot_be_begun_end_in_an_answer_too(make: Make) -> None:
@@ -176,7 +176,7 @@ def test_a_refused_connection_and_a_call_that_cannot_be_begun_end_in_an_answer_t
     with RawServer(lambda _: answer(200)) as server:
         (unbegun,) = calls(target(server.url))
         assert (unbegun.status, "cret" in unbegun.error) == (0, False)
-        assert [one.status for one in calls(target(server.url))] == [200]
+        assert [call.status for call in calls(target(server.url))] == [200]
 
 
 def test_closing_abandons_what_is_in_flight(pumped: Transport) -> None:
@@ -195,7 +195,7 @@ def test_a_call_that_ended_holds_its_body_no_longer(make: Make) -> None:
     body = bytes(100_000)
     held = sys.getrefcount(body)
     with RawServer(lambda _: answer(200)) as server:
-        assert [one.status for one in make()(target(server.url), body, body, body)] == [200] * 3
+        assert [item.status for item in make()(target(server.url), body, body, body)] == [200] * 3
     assert sys.getrefcount(body) == held
 
 
@@ -242,8 +242,8 @@ def test_a_loop_that_fails_once_costs_the_calls_of_that_moment_alone(method: str
         transport = LoopTransport(loop, lambda: CREDENTIALS, "us-east-1", certifi.where())
 
         async def calls(timeout_s: float) -> list[Answer]:
-            made = (transport.call(target(url), b"{}", timeout_s) for _ in range(8))
-            return await asyncio.wait_for(asyncio.gather(*made), timeout_s + ALLOWED_S)
+            result = (transport.call(target(url), b"{}", timeout_s) for _ in range(8))
+            return await asyncio.wait_for(asyncio.gather(*result), timeout_s + ALLOWED_S)
 
         try:
             then = await calls(0.5)
@@ -257,7 +257,7 @@ def test_a_loop_that_fails_once_costs_the_calls_of_that_moment_alone(method: str
     with RawServer(lambda seen: SILENCE if seen.body == b"silent" else answer(200)) as server:
         then, next_ones = asyncio.run(run(server.url))
     assert len(then) == 8
-    assert [one.status for one in next_ones] == [200] * 8
+    assert [item.status for item in next_ones] == [200] * 8
 
 
 # --- sent once, over kept connections
@@ -286,10 +286,10 @@ def test_a_connection_that_never_opens_is_no_time_out_of_a_request(make: Make) -
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
-        (found,) = make()(target(f"http://127.0.0.1:{full.getsockname()[1]}"), timeout_s=0.5)
+        (result,) = make()(target(f"http://127.0.0.1:{full.getsockname()[1]}"), timeout_s=0.5)
         for filler in fillers:
             filler.close()
-    assert (found.status, "curl 28" in found.error, found.timed_out) == (0, True, False)
+    assert (result.status, "curl 28" in result.error, result.timed_out) == (0, True, False)
 
 
 class KeptThenReset:
@@ -314,19 +314,19 @@ def test_a_kept_connection_that_is_reset_costs_its_call_and_sends_nothing_again(
     with RawServer(KeptThenReset(), authority.context if tls else None) as server:
         calls, to = make(ca_bundle=str(authority.bundle)), target(server.url, name)
         bodies = [str(n).encode() for n in range(20)]
-        found = [calls(to, body)[0] for body in bodies]
+        result = [calls(to, body)[0] for body in bodies]
         assert [seen.body for seen in server.requests] == bodies
-    assert [one.status for one in found] == [200, 0] * 10
-    assert {one.error for one in found if not one.status} == {"the kept connection broke; sent once, unanswered"}
+    assert [item.status for item in result] == [200, 0] * 10
+    assert {item.error for item in result if not item.status} == {"the kept connection broke; sent once, unanswered"}
 
 
 def test_several_calls_under_way_count_the_same_way(make: Make) -> None:
     """Eight at once, and eight more on the connections of the first."""
     with RawServer(KeptThenReset()) as server:
         calls = make()
-        found = [calls(target(server.url), *[b"{}"] * 8) for _ in range(2)]
+        result = [calls(target(server.url), *[b"{}"] * 8) for _ in range(2)]
         assert len(server.requests) == 16
-    assert [{one.status for one in eight} for eight in found] == [{200}, {0}]
+    assert [{item.status for item in eight} for eight in result] == [{200}, {0}]
 
 
 class OneAtATime:
@@ -378,8 +378,8 @@ def test_a_reset_before_the_request_was_read_ends_the_call_too(make: Make) -> No
 
     with OneAtATime(serve) as server:
         calls = make()
-        found = [calls(target(server.url))[0] for _ in range(2)]
-    assert [one.status for one in found] == [200, 0]
+        result = [calls(target(server.url))[0] for _ in range(2)]
+    assert [item.status for item in result] == [200, 0]
     assert [len(request) > 0 for request in server.requests] in ([True], [True, False])
 
 
@@ -508,8 +508,8 @@ def test_tls_refuses_a_certificate_that_does_not_fit(
     other = Authority(tmp_path, "events.example.com")
     context = other.context if wrong == "another host" else authority.context
     with RawServer(lambda _: answer(200), context) as server:
-        (found,) = make(ca_bundle=certifi.where() if "public" in wrong else str(other.bundle))(target(server.url))
-        assert (found.status, "curl 60" in found.error, server.requests) == (0, True, [])
+        (result,) = make(ca_bundle=certifi.where() if "public" in wrong else str(other.bundle))(target(server.url))
+        assert (result.status, "curl 60" in result.error, server.requests) == (0, True, [])
 
 
 # --- names

@@ -19,10 +19,10 @@ UNKNOWN = {"__type": "ResourceNotFoundException", "message": "told"}
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path, "tests.scripted_ministack")
-    made.environment |= {supervised.OWN_CHILD: "yes", "STREAM_ROUTER_CHECKPOINT_S": "1"}
-    yield made
-    made.close()
+    result = World(tmp_path, "tests.scripted_ministack")
+    result.environment |= {supervised.OWN_CHILD: "yes", "STREAM_ROUTER_CHECKPOINT_S": "1"}
+    yield result
+    result.close()
 
 
 class Target:

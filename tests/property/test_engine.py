@@ -86,11 +86,11 @@ def run(
 def assert_accounted(pipeline: Rig, sent: list[Entry]) -> None:
     """Delivered + dead = in, each settled once; only the bus's word delivers; no data is blamed for an outage."""
     places = set(sent)
-    delivered = [one for one in pipeline.tally.delivered if one in places]
+    delivered = [item for item in pipeline.tally.delivered if item in places]
     dead = [letter.entry for letter in pipeline.tally.dead if letter.entry in places]
     assert len(delivered) + len(dead) == len(sent)
     assert {*delivered, *dead} == places
-    assert all(one.event.record.unsettled == 0 for one in sent)
+    assert all(item.event.record.unsettled == 0 for item in sent)
     assert set(delivered) <= set(pipeline.bus.accepted)
     assert {letter.reason for letter in pipeline.tally.dead} <= {Reason.REFUSED, Reason.RETRIES_EXHAUSTED}
 
@@ -99,15 +99,15 @@ def assert_ordered(pipeline: Rig) -> None:
     """Each conversation is first accepted in the stream's order, and is at most once in any call."""
     first_accepted: dict[str, list[int]] = {}
     seen = set()
-    for one in pipeline.bus.accepted:
-        place = one.event.record.sequence_number
-        if one.order_key and place not in seen:
+    for item in pipeline.bus.accepted:
+        place = item.event.record.sequence_number
+        if item.order_key and place not in seen:
             seen.add(place)
-            first_accepted.setdefault(one.order_key, []).append(place)
+            first_accepted.setdefault(item.order_key, []).append(place)
     for places in first_accepted.values():
         assert places == sorted(places)
     for call in pipeline.bus.calls:
-        named = [one.order_key for one in call if one.order_key]
+        named = [event.order_key for event in call if event.order_key]
         assert len(named) == len(set(named))
 
 
@@ -116,7 +116,7 @@ def assert_valid(pipeline: Rig) -> None:
     assert pipeline.bus.most_in_flight <= 4
     for call in pipeline.bus.calls:
         assert 1 <= len(call) <= 5
-        assert sum(one.size_bytes for one in call) <= 5000
+        assert sum(item.size_bytes for item in call) <= 5000
 
 
 @settings(max_examples=300, deadline=None)
@@ -155,11 +155,11 @@ def test_what_is_well_gets_through_beside_what_never_does(
     def judge(call: Sequence[Entry]) -> Answer:
         if not poisoned.isdisjoint(map(id, call)):
             return refused("ValidationException")
-        return pipeline.bus.answer(call, ["InternalFailure" if id(one) in sick_ones else "" for one in call])
+        return pipeline.bus.answer(call, ["InternalFailure" if id(item) in sick_ones else "" for item in call])
 
     pipeline.bus.judge = judge
     pipeline.router.publisher.take(entries[:-50])
     pipeline.run_for(alone_s)
     pipeline.router.publisher.take(entries[-50:])
     pipeline.run_for(120.0)
-    assert [one for one in entries[-50:] if one not in pipeline.bus.accepted] == []
+    assert [item for item in entries[-50:] if item not in pipeline.bus.accepted] == []

@@ -48,9 +48,9 @@ def test_what_is_sealed_is_opened_as_it_was(bodies: list[bytes]) -> None:
     """Any bodies, sealed into one record, come back in order with their values, identities and times."""
     ids = [event_id("s", str(at), 0, body) for at, body in enumerate(bodies)]
     sealed = [seal(identity, "delivery", at, body) for at, (identity, body) in enumerate(zip(ids, bodies, strict=True))]
-    record, found = opened(b"\n".join(sealed))
-    assert all(isinstance(event, Event) for event in found)
-    events = [event for event in found if isinstance(event, Event)]
+    record, result = opened(b"\n".join(sealed))
+    assert all(isinstance(event, Event) for event in result)
+    events = [event for event in result if isinstance(event, Event)]
     assert [event.event_id for event in events] == ids
     assert [event.body for event in events] == [orjson.loads(body) for body in bodies]
     assert [event.raw for event in events] == sealed
@@ -77,11 +77,11 @@ def test_array_elements_keep_their_bytes(elements: list[bytes], blank: bytes) ->
 @given(st.binary(max_size=200))
 def test_any_bytes_are_opened_into_something(data: bytes) -> None:
     """No record raises, none yields nothing, and the tally expect what was yielded, each place once."""
-    record, found = opened(data)
-    assert found
-    assert record.unsettled == (1 << len(found)) - 1
-    places = [one.line if isinstance(one, Event) else one.event.line for one in found]
-    assert places == list(range(len(found)))
+    record, result = opened(data)
+    assert result
+    assert record.unsettled == (1 << len(result)) - 1
+    places = [item.line if isinstance(item, Event) else item.event.line for item in result]
+    assert places == list(range(len(result)))
 
 
 @given(st.lists(written(OBJECTS), min_size=2, max_size=5), st.data())
@@ -91,9 +91,11 @@ def test_one_damaged_line_kills_only_itself(bodies: list[bytes], data: st.DataOb
     at = data.draw(st.integers(0, len(sealed) - 1))
     cut = data.draw(st.integers(1, len(sealed[at]) - 1))
     damaged = [line[:cut] if n == at else line for n, line in enumerate(sealed)]
-    _, found = opened(b"\n".join(damaged))
-    assert [type(one) for one in found] == [DeadLetter if n == at else Event for n in range(len(sealed))]
-    assert [one.raw for one in found if isinstance(one, Event)] == [line for n, line in enumerate(sealed) if n != at]
+    _, result = opened(b"\n".join(damaged))
+    assert [type(item) for item in result] == [DeadLetter if n == at else Event for n in range(len(sealed))]
+    assert [item.raw for item in result if isinstance(item, Event)] == [
+        line for n, line in enumerate(sealed) if n != at
+    ]
 
 
 @given(st.lists(st.tuples(_TEXT, st.none() | _TEXT, st.integers(0, 9), st.binary(max_size=9)), max_size=8, unique=True))
@@ -125,8 +127,8 @@ def test_a_line_that_is_put_back_survives_byte_for_byte(line: bytes, crashed: bo
     """Whatever it is, it is one event or one dead letter under the new identity, and its own bytes are as they were."""
     sealed = seal_line(line, "0" * 32, "delivery", 5, _RUN, crashed=crashed)
     assert b"\n" not in sealed
-    _, (found,) = opened(sealed)
-    event = found if isinstance(found, Event) else found.event
+    _, (result,) = opened(sealed)
+    event = result if isinstance(result, Event) else result.event
     assert (event.raw, event.event_id, event.received_at_ms, event.resubmitted) == (line, "0" * 32, 5, str(_RUN))
     assert make_unparsed_event(event.record, 0, sealed)._replace(body=event.body) == event
     assert holds_crashed(sealed) is crashed

@@ -25,14 +25,14 @@ def aws_size(wire_entry: dict[str, object]) -> int:
 
 @st.composite
 def entries(draw: st.DrawFn) -> list[Entry]:
-    made = []
+    result = []
     for number in range(draw(st.integers(0, 40))):
         detail_type = draw(TEXT)
         filler = draw(TEXT) * draw(st.integers(0, 30))
         detail = orjson.dumps({"f": filler})
         size = 14 + len(b"nice.cxone.webhook") + len(detail_type.encode()) + len(detail)
-        made.append(Entry(event(number), detail_type, detail, 1.0, size, ""))
-    return made
+        result.append(Entry(event(number), detail_type, detail, 1.0, size, ""))
+    return result
 
 
 @settings(max_examples=300, deadline=None)
@@ -40,20 +40,20 @@ def entries(draw: st.DrawFn) -> list[Entry]:
 def test_calls_are_valid_full_and_in_order(made: list[Entry], most: int) -> None:
     """Every call is within both limits by AWS's own formula, could not have taken the next entry, and order is kept."""
     limits = CallLimits(most, LIMIT_BYTES)
-    oversize = [one for one in made if one.size_bytes > LIMIT_BYTES]
-    ready = deque(one for one in made if one not in oversize)
+    oversize = [item for item in made if item.size_bytes > LIMIT_BYTES]
+    ready = deque(item for item in made if item not in oversize)
     calls = []
     while ready:
         calls.append(take(ready, limits))
-    assert [one for call in calls for one in call] == [one for one in made if one not in oversize]
+    assert [item for call in calls for item in call] == [item for item in made if item not in oversize]
     sizes = [[aws_size(sent) for sent in orjson.loads(wire_format.put_events("b", call))["Entries"]] for call in calls]
     for number, call_sizes in enumerate(sizes):
         assert len(call_sizes) <= most
         assert sum(call_sizes) <= LIMIT_BYTES
         if number + 1 < len(sizes):
             assert len(call_sizes) == most or sum(call_sizes) + sizes[number + 1][0] > LIMIT_BYTES
-    for one in oversize:
-        (sent,) = orjson.loads(wire_format.put_events("b", [one]))["Entries"]
+    for candidate in oversize:
+        (sent,) = orjson.loads(wire_format.put_events("b", [candidate]))["Entries"]
         assert aws_size(sent) > LIMIT_BYTES
 
 

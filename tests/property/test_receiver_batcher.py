@@ -90,13 +90,13 @@ class World:
 
     def move(self, seconds: float) -> None:
         self.loop.move(seconds)
-        late = [one for one in self.sent if one.asked_s is not None and self.loop.time() - one.asked_s > 0.88]
+        late = [item for item in self.sent if item.asked_s is not None and self.loop.time() - item.asked_s > 0.88]
         assert not late, "no answer in time"
 
     def post_again(self) -> None:
-        for one in self.sent:
-            if one.asked_s is None and one.outcomes[-1] not in ACCEPTED:
-                self.submit(one)
+        for item in self.sent:
+            if item.asked_s is None and item.outcomes[-1] not in ACCEPTED:
+                self.submit(item)
 
 
 @given(
@@ -127,8 +127,8 @@ def test_answers_are_true_and_in_time_and_order_is_kept(
     world = World(runs, disk, loop, room, ordered)
     for number, (conversations, wait_s, again) in enumerate(steps):
         if conversations:
-            world.sent.append(one := Sent(number, conversations))
-            world.submit(one)
+            world.sent.append(sent := Sent(number, conversations))
+            world.submit(sent)
         world.move(wait_s)
         if again:
             world.post_again()
@@ -145,20 +145,20 @@ def check_end(world: World) -> None:
     assert not (world.disk and world.disk.rows), "left on the disk"
     assert world.batcher.stats.events_in_flight == world.batcher.stats.bytes_in_flight == 0
     assert world.batcher.calls.in_flight == 0
-    kept = [one for one in world.batcher._deliveries._known.values() if isinstance(one, Delivery)]
-    assert all(one.ended_s < math.inf for one in kept), "a delivery is kept of which nothing is anywhere"
+    kept = [value for value in world.batcher._deliveries._known.values() if isinstance(value, Delivery)]
+    assert all(item.ended_s < math.inf for item in kept), "a delivery is kept of which nothing is anywhere"
     assert not world.batcher.conversations, "a conversation is kept of which nothing is anywhere"
-    for one in world.sent:
-        if one.outcomes[-1] in ACCEPTED:
-            assert lines.keys() >= {event.line for event in one.events}, "lost"
+    for candidate in world.sent:
+        if candidate.outcomes[-1] in ACCEPTED:
+            assert lines.keys() >= {event.line for event in candidate.events}, "lost"
     # Only a call without an answer may have stored what is sent again.
     assert sum(count - 1 for count in lines.values()) <= world.stream.unanswered
 
 
 def check_order(world: World) -> None:
     """Of deliveries that were accepted at their first try, first copies stand in the order of the sending."""
-    promised = [one for one in world.sent if len(one.outcomes) == 1 and one.outcomes[0] in ACCEPTED]
+    promised = [item for item in world.sent if len(item.outcomes) == 1 and item.outcomes[0] in ACCEPTED]
     place = {line: at for at, (_, line) in reversed(list(enumerate(world.stream.stored)))}
     for conversation in range(CONVERSATIONS):
-        places = [place[e.line] for one in promised for e in one.events if e.conversation == hash_of(conversation)]
+        places = [place[e.line] for item in promised for e in item.events if e.conversation == hash_of(conversation)]
         assert places == sorted(places), "out of order"

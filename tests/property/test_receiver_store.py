@@ -106,9 +106,9 @@ def _small_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=[False, True], ids=["without order", "with order"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    made = World(ordered=request.param)
-    yield made
-    made.close()
+    result = World(ordered=request.param)
+    yield result
+    result.close()
 
 
 def test_two_requests_that_wait_for_one_delivery_make_one_row(world: World) -> None:

@@ -150,7 +150,7 @@ def test_a_replay_that_is_broken_off_anywhere_is_continued_to_its_end(
         selection, run = continued
     assert status == replay.DONE
     put = [orjson.loads(line) for line in kinesis.puts.stored]
-    assert sorted(one["id"] for one in put) == sorted(wanted)
-    marks = {one["resubmitted"] for one in put}
+    assert sorted(item["id"] for item in put) == sorted(wanted)
+    marks = {item["resubmitted"] for item in put}
     assert all((mark := read_resubmitted(text)) and mark.command == "replay" for text in marks)
     assert len(marks) <= 1

@@ -99,12 +99,12 @@ class World:
             self._waiting.update(enumerate(lines, first))
 
     def read(self) -> list[Row]:
-        found = self._files.read()
-        assert not found.damaged
-        for row in found.rows:
+        result = self._files.read()
+        assert not result.damaged
+        for row in result.rows:
             assert row.line in self._ended or self._waiting[row.number] == row.line
-        self._ends += [found.end] * bool(found.rows)
-        return found.rows
+        self._ends += [result.end] * bool(result.rows)
+        return result.rows
 
     def _settle(self, count: int) -> None:
         for end in self._ends[:count]:
@@ -117,14 +117,14 @@ class World:
         """Killed, and started again: what waits is there, all of it and in order."""
         self._files.close()
         self._files, self._ends = SpillFiles(self._folder), []
-        found: list[Row] = []
+        result: list[Row] = []
         while rows := self.read():
-            found += rows
+            result += rows
         # A line that was refused may come once, and not at the next start.
         promised = [line for line in self._waiting.values() if line not in self._ended]
-        assert [row.line for row in found if row.line not in self._ended] == promised
-        assert {row.line for row in found} <= {*self._waiting.values(), *self._ended}
-        self._waiting = {row.number: row.line for row in found}
+        assert [row.line for row in result if row.line not in self._ended] == promised
+        assert {row.line for row in result} <= {*self._waiting.values(), *self._ended}
+        self._waiting = {row.number: row.line for row in result}
 
     def drain(self) -> None:
         self._disk.refused = set()
@@ -156,6 +156,6 @@ def test_what_was_synced_waits_until_it_is_settled_and_none_is_missed(steps: lis
         patch.setattr(spill, "os", disk)
         patch.setattr(spill, "SEGMENT_BYTES", FILE_BYTES)
         world = World(folder, disk)
-        for step, how in steps:
-            world.take(step, how)
+        for step, mode in steps:
+            world.take(step, mode)
         world.drain()

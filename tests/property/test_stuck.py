@@ -76,6 +76,6 @@ def test_a_restart_has_its_three_minutes_and_comes_in_time(stretches: list[Stret
             longest_s = STUCK_S + MAX_DELAY_S + 3 * INTERVAL_S
             lately = within(seen, longest_s)
             has_lasted = lately[-1].at_s - lately[0].at_s >= longest_s and is_standstill(lately)
-            if has_lasted and not any(one.workers_full for one in lately):
+            if has_lasted and not any(item.workers_full for item in lately):
                 assert restarts, "a standstill that lasts leads to a restart"
                 assert at_s - restarts[-1] <= REST_AFTER_RESTART_S + MAX_DELAY_S + 3 * INTERVAL_S

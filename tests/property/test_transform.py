@@ -54,7 +54,7 @@ def text(body: Any, writer: Any) -> bytes:
 
 
 def events(data: bytes) -> list[Event]:
-    return [found for found in open_record(Record(data, 1, arrived_at_ms=RECEIVED_MS)) if isinstance(found, Event)]
+    return [result for result in open_record(Record(data, 1, arrived_at_ms=RECEIVED_MS)) if isinstance(result, Event)]
 
 
 def check(result: Entry | DeadLetter | Dropped) -> None:
@@ -74,9 +74,9 @@ def check(result: Entry | DeadLetter | Dropped) -> None:
 
 
 def integers(data: bytes) -> list[str]:
-    found: list[str] = []
-    json.loads(data, parse_int=found.append)
-    return found
+    texts: list[str] = []
+    json.loads(data, parse_int=texts.append)
+    return texts
 
 
 DATA = st.builds(
@@ -162,10 +162,10 @@ def test_a_malformed_entry_is_a_mismatch_and_a_well_formed_one_claims_no_masking
     """Whatever somebody wrote into the stream as an entry is not a defect of ours, and carries no stronger tag."""
     transform = Transform(config_of(application="app", masking="default"), lambda: NOW_MS)
     line = seal_entry(text(body, writer), IDENTITY, "delivery", RECEIVED_MS, PUT_BACK)
-    for found in open_record(Record(line, 1, arrived_at_ms=RECEIVED_MS)):
-        made = transform(found)
-        if isinstance(made, DeadLetter):
-            assert made.reason is Reason.SCHEMA_MISMATCH
+    for result in open_record(Record(line, 1, arrived_at_ms=RECEIVED_MS)):
+        entry = transform(result)
+        if isinstance(entry, DeadLetter):
+            assert entry.reason is Reason.SCHEMA_MISMATCH
         else:
-            assert isinstance(made, Entry)
-            assert orjson.loads(made.detail)["metadata"]["complianceTag"] == "resubmitted"
+            assert isinstance(entry, Entry)
+            assert orjson.loads(entry.detail)["metadata"]["complianceTag"] == "resubmitted"

@@ -56,15 +56,15 @@ def test_the_checkpoint_is_the_proven_settled_prefix(
     mark, half = Watermark(), len(records) // 2 // aggregated * aggregated
     mark.add_records(records[:half])
     now, proof, settled_at, last = 0.0, -1.0, dict.fromkeys(range(len(records)), 0.0), None
-    for at, (what, value) in enumerate(steps):
+    for at, (kind, value) in enumerate(steps):
         if at == len(steps) // 3:
             mark.add_records(records[half:])
         now += 0.05
-        if what == "settle":
+        if kind == "settle":
             record, line = places[int(value)]
             record.settle(line)
             settled_at[records.index(record)] = now
-        elif what == "prove":
+        elif kind == "prove":
             proof = now
         mark.advance(now)
         position = mark.release_checked(proof)

@@ -45,16 +45,16 @@ def test_slices_hold_every_record_and_cut_no_aggregated_one(made: list[tuple[int
     batch = Batch(1)
     with mock.patch.object(module, "MAX_SLICE_BYTES", 100):
         cut = list(slice_records(raw_records, batch, lambda: most))
-    taken = [record for one in cut for record in one]
+    taken = [record for item in cut for record in item]
     assert [(len(r.data), r.sequence_number - 2**180, r.sub_sequence_number, r.arrived_at_ms) for r in taken] == [
         (size, number, part, number) for number, (parts, size) in enumerate(made) for part in range(parts)
     ]
     assert all(record.batch is batch for record in taken)
-    for one, following in itertools.pairwise(cut):
-        assert one[-1].sequence_number < following[0].sequence_number
-        assert len(one) >= most or sum(len(record.data) for record in one) >= 100
-    for one in cut:
-        before = [record for record in one if record.sequence_number < one[-1].sequence_number]
+    for candidate, following in itertools.pairwise(cut):
+        assert candidate[-1].sequence_number < following[0].sequence_number
+        assert len(candidate) >= most or sum(len(record.data) for record in candidate) >= 100
+    for candidate in cut:
+        before = [record for record in candidate if record.sequence_number < candidate[-1].sequence_number]
         assert not before or (len(before) < most and sum(len(record.data) for record in before) < 100)
 
 
@@ -73,15 +73,15 @@ class World:
 
     def take(self, records: int = 1, size: int = 10, events: int = 1, batch: Batch | None = None) -> list[Record]:
         of = batch or Batch(1)
-        made = []
+        result = []
         for _ in range(records):
             self.number += 1
-            made.append(Record(b"x" * size, self.number, batch=of))
-        self.window.add_records(made)
-        for record in made:
+            result.append(Record(b"x" * size, self.number, batch=of))
+        self.window.add_records(result)
+        for record in result:
             record.expect(events)
-        self.window.record_opened(made)
-        return made
+        self.window.record_opened(result)
+        return result
 
 
 @pytest.fixture
@@ -114,17 +114,17 @@ def test_the_window_is_full_by_what_is_under_way(steps: list[tuple[int, int, int
             world.now += pause
             if count:
                 batches.append(Batch(1))
-                made = world.take(count, size, events, batches[-1])
+                created = world.take(count, size, events, batches[-1])
                 settle(open_[::2])
-                open_ = open_[1::2] + made
+                open_ = open_[1::2] + created
                 assert batches[-1] not in world.closed
                 window.record_batch_opened(batches[-1])
-                above.append((world.now, made))
+                above.append((world.now, created))
             for _ in range(checkpoints):
                 if above:
-                    _, made = above.pop(0)
-                    window.record_checkpoint(RecordPosition(made[-1].sequence_number, 0))
-            records = [record for _, made in above for record in made]
+                    _, created = above.pop(0)
+                    window.record_checkpoint(RecordPosition(created[-1].sequence_number, 0))
+            records = [record for _, result in above for record in result]
             assert window.pending_bytes == sum(record.size_bytes for record in open_)
             assert window.events_above_checkpoint == sum(record.events for record in records)
             assert window.span_s == (world.now - above[0][0] if above else 0.0)
@@ -132,7 +132,9 @@ def test_the_window_is_full_by_what_is_under_way(steps: list[tuple[int, int, int
             assert window.is_full == (window.pending_bytes >= 1_000 or len(records) >= 6 or is_old)
     settle(open_)
     assert sorted(map(id, world.closed)) == sorted(map(id, batches))
-    assert [(one.records, one.events) for one in batches] == [(step[0], step[0] * step[2]) for step in steps if step[0]]
+    assert [(batch.records, batch.events) for batch in batches] == [
+        (step[0], step[0] * step[2]) for step in steps if step[0]
+    ]
 
 
 def test_where_the_bus_cannot_be_asked_the_span_is_half_an_hour(world: World) -> None:
@@ -195,7 +197,7 @@ def test_holding_is_said_once_a_minute_and_back_pressure_never(world: World, cap
     for _ in range(600):
         world.now += 1
         world.window.record_wait("bytes")
-    assert [one.message for one in caplog.records] == [
+    assert [record.message for record in caplog.records] == [
         f"The shard holds. Events wait in the stream, and none is lost. Reason: {HOLD_REASONS['bytes']}."
     ] * 10
     assert (world.window.hold_began_at, world.window.hold_reason) == (moved_at, "bytes")

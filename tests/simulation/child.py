@@ -58,7 +58,7 @@ class Tally:
         pass
 
     def record_dropped(self, dropped: Sequence[Dropped]) -> None:
-        self._outside.dropped |= {one.event.event_id for one in dropped}
+        self._outside.dropped |= {item.event.event_id for item in dropped}
 
 
 class Child:

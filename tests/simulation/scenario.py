@@ -91,7 +91,7 @@ class Scenario(NamedTuple):
 
     def describe(self) -> str:
         faults = ", ".join(f"{f.what} {f.from_s:.0f}-{f.to_s:.0f} s ({f.rate:.2f})" for f in self.faults)
-        ends = ", ".join(f"{what} {at:.0f} s" for at, what in self.ends)
+        ends = ", ".join(f"{kind} {at:.0f} s" for at, kind in self.ends)
         return (
             f"seed {self.seed}: {len(self.events)} events in {self.healed_s:.0f} s, {self.per_record} a record, "
             f"ordered {self.ordered}, in flight {self.max_in_flight}; {faults or 'no fault'}; {ends or 'no end'}; "
@@ -130,10 +130,12 @@ def drawn_times(dice: random.Random, length_s: float) -> tuple[float, float]:
 
 
 def _fault(dice: random.Random, length_s: float) -> Fault:
-    what = dice.choice(FAULTS)
+    fault = dice.choice(FAULTS)
     from_s, to_s = drawn_times(dice, length_s)
-    rate = dice.choice((0.03, 0.6, 0.95)) if what in ("some entries", "same entries") else dice.choice((0.05, 0.3, 1.0))
-    return Fault(what, from_s, to_s, rate)
+    rate = (
+        dice.choice((0.03, 0.6, 0.95)) if fault in ("some entries", "same entries") else dice.choice((0.05, 0.3, 1.0))
+    )
+    return Fault(fault, from_s, to_s, rate)
 
 
 def _events(dice: random.Random, length_s: float) -> list[Planned]:

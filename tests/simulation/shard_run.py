@@ -100,14 +100,14 @@ class ShardRun:
         child = Child(self.outside, self.now, self.hosts[0], self.taken, self.kinds, self._take)
         self.at = 0 if self.taken[0] == "TRIM_HORIZON" else int(self.taken[0]) - FIRST_SEQUENCE + 1
         self.begun_at = self.at
-        at, what = self.ends.pop(0) if self.ends else (float("inf"), "")
+        at, kind = self.ends.pop(0) if self.ends else (float("inf"), "")
         ends_at = max(START_S + at, self.now + 0.5)
-        if what == "kill":
+        if kind == "kill":
             child.dies_at = ends_at
-        elif what == "stop":
+        elif kind == "stop":
             child.told_at = ends_at
         with contextlib.suppress(KilledError, IntendedExitError):
-            self._live(child, ends_at, what)
+            self._live(child, ends_at, kind)
         self.outside.life += 1  # whatever the old process still starts is a violation
         self.now = child.world.now + self.outside.dice.uniform(1, 10)
         self.other_host = self.scenario.odd.moves and self.outside.dice.random() < 0.5
@@ -247,7 +247,7 @@ class ShardRun:
         if kind in self._goes_through:
             if dead:
                 at, reason = dead
-                charged = reason == "crashed" and [what for _, what in self.scenario.ends].count("kill") >= 2
+                charged = reason == "crashed" and [subject for _, subject in self.scenario.ends].count("kill") >= 2
                 may = charged or (reason == "retries_exhausted" and others_were_well(outside, event_id, at))
                 may = may or (reason == "outage" and self._may_give_up)
                 assert may or accepted, f"good event {number} is a dead letter: {reason}"

@@ -48,12 +48,12 @@ def simulate(seed: int, drawn: Callable[[int], Scenario] = draw) -> Verdict:
 def many(first: int, seconds: float, simulated: Callable[[int], Verdict] = simulate) -> list[Verdict]:
     """Seeds from `first` on, for so many seconds of CPU, but no more than twice as many by the clock."""
     until, at_most_until = time.process_time() + seconds, time.monotonic() + 2 * seconds
-    found: list[Verdict] = []
+    verdicts: list[Verdict] = []
     seeds = itertools.count(first)
     while time.process_time() < until and time.monotonic() < at_most_until:
         with contextlib.suppress(TooLongError):
-            found.append(simulated(next(seeds)))
-    return found
+            verdicts.append(simulated(next(seeds)))
+    return verdicts
 
 
 def check_bitten(found: list[Verdict], least: int) -> None:
@@ -119,9 +119,9 @@ def test_one_odd_seed() -> None:
 @pytest.mark.usefixtures("_small_messages")
 def test_two_minutes_of_odd_seeds() -> None:
     """Other seeds than the short test's; the faults include those of the bucket and a lost bus."""
-    found = many(30_000, 120.0, simulate_odd)
-    check_bitten(found, 12)
-    assert {name for verdict in found for name in verdict.bitten} >= {*BUCKET_FAULTS, "bus gone"}
+    result = many(30_000, 120.0, simulate_odd)
+    check_bitten(result, 12)
+    assert {name for verdict in result for name in verdict.bitten} >= {*BUCKET_FAULTS, "bus gone"}
 
 
 @pytest.mark.long

@@ -84,10 +84,10 @@ class Outside:
     def fault(self, now: float, *names: str) -> Fault | None:
         """The first of these faults that holds now and bites by the dice."""
         since = now - self.start_s
-        for one in self.scenario.faults:
-            if one.what in names and one.from_s <= since < one.to_s and self.dice.random() < one.rate:
-                self.bitten[one.what] = self.bitten.get(one.what, 0) + 1
-                return one
+        for item in self.scenario.faults:
+            if item.what in names and item.from_s <= since < item.to_s and self.dice.random() < item.rate:
+                self.bitten[item.what] = self.bitten.get(item.what, 0) + 1
+                return item
         return None
 
     def holds(self, now: float, name: str) -> Fault | None:

@@ -238,8 +238,8 @@ class Ledger:
         wrong = {identity for identity in arrived if events[identity].post.expected != TARGET}
         wrong |= {
             identity
-            for identity, found in reasons.items()
-            if identity in events and found != {events[identity].post.expected}
+            for identity, result in reasons.items()
+            if identity in events and result != {events[identity].post.expected}
         }
         refused = {
             identity

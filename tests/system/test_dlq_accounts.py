@@ -80,7 +80,7 @@ def send(world: World, queue: str, bodies: Iterable[tuple[dict[str, Any], dict[s
 
 
 def send_letters(world: World, letters: Iterable[dict[str, Any]]) -> None:
-    send(world, "dead-letters", ((one, {"reason": one["reason"]}) for one in letters))
+    send(world, "dead-letters", ((item, {"reason": item["reason"]}) for item in letters))
 
 
 def start(world: World, *words: str) -> "subprocess.Popen[str]":
@@ -99,7 +99,7 @@ def run(world: World, *words: str) -> str:
 
 def on_stream(world: World) -> list[tuple[str, str, str, int]]:
     """Each line that an operator put there: event id, `resubmitted`, shard and sequence number."""
-    found = []
+    result = []
     for shard in world.kinesis.list_shards(StreamName=STREAM)["Shards"]:
         name = shard["ShardId"]
         where = {"StreamName": STREAM, "ShardId": name, "ShardIteratorType": "TRIM_HORIZON"}
@@ -110,11 +110,11 @@ def on_stream(world: World) -> list[tuple[str, str, str, int]]:
                 for line in record["Data"].split(b"\n"):
                     if b'"resubmitted"' in line:
                         value = json.loads(line)
-                        found.append((value["id"], value["resubmitted"], name, int(record["SequenceNumber"])))
+                        result.append((value["id"], value["resubmitted"], name, int(record["SequenceNumber"])))
             if not answer["Records"]:
                 break
             token = answer["NextShardIterator"]
-    return found
+    return result
 
 
 def checkpoints(world: World) -> dict[str, int]:
@@ -155,7 +155,7 @@ def settled(world: World, wanted: set[str], timeout_s: float = 240) -> Came:
     def are_there() -> bool:
         details.extend(event["detail"] for event in world.drain(world.target))
         letters.extend(world.drain(world.dead_letters))
-        here = {one["eventId"] for one in details} | {one["origin"]["eventId"] for one in letters}
+        here = {detail["eventId"] for detail in details} | {item["origin"]["eventId"] for item in letters}
         return here >= wanted
 
     until(are_there, timeout_s, "every event is at the target, or a dead letter again")
@@ -169,12 +169,14 @@ def assert_copies_are_explained(
 ) -> None:
     """Twice on the stream: put by a killed run. Twice at the target: that, or past the consumer's checkpoint."""
     lines = on_stream(world)
-    puts = Counter(one for one, _, _, _ in lines)
-    by_killed = {one for one, resubmitted, _, _ in lines if run_of(resubmitted) in killed}
-    assert {one for one, count in puts.items() if count > 1} <= by_killed
-    behind = {one for one, _, shard, at in lines if at > at_death[shard]}
-    for one, count in Counter(detail["eventId"] for detail in details).items():
-        assert count <= puts[one] or one in behind, f"{one} came {count} times, and was put {puts[one]} times"
+    puts = Counter(item for item, _, _, _ in lines)
+    by_killed = {item for item, resubmitted, _, _ in lines if run_of(resubmitted) in killed}
+    assert {item for item, count in puts.items() if count > 1} <= by_killed
+    behind = {item for item, _, shard, at in lines if at > at_death[shard]}
+    for candidate, count in Counter(detail["eventId"] for detail in details).items():
+        assert count <= puts[candidate] or candidate in behind, (
+            f"{candidate} came {count} times, and was put {puts[candidate]} times"
+        )
 
 
 def run_of(resubmitted: str) -> str:
@@ -185,9 +187,9 @@ def test_five_hundred_letters_of_six_reasons_through_three_kills(make_world: Cal
     """Each is at the target, or in the queue again; 20 were edited. None is lost, and a kill explains each copy."""
     world = make_world()
     world.start_all()
-    made: dict[str, set[str]] = {}
-    made["schema_mismatch"] = {world.post_patiently(f"s-{n}", webhook(n, timestamp="no time")) for n in range(100)}
-    made["unroutable"] = {world.post_patiently(f"u-{n}", webhook(n, eventType="order.created")) for n in range(100)}
+    result: dict[str, set[str]] = {}
+    result["schema_mismatch"] = {world.post_patiently(f"s-{n}", webhook(n, timestamp="no time")) for n in range(100)}
+    result["unroutable"] = {world.post_patiently(f"u-{n}", webhook(n, eventType="order.created")) for n in range(100)}
     strange = [(f"garbage {n}".encode(), sealed(n, version=9)) for n in range(80)]
     records = [{"PartitionKey": str(n), "Data": data} for n, pair in enumerate(strange) for data in pair]
     assert not world.kinesis.put_records(StreamName=STREAM, Records=records)["FailedRecordCount"]
@@ -199,42 +201,42 @@ def test_five_hundred_letters_of_six_reasons_through_three_kills(make_world: Cal
     run(world, "export", str(file))
     lines = file.read_text("utf-8").splitlines()
     known = [json.loads(line) for line in lines]
-    for one in known:
-        made.setdefault(one["reason"], set()).add(one["eventId"])
-    assert {reason: len(ids) for reason, ids in made.items()} == {
+    for event in known:
+        result.setdefault(event["reason"], set()).add(event["eventId"])
+    assert {reason: len(ids) for reason, ids in result.items()} == {
         **dict.fromkeys(("schema_mismatch", "unroutable"), 100),
         **dict.fromkeys(("malformed_json", "unsupported_version"), 80),
         **dict.fromkeys(("refused", "outage"), 70),
     }
-    mended = set(sorted(made["schema_mismatch"])[:20])
-    for at, one in enumerate(known):
-        if one["eventId"] in mended:
+    mended = set(sorted(result["schema_mismatch"])[:20])
+    for at, candidate in enumerate(known):
+        if candidate["eventId"] in mended:
             lines[at] = lines[at].replace("no time", "2026-11-24T10:30:00.123+01:00")
     file.write_text("\n".join(lines) + "\n", "utf-8")
 
     killed, at_death = redriven_with_kills(world, "--file", str(file))
-    delivered = made["refused"] | made["outage"] | mended
-    everything = set().union(*made.values())
+    delivered = result["refused"] | result["outage"] | mended
+    everything = set().union(*result.values())
     details, letters = settled(world, everything)
-    assert {one["eventId"] for one in details} == delivered
-    assert {one["origin"]["eventId"] for one in letters} == everything - delivered
-    for one in details:
-        assert one["correlationId"].replace("-", "") == one["eventId"]
-        assert ("replayed" in one["metadata"]) is (one["eventId"] in mended)
-    for one in letters:
-        assert one["resubmitted"].startswith("redrive/cxone-event-router/")
-        assert one["reason"] in made
-        assert one["origin"]["eventId"] in made[one["reason"]]
+    assert {detail["eventId"] for detail in details} == delivered
+    assert {item["origin"]["eventId"] for item in letters} == everything - delivered
+    for event in details:
+        assert event["correlationId"].replace("-", "") == event["eventId"]
+        assert ("replayed" in event["metadata"]) is (event["eventId"] in mended)
+    for candidate in letters:
+        assert candidate["resubmitted"].startswith("redrive/cxone-event-router/")
+        assert candidate["reason"] in result
+        assert candidate["origin"]["eventId"] in result[candidate["reason"]]
     assert len([run for run in killed if "-" in run]) == 2, "an edit has a run of its own"
     assert_copies_are_explained(world, details, killed, at_death)
 
 
 def undelivered(number: int) -> dict[str, Any]:
     """An event as EventBridge had accepted it."""
-    one = identity(number)
+    item = identity(number)
     detail = {
-        "correlationId": f"{one[:8]}-{one[8:12]}-{one[12:16]}-{one[16:20]}-{one[20:]}",
-        "eventId": one,
+        "correlationId": f"{item[:8]}-{item[8:12]}-{item[12:16]}-{item[16:20]}-{item[20:]}",
+        "eventId": item,
         "eventSource": "cxone.webhook",
         "eventType": "interaction.created",
         "originalEventId": f"i-{number}",
@@ -262,8 +264,8 @@ def test_two_hundred_undelivered_through_three_kills(make_world: Callable[..., W
     world = make_world()
     world.start_all()
     events = {event["detail"]["eventId"]: event for event in map(undelivered, range(200))}
-    said = {"ERROR_CODE": "NO_PERMISSIONS", "RULE_ARN": "arn:aws:events:us-east-1:0:rule/r", "TARGET_ARN": "arn:x"}
-    send(world, "undelivered", ((event, said) for event in events.values()))
+    output = {"ERROR_CODE": "NO_PERMISSIONS", "RULE_ARN": "arn:aws:events:us-east-1:0:rule/r", "TARGET_ARN": "arn:x"}
+    send(world, "undelivered", ((event, output) for event in events.values()))
     killed, at_death = redriven_with_kills(world, "--undelivered")
     details, letters = settled(world, set(events))
     assert letters == []
@@ -299,8 +301,8 @@ def test_a_thousand_letters_without_their_cure_are_letters_again(make_world: Cal
         return len(back) >= 1_000
 
     until(are_back, 90, "all are letters again")
-    assert {one["origin"]["eventId"] for one in back} == {identity(n) for n in range(1_000)}
-    assert {one["resubmitted"].rpartition("/")[2] for one in back} == {"1"}
+    assert {item["origin"]["eventId"] for item in back} == {identity(n) for n in range(1_000)}
+    assert {item["resubmitted"].rpartition("/")[2] for item in back} == {"1"}
     assert ages
     assert max(ages) < 60
     world.all_arrived({beside: b""}, 30)

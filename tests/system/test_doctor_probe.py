@@ -25,8 +25,8 @@ def doctor(world: World, *arguments: str) -> tuple[int, dict[str, Any]]:
         timeout=120,
         check=False,
     )
-    found = json.loads(done.stdout)
-    return done.returncode, {check["code"]: check for check in found["checks"]}
+    parsed = json.loads(done.stdout)
+    return done.returncode, {check["code"]: check for check in parsed["checks"]}
 
 
 def test_a_probe_leaves_nothing_behind_and_reaches_no_target(tmp_path: Path) -> None:
@@ -43,24 +43,24 @@ def test_a_probe_leaves_nothing_behind_and_reaches_no_target(tmp_path: Path) -> 
         until(lambda: len(world.children()) >= 2, 90, "two children run")
         events: Any = world._client("events")
         events.put_rule(Name="theirs", EventPattern=json.dumps({"source": ["nice.cxone.webhook"]}))
-        status, found = doctor(world, "--end-to-end")
-        assert status == 0, [one for one in found.values() if one["verdict"] not in ("well", "skipped")]
-        assert re.fullmatch(r"answered 202 in \d+ ms", found["SR201"]["says"])
+        status, findings = doctor(world, "--end-to-end")
+        assert status == 0, [value for value in findings.values() if value["verdict"] not in ("well", "skipped")]
+        assert re.fullmatch(r"answered 202 in \d+ ms", findings["SR201"]["says"])
         assert [rule["Name"] for rule in events.list_rules()["Rules"]] == ["cxone-webhook-router", "theirs"]
         assert not [url for url in world.sqs.list_queues()["QueueUrls"] if "probe" in url]
         assert world.drain(world.target) == []
         assert world.drain(world.dead_letters) == []
         world.receiver.terminate()
         assert world.receiver.wait(30) == 0
-        status, found = doctor(world, "--end-to-end", "--url", f"http://127.0.0.1:{free_port()}/v1/events")
+        status, findings = doctor(world, "--end-to-end", "--url", f"http://127.0.0.1:{free_port()}/v1/events")
         assert status == 1
-        assert (found["SR201"]["verdict"], found["SR202"]["verdict"]) == ("wrong", "skipped")
-        assert "start `stream-router receive`" in found["SR201"]["cure"]
+        assert (findings["SR201"]["verdict"], findings["SR202"]["verdict"]) == ("wrong", "skipped")
+        assert "start `stream-router receive`" in findings["SR201"]["cure"]
         assert not [url for url in world.sqs.list_queues()["QueueUrls"] if "probe" in url]
         world.consumer.terminate()
         assert world.consumer.wait(60) == 0
-        status, found = doctor(world)
+        status, findings = doctor(world)
         assert status == 1
-        assert found["SR160"]["verdict"] == "wrong"
+        assert findings["SR160"]["verdict"] == "wrong"
     finally:
         world.close()

@@ -22,8 +22,8 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "debian"
-        made = bare_debian.command(PACKAGES, self.root)
-        done = subprocess.run(made, capture_output=True, text=True, check=False)
+        result = bare_debian.command(PACKAGES, self.root)
+        done = subprocess.run(result, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         for name in ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt"):
             shutil.copy(f"/{name}", self.root / name)

@@ -43,9 +43,9 @@ class Image(NamedTuple):
 
     @property
     def environment(self) -> dict[str, str]:
-        found = self.config["Env"]
-        assert isinstance(found, list)
-        return dict(line.split("=", 1) for line in found)
+        env = self.config["Env"]
+        assert isinstance(env, list)
+        return dict(line.split("=", 1) for line in env)
 
 
 @pytest.fixture(scope="module")

@@ -30,9 +30,9 @@ def shell(command: str, folder: Path, **more: str) -> subprocess.CompletedProces
 
 def commands() -> list[str]:
     """The code block of the page."""
-    found = re.search(r"Two commands:\n\n```\n(.*?)```", (ROOT / "docs" / "install.md").read_text("utf-8"), re.DOTALL)
-    assert found
-    return found[1].splitlines()
+    match = re.search(r"Two commands:\n\n```\n(.*?)```", (ROOT / "docs" / "install.md").read_text("utf-8"), re.DOTALL)
+    assert match
+    return match[1].splitlines()
 
 
 def test_two_commands_install_it(tmp_path: Path) -> None:

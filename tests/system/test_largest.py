@@ -73,10 +73,12 @@ def test_a_backlog_of_the_largest_records_is_drained_in_bounded_memory(
     watch.close()
     took = _took(fake_aws)
     most = {
-        role: max((one.rss_bytes / 2**20 for (of, _), s in watch.samples.items() if of == role for one in s), default=0)
+        role: max(
+            (item.rss_bytes / 2**20 for (of, _), s in watch.samples.items() if of == role for item in s), default=0
+        )
         for role in ("jvm", "child", "supervisor")
     }
-    heap = [tuple(map(int, found.groups())) for found in _FULL.finditer(gc_log.read_text())]
+    heap = [tuple(map(int, result.groups())) for result in _FULL.finditer(gc_log.read_text())]
     with capsys.disabled():
         sys.stdout.write(
             f"\n  {SHARDS} shards, {SHARDS * RECORDS} records of 1 MiB drained in {seconds:.0f} s (start included); "

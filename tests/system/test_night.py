@@ -151,8 +151,8 @@ class Night:
 
     def status(self, program: str) -> dict[str, Any]:
         """Return `/status` of a program."""
-        found: dict[str, Any] = httpx.get(f"http://{self.admin[program]}/status", timeout=10.0).json()
-        return found
+        result: dict[str, Any] = httpx.get(f"http://{self.admin[program]}/status", timeout=10.0).json()
+        return result
 
     def wait_until_caught_up(self) -> float:
         """Wait until every event that is accepted by now is at the target. Return the seconds that this took."""
@@ -326,9 +326,9 @@ def take_the_stream_away(night: Night) -> None:
         night.check(f"{name}: /status", f"{verdict['code']}: {verdict['reason']}", held=verdict["code"] in codes)
         figure = f"{in_words(answered)} in {away_s:.0f} s, {spilt:,} events in the spill"
         night.check(f"{name}: answers", figure, held=answered.keys() <= MAY_BE and spilt > 0)
-        said = verdicts.get(inside, "")
-        held = status == 1 and said.startswith(NOT_RECEIVED) and "spill still has it" in said
-        night.check(f"{name}: find of a spilled event", f"exit {status}: {said}", held=held)
+        output = verdicts.get(inside, "")
+        held = status == 1 and output.startswith(NOT_RECEIVED) and "spill still has it" in output
+        night.check(f"{name}: find of a spilled event", f"exit {status}: {output}", held=held)
         figure = f"spill empty after {empty_s:.1f} s, caught up {caught_up_s:.1f} s later"
         night.check(f"{name}: over", figure, held=empty_s <= SPILL_EMPTY_WITHIN_S)
 
@@ -363,7 +363,7 @@ def redrive_twice_at_once(night: Night) -> None:
     write_foreign_records(night)
     time.sleep(5.0)
     wanted = ledger.accepted(*REASONS)
-    until(lambda: {event_id_of(one) for one in night.letters()} >= wanted, 90, "all poison is dead letters")
+    until(lambda: {event_id_of(letter) for letter in night.letters()} >= wanted, 90, "all poison is dead letters")
     letters = night.letters()
     listed = world.command("dlq", "list")
     lines = re.findall(r"^\s+([\d,]+)  (\w+)", listed.stdout, re.MULTILINE)
@@ -374,7 +374,7 @@ def redrive_twice_at_once(night: Night) -> None:
     held = listed.returncode == 0 and says == truth
     night.check("dlq list against boto3", f"exit {listed.returncode}: {in_words(says)}", held=held)
     by_id = {event_id_of(letter): reason_of(letter) for letter in letters}
-    expected = {one: ledger.events[one].post.expected for one in wanted}
+    expected = {item: ledger.events[item].post.expected for item in wanted}
     night.check("letters against the ledger", f"{len(by_id)} ids of {len(expected)}", held=by_id == expected)
     for reason in sorted(truth):
         filtered = world.command("dlq", "list", "--reason", reason)
@@ -398,20 +398,20 @@ def redrive_twice_at_once(night: Night) -> None:
     statuses = [redrive.returncode for redrive in redrives]
     held = 0 in statuses and set(statuses) <= {0, 1}  # 1: all letters were the other one's (docs/dead-letters.md)
     night.check("two redrives at once", f"exit {statuses}, resubmitted {took}", held=held)
-    put = [(one, mark) for one, mark, _, _ in on_stream(world) if mark.startswith("redrive/")]
-    again = Counter(one for one, _ in put)
+    put = [(item, mark) for item, mark, _, _ in on_stream(world) if mark.startswith("redrive/")]
+    again = Counter(item for item, _ in put)
     runs = len({run_of(mark) for _, mark in put})
     figure = f"{again.total()} lines of {len(places)} letters in {len(letters)} messages, by {runs} runs"
-    night.check("each letter resubmitted once", figure, held=again == Counter(one for one, *_ in places))
+    night.check("each letter resubmitted once", figure, held=again == Counter(item for item, *_ in places))
     caught_up_s = night.wait_until_caught_up()
-    arrived = sum(bool(ledger.events[one].arrivals) for one in mended & wanted)
+    arrived = sum(bool(ledger.events[item].arrivals) for item in mended & wanted)
     night.check(
         "mended letters at the target",
         f"{arrived} of {len(mended & wanted)} after {caught_up_s:.1f} s",
         held=arrived == len(mended & wanted) > 0,
     )
     remain = wanted - mended
-    until(lambda: {event_id_of(one) for one in night.letters()} == remain, 90, "the others are letters again")
+    until(lambda: {event_id_of(letter) for letter in night.letters()} == remain, 90, "the others are letters again")
     letters = night.letters()
     times = {json.loads(letter["Body"])["resubmitted"].rpartition("/")[2] for letter in letters}
     night.check("the others are letters again", f"{len(letters)} letters, resubmitted {times}", held=times == {"1"})
@@ -440,12 +440,12 @@ def write_foreign_records(night: Night) -> None:
     """Put what another producer may write on the stream: no JSON, and envelopes of a later version."""
     for number in range(FOREIGN):
         garbage = f"no JSON {number}".encode()
-        made = {
+        result = {
             event_id("stream", "", 0, garbage): (garbage, "malformed_json"),
             identity(number): (sealed(number, version=9), "unsupported_version"),
         }
-        for one, (data, reason) in made.items():
-            post = Post(one, "", data, "foreign", reason)
+        for item, (data, reason) in result.items():
+            post = Post(item, "", data, "foreign", reason)
             night.ledger.attempt(post)
             night.world.kinesis.put_record(StreamName="cxone-events", PartitionKey=str(number), Data=data)
             night.ledger.answer(post, 202)
@@ -493,16 +493,16 @@ def find_ten_fates(night: Night) -> None:
         "malformed (400)": (next(iter(ledger.select(lambda event: event.post.kind == "malformed"))), NOT_RECEIVED, ""),
         "unknown": ("0" * 32, NOT_RECEIVED, ""),
     }
-    absent = [one for one, verdict, _ in fates.values() if verdict == NOT_RECEIVED]
-    status, verdicts, output = night.find(*(one for one, _, _ in fates.values() if one not in absent))
+    absent = [item for item, verdict, _ in fates.values() if verdict == NOT_RECEIVED]
+    status, verdicts, output = night.find(*(item for item, _, _ in fates.values() if item not in absent))
     night.check("find of what is there", f"exit {status}, {len(verdicts)} verdicts", held=status == 0)
     status, not_there, _ = night.find(*absent)
     night.check("find of what is nowhere", f"exit {status}, {len(not_there)} verdicts", held=status == 1)
     verdicts |= not_there
     blocks = {block[:32]: block for block in re.split(r"^(?=[0-9a-f]{32})", output, flags=re.MULTILINE)}
-    for fate, (one, verdict, evidence) in fates.items():
-        said = verdicts.get(one, "")
-        night.check(fate, said, held=said.startswith(verdict) and evidence in blocks.get(one, ""))
+    for fate, (candidate, verdict, evidence) in fates.items():
+        text = verdicts.get(candidate, "")
+        night.check(fate, text, held=text.startswith(verdict) and evidence in blocks.get(candidate, ""))
     places = blocks.get(fates["posted twice"][0], "").count("  stored ")
     night.check("what was posted twice is stored once", f"{places} place in the stream", held=places == 1)
     check_claims(night)
@@ -519,8 +519,8 @@ def check_claims(night: Night) -> None:
     s3 = night.world._client("s3")
     large = night.ledger.select(lambda event: event.post.kind == "large" and bool(event.arrivals))
     whole = 0
-    for one, event in large.items():
-        ref = night.ledger.details[one]["payloadRef"]
+    for item, event in large.items():
+        ref = night.ledger.details[item]["payloadRef"]
         data: bytes = s3.get_object(Bucket=ref["bucket"], Key=ref["key"])["Body"].read()
         digest = hashlib.sha256(data).hexdigest()
         filler = json.loads(data)["filler"] == json.loads(event.post.body)["payload"]["filler"]
@@ -535,7 +535,7 @@ def ask_the_doctor(night: Night) -> None:
     def ask(**more: str) -> tuple[int, dict[str, str]]:
         done = world.command("doctor", "--json", timeout_s=200, **more)
         checks = json.loads(done.stdout)["checks"]
-        return done.returncode, {one["code"]: one["says"] for one in checks if one["verdict"] == "wrong"}
+        return done.returncode, {check["code"]: check["says"] for check in checks if check["verdict"] == "wrong"}
 
     def judge(name: str, code: str, names: str, **more: str) -> None:
         status, wrong = ask(**more)
@@ -586,8 +586,8 @@ def look_for_secrets(night: Night) -> None:
         del body["record"]["data"]
         texts[f"letter {letter['MessageId']}"] = json.dumps([body, letter["MessageAttributes"]], ensure_ascii=False)
     s3 = world._client("s3")
-    for found in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
-        texts[found["Key"]] = s3.get_object(Bucket=BUCKET, Key=found["Key"])["Body"].read().decode()
+    for result in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+        texts[result["Key"]] = s3.get_object(Bucket=BUCKET, Key=result["Key"])["Body"].read().decode()
     keys = (night.secret, world.secret, world.environment["STREAM_ROUTER_MASKING_KEY"], "4111 1111")
     leaks = [name for name, text in texts.items() if any(secret in text for secret in keys)]
     night.check(
@@ -622,7 +622,7 @@ def roll(night: Night) -> None:
         night.check("a second consumer has a shard", f"after {shared_s:.1f} s", held=True)
         ends: dict[str, int] = {}
         for name, receiver in receivers.items():
-            night.sender.urls.sort(key=lambda one: (one == world.url) == (name == "receive"))
+            night.sender.urls.sort(key=lambda item: (item == world.url) == (name == "receive"))
             receiver.terminate()
             ends[name] = receiver.wait(60)
             receivers[name] = night.start_receiver(name, **(second if name == "receive-2" else {}))
@@ -660,7 +660,7 @@ def settle_accounts(night: Night) -> None:
     night.sender.close()
     caught_up_s = night.wait_until_caught_up()
     wanted = ledger.accepted(*REASONS)
-    until(lambda: {event_id_of(one) for one in night.letters()} >= wanted, 90, "all poison is dead letters")
+    until(lambda: {event_id_of(letter) for letter in night.letters()} >= wanted, 90, "all poison is dead letters")
     night.check(
         "drained", f"after {caught_up_s:.1f} s, {len(night.sender.unsent)} never stored", held=not night.sender.unsent
     )
@@ -682,11 +682,11 @@ def settle_accounts(night: Night) -> None:
     done = world.command("replay", *window, "--rate", "0", timeout_s=300)
     (run,) = re.findall(r"run (\S+);", done.stdout)[:1] or [""]
     inside = ledger.select(lambda event: event.post.expected == TARGET and event.accepted_at is not None)
-    sure = {one for one, event in inside.items() if since + 3 < event.sent_at and (event.accepted_at or 0) < end - 3}
-    may = {one for one, event in inside.items() if since - 3 < event.sent_at < end + 3}
-    until(lambda: all(ledger.events[one].replays[run] for one in sure), 120, "the replayed events are at the target")
+    sure = {item for item, event in inside.items() if since + 3 < event.sent_at and (event.accepted_at or 0) < end - 3}
+    may = {item for item, event in inside.items() if since - 3 < event.sent_at < end + 3}
+    until(lambda: all(ledger.events[item].replays[run] for item in sure), 120, "the replayed events are at the target")
     time.sleep(5.0)  # a copy would come now
-    replays = Counter({one: event.replays[run] for one, event in ledger.events.items() if event.replays[run]})
+    replays = Counter({item: event.replays[run] for item, event in ledger.events.items() if event.replays[run]})
     figure = f"exit {done.returncode}, {replays.total()} arrivals of {len(replays)} events, {len(sure)} surely inside"
     held = done.returncode == 0 and sure <= replays.keys() <= may and set(replays.values()) == {1}
     night.check("replay of half a minute", figure, held=held)
@@ -701,7 +701,7 @@ def account_of(night: Night) -> Any:
             if line.startswith("{") and ("TimedOut" in line or '"event":"stream-silent' in line):
                 at = datetime.fromisoformat(json.loads(line)["time"]).timestamp()
                 night.ledger.add_trouble(Trouble("a call without an answer", at, at, 10.0))
-    return night.ledger.account((event_id_of(one), reason_of(one)) for one in night.letters())
+    return night.ledger.account((event_id_of(letter), reason_of(letter)) for letter in night.letters())
 
 
 STEPS: tuple[tuple[str, Callable[[Night], None]], ...] = (

@@ -17,14 +17,14 @@ pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(300)]
 def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
     """Someone who types a page's blocks; its stack is there, its receiver and its consumer work."""
     page = (Path(__file__).parents[2] / "docs" / f"{request.param}.md").read_text("utf-8")
-    made = Reader(tmp_path)
-    made.blocks = [(found[1], found[2].splitlines()) for found in SHELL_BLOCK.finditer(page)]
-    stack = made.type_next()
-    made.env_file = stack.wait_for(r"in each other terminal, first: \. (\S+)$")[1]
-    made.type_next().wait_for("The receiver serves")
-    made.type_next().wait_for("shard taken up")
-    yield made
-    for terminal in reversed(made.terminals.values()):
+    created = Reader(tmp_path)
+    created.blocks = [(result[1], result[2].splitlines()) for result in SHELL_BLOCK.finditer(page)]
+    stack = created.type_next()
+    created.env_file = stack.wait_for(r"in each other terminal, first: \. (\S+)$")[1]
+    created.type_next().wait_for("The receiver serves")
+    created.type_next().wait_for("shard taken up")
+    yield created
+    for terminal in reversed(created.terminals.values()):
         terminal.close()
 
 

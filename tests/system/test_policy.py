@@ -66,12 +66,12 @@ def policy(name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPat
     for variable, value in environment.items():
         if variable.startswith(("AWS_", "STREAM_ROUTER_", "SQS_", "EVENTBRIDGE_")):
             monkeypatch.setenv(variable, value)
-    made = command.build_policy(name, Home("aws", REGION, ACCOUNT))
-    found = set()
-    for statement in made["Statement"]:
+    statements = command.build_policy(name, Home("aws", REGION, ACCOUNT))
+    result = set()
+    for statement in statements["Statement"]:
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
-        found |= {(action, resource) for action in statement["Action"] for resource in resources}
-    return found
+        result |= {(action, resource) for action in statement["Action"] for resource in resources}
+    return result
 
 
 class Recorded(World):
@@ -160,8 +160,8 @@ def _use(world: Recorded) -> None:
 
 def _letters(world: Recorded) -> int:
     asked = ["ApproximateNumberOfMessages"]
-    found = world.sqs.get_queue_attributes(QueueUrl=world.dead_letters, AttributeNames=asked)["Attributes"]
-    return int(found[asked[0]])
+    attributes = world.sqs.get_queue_attributes(QueueUrl=world.dead_letters, AttributeNames=asked)["Attributes"]
+    return int(attributes[asked[0]])
 
 
 def _bus_queue(world: Recorded) -> str:

@@ -105,9 +105,9 @@ def make_certificate(folder: Path) -> None:
 
 @pytest.fixture
 def operator(tmp_path: Path) -> Iterator[Operator]:
-    made = Operator(tmp_path)
-    yield made
-    for terminal in reversed(made.terminals):
+    result = Operator(tmp_path)
+    yield result
+    for terminal in reversed(result.terminals):
         terminal.close()
 
 

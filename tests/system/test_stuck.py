@@ -77,14 +77,14 @@ class Fleet(Workers):
 
     def lines(self, name: str, *events: str) -> list[Line]:
         """The lines of a consumer's log that are of these events, with seconds since `begun_s`."""
-        found = []
+        result = []
         for text in (self.world.folder / f"{name}.log").read_text("utf-8").splitlines():
             with contextlib.suppress(ValueError):
                 line = json.loads(text)
                 if isinstance(line, dict) and line.get("event") in events:
                     line["at_s"] = datetime.fromisoformat(line["time"]).timestamp() - self.begun_s
-                    found.append(line)
-        return found
+                    result.append(line)
+        return result
 
     def planned(self, name: str) -> list[Line]:
         return self.lines(name, "daemon-restart-planned")

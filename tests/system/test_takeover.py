@@ -49,8 +49,8 @@ class Workers:
 
     def rows(self) -> list[dict[str, Any]]:
         with contextlib.suppress(self.table.meta.client.exceptions.ResourceNotFoundException):
-            found: list[dict[str, Any]] = self.table.scan(ConsistentRead=True)["Items"]
-            return found
+            items: list[dict[str, Any]] = self.table.scan(ConsistentRead=True)["Items"]
+            return items
         return []
 
     def owned_by(self, name: str) -> set[str]:

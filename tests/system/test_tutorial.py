@@ -62,8 +62,8 @@ class Terminal:
                 seen.append(self._lines.get(timeout=left_s))
             except queue.Empty:
                 break
-            if found := re.search(pattern, seen[-1]):
-                return found
+            if match := re.search(pattern, seen[-1]):
+                return match
         raise AssertionError(f"no {pattern} in: " + "\n".join(seen[-30:]))
 
     def interrupt(self) -> None:
@@ -100,16 +100,16 @@ class Reader:
             "STREAM_ROUTER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
         }
         self.folder = folder
-        self.blocks = [(found[1], found[2].splitlines()) for found in SHELL_BLOCK.finditer(PAGE)]
+        self.blocks = [(result[1], result[2].splitlines()) for result in SHELL_BLOCK.finditer(PAGE)]
         self.env_file = ""
         self.terminals: dict[str, Terminal] = {}
 
     @property
     def stack_url(self) -> str:
         """Where the embedded stack serves, as its file of exports says."""
-        found = re.search("AWS_ENDPOINT_URL='(.*)'", Path(self.env_file).read_text())
-        assert found
-        return found[1]
+        match = re.search("AWS_ENDPOINT_URL='(.*)'", Path(self.env_file).read_text())
+        assert match
+        return match[1]
 
     def type_next(self) -> Terminal:
         """The next block of the page, in its terminal."""
@@ -124,15 +124,15 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    made = Reader(tmp_path_factory.mktemp("tutorial"))
-    yield made
-    for terminal in reversed(made.terminals.values()):
+    result = Reader(tmp_path_factory.mktemp("tutorial"))
+    yield result
+    for terminal in reversed(result.terminals.values()):
         terminal.close()
 
 
 def event_of(terminal: Terminal, identity: str) -> dict[str, Any]:
-    found = terminal.wait_for(rf'^\{{.*"eventId":"{identity}".*\}}$')
-    event: dict[str, Any] = json.loads(found[0])
+    result = terminal.wait_for(rf'^\{{.*"eventId":"{identity}".*\}}$')
+    event: dict[str, Any] = json.loads(result[0])
     return event
 
 
@@ -178,10 +178,10 @@ def test_the_function_drops_repeats_and_loses_nothing(
         AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
     )
-    found = re.search(r"```python handler.py\n(.*?)```", PAGE, re.DOTALL)
-    assert found
+    match = re.search(r"```python handler.py\n(.*?)```", PAGE, re.DOTALL)
+    assert match
     module: dict[str, Any] = {}
-    exec(compile(found[1], "handler.py", "exec"), module)
+    exec(compile(match[1], "handler.py", "exec"), module)
     handler = module["handler"]
 
     def event(identity: str, **metadata: str) -> dict[str, Any]:

@@ -100,13 +100,13 @@ class Trouble:
         """What `top` says as JSON and as text; asked again if a program that lives was too busy to answer it."""
         urls = [word for program in ADMIN for word in ("--url", self.url(program))]
         for _ in range(3):
-            said = json.loads(self.command("top", "--json", *urls))
+            parsed = json.loads(self.command("top", "--json", *urls))
             lines = " ".join(self.command("top", "--once", *urls).splitlines()[:3])
             lives = [self.code(program) is not None for program in ADMIN]
-            answered = [host["status"] is not None for host in said["hosts"]]
-            if lives == answered and _code_in(lines) == said["verdict"]["code"]:
+            answered = [host["status"] is not None for host in parsed["hosts"]]
+            if lives == answered and _code_in(lines) == parsed["verdict"]["code"]:
                 break
-        return said, lines
+        return parsed, lines
 
     def seen(self, page: Callable[[], str | None]) -> Seen:
         """Ask every view at once."""
@@ -114,7 +114,7 @@ class Trouble:
             logged = {program: self.logged(program) for program in ADMIN}
             status = {program: pool.submit(self.code, program) for program in ADMIN}
             health = {program: pool.submit(self.command, "health", program) for program in ADMIN}
-            said, lines = self.top()
+            check_result, lines = self.top()
             doctor = self.command("doctor", "--json")
             checks = json.loads(doctor[doctor.index("{") :])["checks"]
             return {
@@ -122,9 +122,9 @@ class Trouble:
                 "status": {program: answer.result() for program, answer in status.items()},
                 "health": {program: _code_in(answer.result()) for program, answer in health.items()},
                 "top": {
-                    "receive": (said["hosts"][0]["status"] or {}).get("code", "no-answer"),
-                    "consume": (said["hosts"][1]["status"] or {}).get("code", "no-answer"),
-                    "first": said["verdict"]["code"],
+                    "receive": (check_result["hosts"][0]["status"] or {}).get("code", "no-answer"),
+                    "consume": (check_result["hosts"][1]["status"] or {}).get("code", "no-answer"),
+                    "first": check_result["verdict"]["code"],
                     "line": _code_in(lines),
                 },
                 "page": page(),
@@ -143,8 +143,8 @@ class Trouble:
 def _code_in(text: str) -> str | None:
     """The code that a line names: `words (code)`, `200 code: words` of a probe, or a word that is its own code."""
     codes = "|".join(TABLE)
-    found = re.search(rf"\(({codes})\)|\d{{3}} ({codes})\b|(?:^✓|: ) ?({codes}) since", text)
-    return next(filter(None, found.groups())) if found else None
+    match = re.search(rf"\(({codes})\)|\d{{3}} ({codes})\b|(?:^✓|: ) ?({codes}) since", text)
+    return next(filter(None, match.groups())) if match else None
 
 
 # --- the troubles

@@ -72,7 +72,10 @@ def test_a_hold_is_seen_in_every_view_and_said_once_with_its_cure(
         assert asked(world, "/readyz").status_code == 200
         time.sleep(1.0)
     samples = asked(world, "/metrics").text.splitlines()
-    assert any(one.startswith('stream_router_holding{reason="destination"') and one.endswith(" 1.0") for one in samples)
+    assert any(
+        sample.startswith('stream_router_holding{reason="destination"') and sample.endswith(" 1.0")
+        for sample in samples
+    )
     bus.plan({"bus_rules": [RULE]})
     until(lambda: delivered(world) >= 60, 60, "it has caught up")
     for seconds, verdict in held:
@@ -103,12 +106,12 @@ def test_a_hold_is_seen_in_every_view_and_said_once_with_its_cure(
 
 def in_cloudwatch(bus: FakeAwsProcess) -> dict[str, list[float]]:
     """Every value that CloudWatch took of this application, by metric."""
-    found: dict[str, list[float]] = {}
+    result: dict[str, list[float]] = {}
     for line in bus.lines("PutMetricData", "accepted"):
         datum = json.loads(line["payload"])
         if len(datum["Dimensions"]) == 3:
-            found.setdefault(datum["MetricName"], []).extend(datum["Values"])
-    return found
+            result.setdefault(datum["MetricName"], []).extend(datum["Values"])
+    return result
 
 
 def test_shards_that_nobody_reads_show_within_two_minutes(
@@ -118,7 +121,7 @@ def test_shards_that_nobody_reads_show_within_two_minutes(
     world = started(make_world, bus)
 
     def unread() -> set[tuple[str, str]]:
-        return {(one["shard"], one["why"]) for one in status(world)["unreadShards"] or []}
+        return {(item["shard"], item["why"]) for item in status(world)["unreadShards"] or []}
 
     until(lambda: status(world)["unreadShards"] == [], 150, "the stream was looked at twice")
     jvm = world.jvm()

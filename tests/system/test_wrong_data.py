@@ -35,7 +35,7 @@ def asked(world: World) -> dict[str, Any]:
 
 def alarms(world: World) -> list[dict[str, Any]]:
     """What `/status` says of dead letters that prevail, by shard."""
-    return [one["manyDeadLetters"] for one in asked(world)["shards"] if one["manyDeadLetters"]]
+    return [shard["manyDeadLetters"] for shard in asked(world)["shards"] if shard["manyDeadLetters"]]
 
 
 def logged(world: World, event: str) -> list[dict[str, Any]]:
@@ -134,7 +134,7 @@ def percentile_ms(fake: FakeAwsProcess, due_ms: dict[str, float], share: float) 
     accepted: dict[str, float] = {}
     for line in fake.lines("PutEvents", "accepted"):
         accepted.setdefault(line["eventId"], line["time"])
-    taken = sorted(accepted[one] - due for one, due in due_ms.items())
+    taken = sorted(accepted[item] - due for item, due in due_ms.items())
     return taken[math.ceil(share * len(taken)) - 1]
 
 
@@ -175,7 +175,7 @@ def test_one_sender_s_bad_events_hold_nobody_up(
         while not stopped.wait(0.5):
             if not alarm_after_s and (raised := alarms(world)):
                 alarm_after_s.append(time.monotonic() - began)
-                assert {one["source"] for one in raised} == {"crm"}
+                assert {item["source"] for item in raised} == {"crm"}
 
     watcher = threading.Thread(target=watch)
     bad.start()

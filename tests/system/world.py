@@ -39,8 +39,8 @@ PROGRAM = str(Path(sys.executable).parent / "stream-router")
 
 def daemons(running: Iterable[tuple[int, list[str]]], parent_of: Callable[[int], int] | None = None) -> list[int]:
     """The JVMs among programs. What one has just forked has its words until it becomes a child, and is none."""
-    found = {pid for pid, words in running if words[0].endswith("java")}
-    return [pid for pid in found if (parent_of or _parent_of)(pid) not in found]
+    result = {pid for pid, words in running if words[0].endswith("java")}
+    return [pid for pid in result if (parent_of or _parent_of)(pid) not in result]
 
 
 def _parent_of(pid: int) -> int:
@@ -147,11 +147,11 @@ class World:
     def seed_leases(self) -> None:
         """What `demo` does against an emulator: no random wait on an empty lease table."""
         clients = ("kinesis", "dynamodb")
-        made = ", ".join(f"session.client({name!r}, endpoint_url='http://127.0.0.1:{self.port}')" for name in clients)
+        result = ", ".join(f"session.client({name!r}, endpoint_url='http://127.0.0.1:{self.port}')" for name in clients)
         program = (
             "import boto3; from stream_router.local.stack import seed_leases;"
             f"session = boto3.Session('test', 'test', region_name={REGION!r});"
-            f"seed_leases({made}, 'cxone-events', 'cxone-event-router')"
+            f"seed_leases({result}, 'cxone-events', 'cxone-event-router')"
         )
         subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
@@ -231,8 +231,8 @@ class World:
             with contextlib.suppress(httpx.TransportError):
                 answer = self.post(delivery_id, body)
                 if answer.status_code == 202:
-                    (one,) = answer.json()["ids"]
-                    return str(one)
+                    (item,) = answer.json()["ids"]
+                    return str(item)
                 assert answer.status_code >= 500, answer.text
             assert time.monotonic() < deadline, f"not stored within {timeout_s} s"
             time.sleep(0.2)

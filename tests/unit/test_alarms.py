@@ -50,7 +50,7 @@ def test_every_alarm_is_silent_in_twelve_healthy_minutes(name: str) -> None:
 def test_the_cost_counts_every_alarm_of_the_template_s_defaults() -> None:
     """An alarm costs by its metrics. Without a key of yours the bus has no queue to watch."""
     metrics = {
-        name: sum("MetricStat" in one for one in alarm.get("Metrics", ())) or 1 for name, alarm in ALARMS.items()
+        name: sum("MetricStat" in item for item in alarm.get("Metrics", ())) or 1 for name, alarm in ALARMS.items()
     }
     assert sum(metrics.values()) - metrics["BusUndelivered"] == cost.ALARMS
 

@@ -29,11 +29,11 @@ def write(path: Path | None, batches: int, key: bytes | None = None) -> None:
 
 def record(events: int, masking: str = "default 1", **batch: Any) -> dict[str, Any]:
     """Of a batch whose events were all delivered, but for what is said of it."""
-    made = Batch(1)
-    made.events = made.delivered = events
+    result = Batch(1)
+    result.events = result.delivered = events
     for name, value in batch.items():
-        setattr(made, name, value)
-    return audit.build_record(made, "shardId-000000000003", masking, "unknown", 1767225600.5)
+        setattr(result, name, value)
+    return audit.build_record(result, "shardId-000000000003", masking, "unknown", 1767225600.5)
 
 
 def read_values(path: Path, name: str = "eventsProcessed") -> list[Any]:
@@ -76,14 +76,14 @@ def test_a_line_taken_out_moved_or_added_shows(tmp_path: Path, key: bytes | None
     write(path, 5, key)
     write(other, 1, key)
     assert audit.verify(path, b"another").problem.startswith("line 1 was changed")
-    one, two, three, *rest = path.read_bytes().splitlines(keepends=True)
+    item, two, three, *rest = path.read_bytes().splitlines(keepends=True)
     forged = other.read_bytes()
     for edited in (
         [two, three, *rest],
-        [one, two, *rest],
-        [one, three, two, *rest],
-        [one, two, three, *rest, rest[-1]],
-        [one, two, forged, three, *rest],
+        [item, two, *rest],
+        [item, three, two, *rest],
+        [item, two, three, *rest, rest[-1]],
+        [item, two, forged, three, *rest],
     ):
         path.write_bytes(b"".join(edited))
         assert audit.verify(path, key).problem

@@ -69,13 +69,13 @@ READERS: dict[str, tuple[Read, str, str, Callable[[object], bytes]]] = {
 def test_entries_are_read_by_position(reader: str) -> None:
     """Each keeps its place and code, whatever the count of failures says; one with a proof and an error goes again."""
     read, results, proof, write = READERS[reader]
-    given = [
+    value = [
         {proof: "1"},
         {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."},
         {"ErrorCode": "ThrottlingException"},
         {proof: "1", "ErrorCode": "InternalFailure", "ErrorMessage": "no"},
     ]
-    assert read(Answer(200, write({"FailedEntryCount": 0, results: given}), {}, ""), 4) == [
+    assert read(Answer(200, write({"FailedEntryCount": 0, results: value}), {}, ""), 4) == [
         ACCEPTED,
         Outcome(BURY, "MalformedDetail", "Detail is malformed."),
         Outcome(HOLD, "ThrottlingException"),
@@ -86,8 +86,8 @@ def test_entries_are_read_by_position(reader: str) -> None:
 def test_messages_are_read_by_id_and_proven_by_their_md5() -> None:
     """SQS may answer in another order: the id decides; a wrong or missing MD5 or MessageId settles nothing."""
     failed = [{"Id": "1", "SenderFault": False, "Code": "InternalError", "Message": "x"}]
-    found = messages(Successful=[good(2), good(0)], Failed=failed)
-    assert found == [ACCEPTED, Outcome(RETRY, "InternalError"), ACCEPTED]
+    result = messages(Successful=[good(2), good(0)], Failed=failed)
+    assert result == [ACCEPTED, Outcome(RETRY, "InternalError"), ACCEPTED]
     for changes in ({"MD5OfMessageBody": "0" * 32}, {"MD5OfMessageBody": ""}, {"MessageId": ""}):
         assert messages(Successful=[good(0, **changes)]) == [Outcome(RETRY, "Md5Mismatch")]
 
@@ -106,9 +106,9 @@ def test_messages_are_read_by_id_and_proven_by_their_md5() -> None:
 )
 def test_a_failed_message_is_judged_by_table_then_by_blame(code: Any, is_senders: bool, disposition: Any) -> None:
     """What the table calls systemic holds even where SQS blames the sender."""
-    found = messages(Failed=[{"Id": "0", "SenderFault": is_senders, "Code": code}])
-    assert isinstance(found, list)
-    assert found[0].disposition is disposition
+    result = messages(Failed=[{"Id": "0", "SenderFault": is_senders, "Code": code}])
+    assert isinstance(result, list)
+    assert result[0].disposition is disposition
 
 
 def results(*of_each: Any) -> dict[str, Any]:
@@ -163,8 +163,8 @@ S3_SAYS_NO = b"<Error>\n<Code>AccessDenied</Code><Message>not authorized</Messag
 )
 def test_a_refusal_is_read_in_every_form(got: Answer, code: str, disposition: Disposition) -> None:
     """Header or body, JSON, CBOR or S3's XML, namespaced or bare, or no answer at all, which is never settled."""
-    found = aws_answers.read_refusal(got)
-    assert (found.code, found.disposition) == (code, disposition)
+    refusal = aws_answers.read_refusal(got)
+    assert (refusal.code, refusal.disposition) == (code, disposition)
 
 
 NONSENSE = ["", "soon", "-3", "1.5", "Wed, 99 Foo 2026", formatdate(0, usegmt=True), "Mon, 24 Nov 0001 00:00:00 +9999"]

@@ -23,8 +23,8 @@ def result(**rows: list[float]) -> results.Result:
 
 def test_a_ratio_is_of_pairs() -> None:
     """A machine that is twice as slow in one round doubles both."""
-    found = result(base=[10.0, 20.0, 40.0], ours=[5.0, 10.0, 20.0])
-    assert found["rows"][1]["times"]["baseline"]["cpuUs"]["values"] == [0.5, 0.5, 0.5]
+    outcome = result(base=[10.0, 20.0, 40.0], ours=[5.0, 10.0, 20.0])
+    assert outcome["rows"][1]["times"]["baseline"]["cpuUs"]["values"] == [0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -38,5 +38,5 @@ def test_a_ratio_is_of_pairs() -> None:
 )
 def test_only_what_is_outside_the_scatter_is_a_difference(after: list[float], verdict: str) -> None:
     """Quartiles that overlap prove nothing, nor do two rounds."""
-    (found,) = compare.differences(result(a=[9.0, 10.0, 11.0]), result(a=after))
-    assert found.verdict == verdict
+    (check_result,) = compare.differences(result(a=[9.0, 10.0, 11.0]), result(a=after))
+    assert check_result.verdict == verdict

@@ -37,20 +37,20 @@ def delivery(number: int, at: float, *, is_answered: bool = True) -> Delivery:
 
 def well() -> Evidence:
     """One event a second on shard A, each stored and delivered at once, checkpoints behind them; the last is fresh."""
-    found = Evidence(in_order=True, open_shards=frozenset({A}), owners=[Owner(T - 1, A, "one")])
+    evidence = Evidence(in_order=True, open_shards=frozenset({A}), owners=[Owner(T - 1, A, "one")])
     for number in range(10):
-        found.sent[f"e{number}"] = Sent("good", "c-0", element(number), (T + number,))
-        found.acked[f"e{number}"] = T + number + 0.1
-        found.stream.append(Record(A, 100 + number, (f"e{number}",)))
-        found.deliveries.append(delivery(number, number + 0.2))
-        found.checkpoints.append(Checkpoint(T + number + 0.9, A, str(100 + number), taken=True))
-    found.fresh = {"e9": T + 9}
-    return found
+        evidence.sent[f"e{number}"] = Sent("good", "c-0", element(number), (T + number,))
+        evidence.acked[f"e{number}"] = T + number + 0.1
+        evidence.stream.append(Record(A, 100 + number, (f"e{number}",)))
+        evidence.deliveries.append(delivery(number, number + 0.2))
+        evidence.checkpoints.append(Checkpoint(T + number + 0.9, A, str(100 + number), taken=True))
+    evidence.fresh = {"e9": T + 9}
+    return evidence
 
 
 def act(family: str, begun: float, ended: float | None = None, what: str = "", workers: str = "one") -> Change:
-    made = Act(family, T + begun, T + (begun if ended is None else ended), what, (workers,) if workers else ())
-    return lambda evidence: evidence.acts.append(made)
+    result = Act(family, T + begun, T + (begun if ended is None else ended), what, (workers,) if workers else ())
+    return lambda evidence: evidence.acts.append(result)
 
 
 def again(at: dict[int, float], *, is_answered: bool = True) -> Change:
@@ -93,7 +93,7 @@ def checked(*, below: int = 0) -> Change:
     """No checkpoint but those below this number."""
 
     def change(evidence: Evidence) -> None:
-        evidence.checkpoints = [one for one in evidence.checkpoints if int(one.position) < below]
+        evidence.checkpoints = [item for item in evidence.checkpoints if int(item.position) < below]
 
     return change
 
@@ -214,7 +214,7 @@ def test_what_is_broken_is_seen_and_nothing_else(changes: tuple[Change, ...], ru
     """Exactly these rules are broken, and the table ends with the first event's history and how to repeat the run."""
     evidence = changed((*changes, having(repeat="python -m tests.fault.chaos_run --seed 7")))
     verdict = judge(evidence)
-    assert {one.rule for one in verdict.broken} == rules
+    assert {item.rule for item in verdict.broken} == rules
     table = report.table(Result(7, SHORT, evidence, verdict, 12.0))
     for text in (f"BROKEN {min(rules)}", "history of ", f"again: {evidence.repeat}"):
         assert text in table
@@ -264,8 +264,8 @@ def test_the_tap_reads_checkpoints_and_owners_of_the_lease_table() -> None:
     tap(1, False, b"HTTP/1.1 200 OK\r\n\r\n{}")
     tap(2, True, call + text)
     tap(2, False, b"HTTP/1.1 400 Bad Request\r\n\r\n{}")
-    assert [(one.shard, one.position, one.taken) for one in tap.checkpoints] == [(A, "77", True), (A, "77", False)]
-    assert [(one.shard, one.worker) for one in tap.owners] == [(A, "one")]
+    assert [(item.shard, item.position, item.taken) for item in tap.checkpoints] == [(A, "77", True), (A, "77", False)]
+    assert [(owner.shard, owner.worker) for owner in tap.owners] == [(A, "one")]
 
 
 def test_a_schedule_repeats_by_its_seed() -> None:

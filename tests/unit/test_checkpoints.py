@@ -114,28 +114,28 @@ def test_what_was_settled_after_the_proof_waits_for_the_next_and_is_looked_at_so
 def test_a_checkpoint_that_is_throttled_is_tried_again_and_one_that_is_refused_is_a_fault(end: bool) -> None:
     """What is taken is told as it is; a lost lease ends everything. Without its end the daemon wedges a shard."""
     bench = Bench()
-    made = bench.checkpoints
+    result = bench.checkpoints
     bench.settled(1)
     bench.errors = ["ThrottlingException", "KinesisClientLibDependencyException"]
     if end:
-        made.take_shard_end_checkpoint(bench, bench.wait)
+        result.take_shard_end_checkpoint(bench, bench.wait)
         assert (bench.taken, bench.tries) == ([None], 3)
         began, bench.errors = bench.now, ["ThrottlingException"] * 1_000
         with pytest.raises(CheckpointError):
-            made.take_shard_end_checkpoint(bench, bench.wait)
+            result.take_shard_end_checkpoint(bench, bench.wait)
         assert SHARD_END_TIMEOUT_S <= bench.now - began <= SHARD_END_TIMEOUT_S + 1.0
     else:
         assert [
-            made.take_checkpoint(bench),
-            made.take_checkpoint(bench),
-            made.last_checkpoint,
-            made.take_checkpoint(bench),
+            result.take_checkpoint(bench),
+            result.take_checkpoint(bench),
+            result.last_checkpoint,
+            result.take_checkpoint(bench),
         ] == [False, False, None, True]
-        assert made.last_checkpoint == RecordPosition(1, 0)
+        assert result.last_checkpoint == RecordPosition(1, 0)
         bench.settled(2)
     began = bench.now
     for code, error in (("InvalidStateException", CheckpointError), ("ShutdownException", LeaseLostError)):
         bench.errors = [code]
         with pytest.raises(error):
-            made.take_shard_end_checkpoint(bench, bench.wait) if end else made.take_checkpoint(bench)
+            result.take_shard_end_checkpoint(bench, bench.wait) if end else result.take_checkpoint(bench)
     assert bench.now == began

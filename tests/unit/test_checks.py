@@ -53,7 +53,9 @@ def queue(kept_s: int) -> Answer:
 
 
 def rows(*checkpoints: str) -> Answer:
-    leases = [{"leaseKey": {"S": "shardId-000000000000"}, "checkpoint": {"S": one}} for one in checkpoints]
+    leases = [
+        {"leaseKey": {"S": "shardId-000000000000"}, "checkpoint": {"S": checkpoint}} for checkpoint in checkpoints
+    ]
     return {"Items": [{"leaseKey": {"S": "Leader"}}, *leases]}
 
 
@@ -73,7 +75,7 @@ THROTTLED = no("ProvisionedThroughputExceededException")
         ("SR102", [no("DryRunOperationException")], WELL),
         *(("SR102", [no(code)], WRONG) for code in ("AccessDeniedException", "ResourceNotFoundException")),
         ("SR102", [no("KMSDisabledException")], WRONG),
-        *(("SR102", [one], UNKNOWN) for one in (THROTTLED, no("KMSThrottlingException"))),
+        *(("SR102", [item], UNKNOWN) for item in (THROTTLED, no("KMSThrottlingException"))),
         *(("SR103", [no(code)], WRONG) for code in ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")),
         ("SR103", [no("AccessDenied")], WARNING),
         ("SR103", [no("ServiceUnavailable")], UNKNOWN),
@@ -118,14 +120,14 @@ def test_only_a_definite_no_is_one(
         "SR104": lambda: checks.check_bucket(SESSION, "bucket"),
         "SR105": lambda: checks.check_lease_table(SESSION, "app", "s"),
     }
-    found = look[code]()
-    assert (found.code, found.verdict) == (code[:5], verdict), found
-    assert found.cure or verdict is WELL
+    check_result = look[code]()
+    assert (check_result.code, check_result.verdict) == (code[:5], verdict), check_result
+    assert check_result.cure or verdict is WELL
 
 
 def test_a_no_ends_the_program_and_everything_else_is_told(caplog: pytest.LogCaptureFixture) -> None:
     """One line with the code, as for every setting; a warning as such; what had no answer at INFO."""
-    ends = [Finding("SR199", "SETTING", one, "problem", "cure") for one in (WARNING, UNKNOWN, WELL, WRONG)]
+    ends = [Finding("SR199", "SETTING", item, "problem", "cure") for item in (WARNING, UNKNOWN, WELL, WRONG)]
     with caplog.at_level(logging.INFO), pytest.raises(SettingsError, match=r"^SETTING: problem; cure \(SR199\)$"):
-        run_start_checks([lambda one=one: one for one in ends])  # type: ignore[misc]
+        run_start_checks([lambda end=end: end for end in ends])  # type: ignore[misc]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

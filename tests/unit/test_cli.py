@@ -68,9 +68,9 @@ def test_what_is_wrong_with_aws_s_variables_is_one_line_and_78(
     (tmp_path / "config").write_text("[default]\ncredential_process = echo trouble\n")
     given(monkeypatch, {**ACCESS, "AWS_CONFIG_FILE": str(tmp_path / "config"), **settings})
     assert main(monkeypatch, "shards") == EX_CONFIG
-    said = capsys.readouterr()
-    assert said.err.startswith(f"stream-router: {line}")
-    assert (said.out, said.err.count("\n"), "; " in said.err, CANARY in said.err) == ("", 1, True, False)
+    output = capsys.readouterr()
+    assert output.err.startswith(f"stream-router: {line}")
+    assert (output.out, output.err.count("\n"), "; " in output.err, CANARY in output.err) == ("", 1, True, False)
 
 
 @pytest.mark.parametrize(

@@ -24,15 +24,15 @@ def test_a_request_is_what_the_contract_and_the_service_model_say() -> None:
     (request,) = requests(now, Snapshot(), CONSUMER_IN_CLOUDWATCH, WHOSE)
     validate_parameters({"Namespace": NAMESPACE, "MetricData": request}, SHAPE.input_shape)  # type: ignore[arg-type]
     assert NAMESPACE == "CXoneEventRouter"
-    assert [one["Dimensions"] for one in request] == len(request) // 2 * [
+    assert [datum["Dimensions"] for datum in request] == len(request) // 2 * [
         WHOLE,
         [*WHOLE, {"Name": "Application", "Value": "router"}],
     ]
-    by_name = {one["MetricName"]: one for one in request}
+    by_name = {datum["MetricName"]: datum for datum in request}
     latency = by_name["RoutingLatencyMilliseconds"]
     assert (latency["Counts"], latency["Timestamp"], latency["Unit"]) == ([1, 2], 1767225600.123, "Milliseconds")
     assert latency["Values"] == pytest.approx([1.5, 20.0], rel=0.01)
-    sums = {name: one["Values"] for name, one in by_name.items()}
+    sums = {name: item["Values"] for name, item in by_name.items()}
     assert (sums["RoutingSuccessCount"], sums["EntriesPerCall"]) == ([20.0], [10.0])
     assert sums["RoutingFailureCount"] == sums["DeadLetterCount"] == [1.0]
     assert (sums["DroppedCount"], "AuditFailureCount" in sums) == ([0.0], False), "of what is seldom nobody pays zeros"
@@ -50,7 +50,7 @@ def test_it_hears_what_happened_since_by_class_of_status() -> None:
     gauges = {"stream_up": 0.0, "tls_certificate_end_timestamp_seconds": 100.0}
     now = taken(70.0, ("202", 7), ("401", 2), ("503", 1), **gauges)
     (request,) = requests(now, before, RECEIVER_IN_CLOUDWATCH, WHOSE)
-    assert {one["MetricName"]: one["Values"][0] for one in request} == {
+    assert {datum["MetricName"]: datum["Values"][0] for datum in request} == {
         "Answered2xxCount": 2.0,
         "Answered4xxCount": 1.0,
         "Answered5xxCount": 1.0,
@@ -97,6 +97,8 @@ def test_counts_are_sent_once_whatever_cloudwatch_does(trouble: Exception, kept:
         service.trouble = trouble if minute < 3 else None
         at[0] = taken(60.0 * minute, ("202", minute))
         send()
-    answered = [one for one in service.taken if one["MetricName"] == "Answered2xxCount" and len(one["Dimensions"]) == 2]
+    answered = [
+        datum for datum in service.taken if datum["MetricName"] == "Answered2xxCount" and len(datum["Dimensions"]) == 2
+    ]
     minutes = (1, 2, 3) if kept else (3,)
-    assert [(one["Timestamp"], one["Values"]) for one in answered] == [(60.0 * minute, [1.0]) for minute in minutes]
+    assert [(item["Timestamp"], item["Values"]) for item in answered] == [(60.0 * minute, [1.0]) for minute in minutes]

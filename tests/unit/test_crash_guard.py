@@ -35,7 +35,7 @@ def record(at: int, *bodies: bytes) -> Record:
     """A record of so many events."""
     ids = [event_id("s", str(at), line, body) for line, body in enumerate(bodies)]
     return Record(
-        b"\n".join(seal(one, "delivery", RECEIVED_MS, body) for one, body in zip(ids, bodies, strict=True)), at
+        b"\n".join(seal(item, "delivery", RECEIVED_MS, body) for item, body in zip(ids, bodies, strict=True)), at
     )
 
 
@@ -66,11 +66,11 @@ def pipeline(folder: Path) -> Rig:
 def live(folder: Path, records: Sequence[Record] = (), drain: Drain = Rig.drain) -> Rig:
     """One life of the child, over these records or three; raises KilledError where it dies."""
     records = records or three()
-    made, guard = pipeline(folder), born(folder)
+    result, guard = pipeline(folder), born(folder)
     guard.record_accepted_batch(records[-1].sequence_number, 0)
-    guard.route(records, made.router, lambda: drain(made), lambda: drain(made))
+    guard.route(records, result.router, lambda: drain(result), lambda: drain(result))
     guard.record_clean_exit()
-    return made
+    return result
 
 
 def dies_at(folder: Path, at: int, line: int, records: Sequence[Record] = ()) -> None:
@@ -88,14 +88,14 @@ def dies_at(folder: Path, at: int, line: int, records: Sequence[Record] = ()) ->
 def convicted(folder: Path) -> list[tuple[int, int]]:
     """What the next child would bury unread."""
     was = (folder / "shard-1.json").read_bytes()
-    found = [(place.sequence_number, place.line) for place in born(folder)._marker.culprits]
+    result = [(place.sequence_number, place.line) for place in born(folder)._marker.culprits]
     (folder / "shard-1.json").write_bytes(was)
-    return found
+    return result
 
 
 def outcome(made: Rig) -> tuple[list[tuple[Reason, int, int]], list[int]]:
     """The letters, and the records of what was delivered."""
-    dead = [(one.reason, one.event.record.sequence_number, one.event.line) for one in made.tally.dead]
+    dead = [(letter.reason, letter.event.record.sequence_number, letter.event.line) for letter in made.tally.dead]
     return dead, [entry.event.record.sequence_number for entry in made.tally.delivered]
 
 
@@ -129,23 +129,23 @@ def test_the_deadly_event_alone_is_buried_though_dead_letters_are_masked(careful
     """Two deaths convict it; its letter is written unread, its neighbours are delivered."""
     for _ in range(2):
         dies_at(careful, 101, 1)
-    made = live(careful)
-    assert outcome(made) == ([(Reason.CRASHED, 101, 1)], [100, 101, 101, 102])
-    assert kept(made) == [WITHHELD]
+    result = live(careful)
+    assert outcome(result) == ([(Reason.CRASHED, 101, 1)], [100, 101, 101, 102])
+    assert kept(result) == [WITHHELD]
 
 
 def test_a_crashed_letter_that_was_put_back_is_buried_at_its_first_death(tmp_path: Path) -> None:
     """No care was needed before: the events ahead of it go as they came, it dies once, and all others get through."""
     dies_at(tmp_path, 101, 0, [record(100, GOOD), put_back(101), record(102, GOOD)])
-    made = live(tmp_path, [record(100, GOOD), put_back(101), record(102, GOOD)])
-    assert outcome(made) == ([(Reason.CRASHED, 101, 0)], [100, 102])
+    result = live(tmp_path, [record(100, GOOD), put_back(101), record(102, GOOD)])
+    assert outcome(result) == ([(Reason.CRASHED, 101, 0)], [100, 102])
 
 
 def test_what_was_put_back_for_another_reason_needs_no_care(tmp_path: Path) -> None:
     """A death is no word against it: neither is a sender's body that says what only an operator may say."""
-    said = orjson.dumps({**BODY, "payload": {"kind": "line", "reason": "crashed", "resubmitted": "redrive/app/1/1"}})
-    for one in (put_back(100, crashed=False), record(100, said)):
-        born(tmp_path).route([one], pipeline(tmp_path).router, lambda: pytest.fail("with care"), lambda: None)
+    body = orjson.dumps({**BODY, "payload": {"kind": "line", "reason": "crashed", "resubmitted": "redrive/app/1/1"}})
+    for item in (put_back(100, crashed=False), record(100, body)):
+        born(tmp_path).route([item], pipeline(tmp_path).router, lambda: pytest.fail("with care"), lambda: None)
         assert life_of(tmp_path).at_work is None
 
 

@@ -87,16 +87,16 @@ def test_whatever_a_refresh_raises_the_next_one_is_made_and_one_that_hangs_holds
         (Chain(SILENT), True, 1, r"they cannot be had \(MetadataRetrievalError\); check "),
         # A machine that boots with its clock hours ahead: it is set within seconds.
         (Chain(ENDED), True, 1, "they have ended already, by this machine's clock; set the clock"),
-        *((Chain(one), False, 78, rf"they cannot be had \({type(one).__name__}\); check ") for one in TROUBLE),
+        *((Chain(item), False, 78, rf"they cannot be had \({type(item).__name__}\); check ") for item in TROUBLE),
     ],
-    ids=lambda one: one.replace("\\", "") if isinstance(one, str) else "",
+    ids=lambda item: item.replace("\\", "") if isinstance(item, str) else "",
 )
 def test_whatever_goes_wrong_in_the_chain_is_one_line(chain: Any, is_temporary: bool, status: int, says: str) -> None:
     """It names the type of what went wrong, and the cure; 78 is final under systemd, so only what time cannot mend."""
-    with pytest.raises(CredentialsError, match=rf"^AWS credentials: {says}") as found:
+    with pytest.raises(CredentialsError, match=rf"^AWS credentials: {says}") as result:
         credentials.find_in_chain(chain)
-    assert (found.value.is_temporary, found.value.status) == (is_temporary, status)
-    assert "\n" not in str(found.value)
+    assert (result.value.is_temporary, result.value.status) == (is_temporary, status)
+    assert "\n" not in str(result.value)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_lines_come_as_they_were_written_however_the_pipe_cuts_them(
 ) -> None:
     """No byte is lost, doubled or given to another line, and none is waited for; an end in a line shows."""
     written = b"".join(line + b"\n" for line in lines) + rest
-    found: list[bytes] = []
+    result: list[bytes] = []
     with pipe() as (write, source):
         assert source.read_line() is None
         at = 0
@@ -76,9 +76,9 @@ def test_lines_come_as_they_were_written_however_the_pipe_cuts_them(
             os.write(write, written[at : at + size])
             at += size
             while (line := source.read_line()) is not None:
-                found.append(line)
+                result.append(line)
         os.close(write)
-        assert found == [line + b"\n" for line in lines]
+        assert result == [line + b"\n" for line in lines]
         if rest:
             assert source.read_line() == rest
         assert source.read_line() == b""

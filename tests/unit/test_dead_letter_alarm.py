@@ -19,8 +19,8 @@ BAD = Reason.SCHEMA_MISMATCH
 
 def letter(reason: Reason = BAD, source: str = "crm", event_type: str = "") -> DeadLetter:
     raw = seal("0" * 32, "delivery", 1, b"{}", encode_added_fields({"source": source} if source else {}))
-    found = Event(Record(raw, 1), 0, raw, "0" * 32, "delivery", 1, None)
-    return DeadLetter(found, reason, "X", "why", event_type=event_type)
+    result = Event(Record(raw, 1), 0, raw, "0" * 32, "delivery", 1, None)
+    return DeadLetter(result, reason, "X", "why", event_type=event_type)
 
 
 class World:
@@ -104,14 +104,14 @@ def test_every_reason_of_data_counts(world: World, reason: Reason) -> None:
 
 def test_the_commonest_reason_and_its_source_and_type_are_named(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """The source is that of most letters of this reason, the type that of most of this source's; with both cures."""
-    for made, count in {
+    for result, count in {
         letter(Reason.UNROUTABLE, "crm", "agent.status"): 30,
         letter(Reason.UNROUTABLE, "crm", "queue.status"): 20,
         letter(Reason.UNROUTABLE, "expert", "other.status"): 40,
         letter(Reason.SCHEMA_MISMATCH, "other"): 85,
     }.items():
         for _ in range(count):
-            world.alarm.count_letter(made)
+            world.alarm.count_letter(result)
     world.alarm.count_accepted(7)
     world.alarm.check()
     (line,) = lines(caplog, "many-dead-letters")
@@ -190,13 +190,13 @@ def test_bad_events_hold_nobody_up() -> None:
     pipeline.router.route_opened(found)
     pipeline.drain()
     assert (len(pipeline.tally.dead), len(pipeline.tally.delivered)) == (1_900, 100)
-    assert not any(one.record.unsettled for one in found)
+    assert not any(item.record.unsettled for item in found)
 
 
 def test_a_size_of_a_call_that_no_event_fits_is_a_dead_letter_each() -> None:
     """It is reported like any other mistake, and `replay` brings the events back."""
-    pipeline = rig(transform=lambda found: entry(0)._replace(event=found), limits=CallLimits(10, 100))
+    pipeline = rig(transform=lambda result: entry(0)._replace(event=result), limits=CallLimits(10, 100))
     pipeline.router.route_opened([event(n) for n in range(300)])
     pipeline.drain()
-    assert {one.reason for one in pipeline.tally.dead} == {Reason.OVERSIZE}
+    assert {item.reason for item in pipeline.tally.dead} == {Reason.OVERSIZE}
     assert len(pipeline.tally.dead) == 300

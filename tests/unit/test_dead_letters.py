@@ -18,9 +18,9 @@ Messages = list[dict[str, Any]]
 def bury(pipeline: Rig, numbers: range, raw: bytes = b"") -> list[DeadLetter]:
     """Letters of so many events, handed to the engine."""
     events = [event(n)._replace(raw=raw) if raw else event(n) for n in numbers]
-    made = [DeadLetter(one, Reason.SCHEMA_MISMATCH, "X", "why", raw=one.raw) for one in events]
-    pipeline.router.send_dead_letters(made)
-    return made
+    dead_letters = [DeadLetter(item, Reason.SCHEMA_MISMATCH, "X", "why", raw=item.raw) for item in events]
+    pipeline.router.send_dead_letters(dead_letters)
+    return dead_letters
 
 
 def partly(pipeline: Rig, stored: Messages, failed: Messages, **how: object) -> Answer:
@@ -37,9 +37,9 @@ def test_a_wrong_md5_settles_nothing() -> None:
     pipeline = rig()
     answers = iter([ok({"Successful": [{"Id": "0", "MessageId": "m", "MD5OfMessageBody": "0" * 32}]})])
     pipeline.queue.judge = lambda _: next(answers, None)
-    made = bury(pipeline, range(1))
+    result = bury(pipeline, range(1))
     pipeline.drain(limit_s=60)
-    assert pipeline.tally.dead == made
+    assert pipeline.tally.dead == result
     assert len(pipeline.queue.bodies) == 1
 
 
@@ -53,13 +53,13 @@ def test_while_the_queue_is_down_the_shard_holds(answers: bool) -> None:
         return partly(pipeline, [], messages, Code="InternalError") if answers else NO_ANSWER
 
     pipeline.queue.judge = lambda messages: down(messages) if pipeline.world.now < until else None
-    made = bury(pipeline, range(12))
+    result = bury(pipeline, range(12))
     pipeline.run_for(3599)
-    assert all(one.event.record.unsettled for one in made)
+    assert all(item.event.record.unsettled for item in result)
     assert pipeline.router.holding is not answers
     pipeline.drain(limit_s=20)
     assert len(pipeline.tally.dead) == 12
-    assert set(pipeline.tally.dead) == set(made)
+    assert set(pipeline.tally.dead) == set(result)
 
 
 def test_the_parts_of_a_blamed_letter_settle_only_together() -> None:
@@ -70,18 +70,18 @@ def test_the_parts_of_a_blamed_letter_settle_only_together() -> None:
     def judge(messages: Messages) -> Answer | None:
         if any("MessageAttributes" in message for message in messages):
             return partly(pipeline, [], messages, **BLAMED)
-        unsettled.append(one.event.record.unsettled)
+        unsettled.append(item.event.record.unsettled)
         return partly(pipeline, messages[:1], messages[1:], Code="InternalError")
 
     pipeline.queue.judge = judge
-    (one,) = made = bury(pipeline, range(1), random.Random(1).randbytes(500_000))
+    (item,) = result = bury(pipeline, range(1), random.Random(1).randbytes(500_000))
     pipeline.drain(limit_s=60)
     assert unsettled == [1] * 4
-    assert pipeline.tally.dead == made
-    assert not one.event.record.unsettled
+    assert pipeline.tally.dead == result
+    assert not item.event.record.unsettled
     whole = reader.join(map(reader.read, pipeline.queue.bodies))
     assert whole
-    assert reader.original(whole) == one.event.raw
+    assert reader.original(whole) == item.event.raw
 
 
 @pytest.mark.parametrize("refusal", ["ValidationException", "BatchRequestTooLong", "InvalidMessageContents"])

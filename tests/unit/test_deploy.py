@@ -36,7 +36,7 @@ SECRET = "a secret of some length"
 
 TEMPLATE: dict[str, Any] = yaml.safe_load((DEPLOY / "cloudformation/stream-router.yaml").read_text("utf-8"))
 PARAMETERS, RESOURCES = TEMPLATE["Parameters"], TEMPLATE["Resources"]
-PROPERTIES = {name: one.get("Properties", {}) for name, one in RESOURCES.items()}
+PROPERTIES = {name: item.get("Properties", {}) for name, item in RESOURCES.items()}
 NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
@@ -51,11 +51,11 @@ def resolved(value: Any, conditions: tuple[str, ...], standing: dict[str, str]) 
 
 def of_task(task: str, *conditions: str, **chosen: str) -> dict[str, str]:
     """The environment of a task where these conditions are true and the other parameters stand at their defaults."""
-    standing = {name: str(made.get("Default", "")) for name, made in PARAMETERS.items()} | chosen
+    standing = {name: str(result.get("Default", "")) for name, result in PARAMETERS.items()} | chosen
     standing |= {"AWS::Region": "us-east-1", "DeadLetterQueue": QUEUE, "AWS::NoValue": ""}
     (container,) = PROPERTIES[task]["ContainerDefinitions"]
-    variables = [made for one in container["Environment"] if (made := resolved(one, conditions, standing))]
-    return {one["Name"]: resolved(one["Value"], conditions, standing) for one in variables}
+    variables = [created for item in container["Environment"] if (created := resolved(item, conditions, standing))]
+    return {variable["Name"]: resolved(variable["Value"], conditions, standing) for variable in variables}
 
 
 @pytest.mark.parametrize("scheme", sorted({*get_args(Scheme)} - {"none"}))
@@ -173,7 +173,7 @@ def test_the_stack_s_parts_fit_one_another(monkeypatch: pytest.MonkeyPatch) -> N
     application = PROPERTIES["Observability"]["Parameters"]["Application"]
     assert application == {"Ref": "Application"}, "the alarms ask for these metrics alone"
     environments = [of_task(task, Application="abc") for task in ("ReceiverTask", "ConsumerTask")]
-    assert [one["STREAM_ROUTER_APPLICATION"] for one in environments] == ["abc", "abc"]
+    assert [environment["STREAM_ROUTER_APPLICATION"] for environment in environments] == ["abc", "abc"]
     given(monkeypatch, environments[1])
     assert load(Consumer).masking == "default"
     assert PARAMETERS["HeadroomSeconds"]["Default"] == 1800 * PARAMETERS["RetentionHours"]["Default"]
@@ -187,7 +187,7 @@ needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is no
 
 
 def parsed(text: str) -> dict[tuple[str, str], Any]:
-    return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(text)}
+    return {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(text)}
 
 
 def rendered(*values: str) -> "subprocess.CompletedProcess[str]":
@@ -230,16 +230,16 @@ def test_a_pod_s_settings_are_ones_that_its_program_takes(
 @needs_helm
 def test_a_spill_has_a_volume_that_lasts_and_a_platform_gives_user_and_role() -> None:
     """What waits on the volume of a pod that is gone waits until it is back: a StatefulSet that nothing scales."""
-    made = parsed(rendered("receiver.spill.enabled=true", "user=none", "roles.consume=none").stdout)
-    spec = made["StatefulSet", "cx-receive"]["spec"]
+    result = parsed(rendered("receiver.spill.enabled=true", "user=none", "roles.consume=none").stdout)
+    spec = result["StatefulSet", "cx-receive"]["spec"]
     (claim,) = spec["volumeClaimTemplates"]
     pod = spec["template"]["spec"]
     (mount,) = pod["containers"][0]["volumeMounts"]
     assert (claim["metadata"]["name"], "volumes" in pod) == (mount["name"], False)
     assert of_pod(pod)["STREAM_ROUTER_SPILL_DIR"] == mount["mountPath"]
-    assert ("HorizontalPodAutoscaler", "cx-receive") in {*RENDERED} - {*made}
+    assert ("HorizontalPodAutoscaler", "cx-receive") in {*RENDERED} - {*result}
     assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    assert not made["ServiceAccount", "cx-consume"]["metadata"].get("annotations")
+    assert not result["ServiceAccount", "cx-consume"]["metadata"].get("annotations")
 
 
 @needs_helm
@@ -267,13 +267,13 @@ def test_a_container_is_read_only_probed_and_drained_before_it_is_killed(program
     """It writes to its state alone; its liveness is `health` of its own program; it is told nothing but settings."""
     (ecs,) = PROPERTIES[task]["ContainerDefinitions"]
     pod = PODS[program]
-    (made,) = pod["containers"]
+    (result,) = pod["containers"]
     assert ecs["HealthCheck"]["Command"] == ["CMD", "stream-router", "health", program]
-    assert made["livenessProbe"]["exec"]["command"] == ["stream-router", "health", program]
-    assert ecs["Command"] == made["args"] == [program]
-    assert ecs["ReadonlyRootFilesystem"] is made["securityContext"]["readOnlyRootFilesystem"] is True
+    assert result["livenessProbe"]["exec"]["command"] == ["stream-router", "health", program]
+    assert ecs["Command"] == result["args"] == [program]
+    assert ecs["ReadonlyRootFilesystem"] is result["securityContext"]["readOnlyRootFilesystem"] is True
     assert [mount["ContainerPath"] for mount in ecs["MountPoints"]] == ["/var/lib/stream-router"]
-    assert [mount["mountPath"] for mount in made["volumeMounts"]] == ["/var/lib/stream-router"]
+    assert [mount["mountPath"] for mount in result["volumeMounts"]] == ["/var/lib/stream-router"]
     by_ecs, by_kubernetes = of_task(task, "SignsByHmac", "HasMaskingKey"), of_pod(pod)
     for environment, stop_s in ((by_ecs, ecs["StopTimeout"]), (by_kubernetes, pod["terminationGracePeriodSeconds"])):
         assert 120 >= stop_s >= float(environment.get("STREAM_ROUTER_DRAIN_DELAY_S") or 0) + KILLED_AFTER_S

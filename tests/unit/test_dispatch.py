@@ -24,7 +24,7 @@ def sick(pipeline: Rig, *bad: Entry) -> None:
     """From now on the bus fails these entries, each with a code of its own."""
     numbers = set(map(id, bad))
     pipeline.bus.judge = lambda call: pipeline.bus.answer(
-        call, ["InternalFailure" if id(one) in numbers else "" for one in call]
+        call, ["InternalFailure" if id(item) in numbers else "" for item in call]
     )
 
 
@@ -48,15 +48,15 @@ def test_an_entry_that_is_throttled_among_healthy_ones_waits() -> None:
 
     Half as many calls may be in flight at once.
     """
-    pipeline, made = rig(), [entry(n) for n in range(70)]
+    pipeline, entries = rig(), [entry(n) for n in range(70)]
     pipeline.bus.judge = lambda call: pipeline.bus.answer(
-        call, ["ThrottlingException" if one is made[0] else "" for one in call]
+        call, ["ThrottlingException" if item is entries[0] else "" for item in call]
     )
-    publish(pipeline, made[:10])
+    publish(pipeline, entries[:10])
     pipeline.run_for(0.02)
     assert pipeline.router.publisher.dispatcher.gate.ceiling == INITIAL_CALLS / 2
-    for one in made[10:]:
-        publish(pipeline, [one])
+    for candidate in entries[10:]:
+        publish(pipeline, [candidate])
         pipeline.run_for(10)
     pipeline.bus.judge = pipeline.bus.accept
     pipeline.drain(limit_s=10)
@@ -108,7 +108,7 @@ def test_a_call_refused_for_its_size_is_halved_and_the_limit_learned(too_large: 
     pipeline, poison = rig(limits=CallLimits(10, 1_000_000)), entry(1)
 
     def judge(call: Sequence[Entry]) -> Answer:
-        if sum(one.size_bytes for one in call) > 262_144:
+        if sum(item.size_bytes for item in call) > 262_144:
             return too_large
         quoting = refused("ValidationException", message="'order.size.changed' failed to satisfy constraint")
         return quoting if poison in call else pipeline.bus.accept(call)
@@ -133,13 +133,13 @@ def test_a_call_refused_for_its_size_is_halved_and_the_limit_learned(too_large: 
 def test_poison_does_not_starve_what_waits_behind_it(count: int, policy: RetryPolicy, ordered: bool) -> None:
     """However much poison comes first, what is good is delivered, soon, and the poison alone is buried, as refused."""
     pipeline = rig(policy=policy, ordered=ordered)
-    made = [entry(n, key=f"c-{n}") for n in range(1_000)]
-    refuse(pipeline, *made[20 : 20 + count])
-    publish(pipeline, made[:20])
+    entries = [entry(n, key=f"c-{n}") for n in range(1_000)]
+    refuse(pipeline, *entries[20 : 20 + count])
+    publish(pipeline, entries[:20])
     pipeline.drain()
-    publish(pipeline, made[20:])
+    publish(pipeline, entries[20:])
     pipeline.drain(limit_s=60)
-    assert {letter.entry for letter in pipeline.tally.dead} == set(made[20 : 20 + count])
+    assert {letter.entry for letter in pipeline.tally.dead} == set(entries[20 : 20 + count])
     assert reasons(pipeline) == [Reason.REFUSED] * count
     assert len(pipeline.tally.delivered) == 1_000 - count
 
@@ -216,23 +216,23 @@ def test_the_fifteen_minutes_at_a_shards_end_do_not_begin_anew(falls_ill: Callab
 
 def test_that_others_of_its_first_call_got_through_proves_nothing() -> None:
     """It is an old success: only one that is sent after the entry's first failure decides."""
-    pipeline, made = rig(), [entry(n) for n in range(200)]
-    sick(pipeline, made[-1])
-    publish(pipeline, made)
+    pipeline, entries = rig(), [entry(n) for n in range(200)]
+    sick(pipeline, entries[-1])
+    publish(pipeline, entries)
     pipeline.run_for(600)
     assert not pipeline.tally.dead
 
 
 def test_an_entry_is_judged_by_all_answers_of_its_call() -> None:
     """Its retries are over, one that was sent with it is accepted and two behind it fail: everybody's trouble."""
-    pipeline, made = rig(), [entry(n) for n in range(4)]
-    sick(pipeline, made[0], *made[2:])
-    publish(pipeline, made[:1])
+    pipeline, entries = rig(), [entry(n) for n in range(4)]
+    sick(pipeline, entries[0], *entries[2:])
+    publish(pipeline, entries[:1])
     pipeline.run_for(60)
     pipeline.world.pump(pipeline.router.wait_s(60.0))
-    publish(pipeline, made[1:])
+    publish(pipeline, entries[1:])
     pipeline.run_for(1)
-    assert any(call[0] is made[0] and len(call) == 4 for call in pipeline.bus.calls)
+    assert any(call[0] is entries[0] and len(call) == 4 for call in pipeline.bus.calls)
     assert not pipeline.tally.dead
 
 

@@ -65,14 +65,14 @@ def sdist(path: Path, names: list[str], stamp: int) -> Path:
 
 def test_an_sdist_has_nothing_of_the_machine_in_it(tmp_path: Path) -> None:
     """Two builders compare their checksums: owner, umask and time must not be in them. The content is all there."""
-    one = sdist(tmp_path / "one.tar.gz", ["setup.cfg", "b.py", "ü.py"], 1_000_000_001)
+    item = sdist(tmp_path / "one.tar.gz", ["setup.cfg", "b.py", "ü.py"], 1_000_000_001)
     two = sdist(tmp_path / "two.tar.gz", ["ü.py", "b.py", "setup.cfg"], 1_700_000_000)
-    for path in (one, two):
+    for path in (item, two):
         importlib.import_module("dist").make_steady(path)
-    assert one.read_bytes() == two.read_bytes()
-    with tarfile.open(one) as archive:
-        found = {member.name: archive.extractfile(member).read().decode() for member in archive}  # type: ignore[union-attr]
-    assert found == {f"product-1/{name}": name for name in ("b.py", "setup.cfg", "ü.py")}
+    assert item.read_bytes() == two.read_bytes()
+    with tarfile.open(item) as archive:
+        result = {member.name: archive.extractfile(member).read().decode() for member in archive}  # type: ignore[union-attr]
+    assert result == {f"product-1/{name}": name for name in ("b.py", "setup.cfg", "ü.py")}
 
 
 def test_a_source_of_the_kcl_that_is_not_the_one_that_was_tested_is_refused(
@@ -102,10 +102,12 @@ def test_the_bill_of_materials_lists_every_package_and_every_jar_once() -> None:
     text = sbom.document(LOCK, jars, "0.1.0")
     assert text == sbom.document(LOCK, jars, "0.1.0") != sbom.document(LOCK, jars, "0.2.0")
     parts = json.loads(text)["components"]
-    purls = {one["purl"] for one in parts if "group" not in one}
-    assert purls == {f"pkg:pypi/{one}" for one in ("amazon-kclpy@3.1.3", "typing-extensions@4.16.0", "uvloop@0.23.0")}
+    purls = {part["purl"] for part in parts if "group" not in part}
+    assert purls == {f"pkg:pypi/{name}" for name in ("amazon-kclpy@3.1.3", "typing-extensions@4.16.0", "uvloop@0.23.0")}
     packages = [
-        (one["hashes"][0]["content"], one["group"], one["name"], one["version"]) for one in parts if "group" in one
+        (part["hashes"][0]["content"], part["group"], part["name"], part["version"])
+        for part in parts
+        if "group" in part
     ]
     listed = re.findall(r"^([0-9a-f]{64}) +\d+ +([^\s:]+):([^\s:]+):(\S+)$", jars, re.MULTILINE)
     assert sorted(packages) == sorted(listed)
@@ -113,18 +115,18 @@ def test_the_bill_of_materials_lists_every_package_and_every_jar_once() -> None:
 
 def installed(requirement: str) -> set[str]:
     """The names of a package and of all that it needs here."""
-    found: set[str] = set()
+    texts: set[str] = set()
     todo = [Requirement(requirement)]
     while todo:
-        one = todo.pop()
-        if one.name not in found:
-            found.add(one.name)
-            for text in importlib.metadata.requires(one.name) or ():
+        path = todo.pop()
+        if path.name not in texts:
+            texts.add(path.name)
+            for text in importlib.metadata.requires(path.name) or ():
                 needed = Requirement(text)
-                extras = one.extras or {""}
+                extras = path.extras or {""}
                 if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
                     todo.append(needed)
-    return found
+    return texts
 
 
 def test_the_bill_of_materials_says_the_licence_of_each_part() -> None:
@@ -134,7 +136,7 @@ def test_the_bill_of_materials_says_the_licence_of_each_part() -> None:
     jars = (ROOT / "stream_router/consumer/supervisor/jars.txt").read_text("utf-8")
     lock = "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in sorted(installed("stream_router[java]")))
     parts = json.loads(sbom.document(lock + "colorama==0.4.6\n", jars, "0.1.0"))["components"]
-    licences = {one["name"]: one["licenses"][0]["expression"] for one in parts}
+    licences = {part["name"]: part["licenses"][0]["expression"] for part in parts}
     assert len(parts) > 120
     expected = {
         "amazon-kclpy": "Apache-2.0",
@@ -195,9 +197,9 @@ def test_an_environment_is_made_whole_or_not_at_all(
     with pytest.raises(SystemExit, match="1"):
         importlib.import_module("make_env").make_venv(tmp_path / "env")
     assert not (tmp_path / "env").exists()
-    said = capsys.readouterr()
-    assert (said.out, said.err.count("\n")) == ("", 1)
-    assert f"apt-get install python3.{sys.version_info.minor}-venv" in said.err
+    output = capsys.readouterr()
+    assert (output.out, output.err.count("\n")) == ("", 1)
+    assert f"apt-get install python3.{sys.version_info.minor}-venv" in output.err
 
 
 def test_every_target_of_the_makefile_takes_a_path_with_a_space() -> None:

@@ -41,9 +41,9 @@ PAGES += [page for folder in ("docs", "deploy") for page in (ROOT / folder).glob
 def test_what_code_writes_is_as_the_code_has_it(tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The template's roles have the rights of `setup --policy`; every setting and metric is told. See `make docs`."""
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    made = importlib.import_module(tool)
-    given(monkeypatch, getattr(made, "SETTINGS", {}))
-    file, text = (made.PAGE, made.page) if hasattr(made, "PAGE") else (made.FILE, made.text)
+    result = importlib.import_module(tool)
+    given(monkeypatch, getattr(result, "SETTINGS", {}))
+    file, text = (result.PAGE, result.page) if hasattr(result, "PAGE") else (result.FILE, result.text)
     assert file.read_text("utf-8") == text(), "run `make docs`"
 
 
@@ -112,14 +112,14 @@ def test_the_tutorial_s_function_remembers_an_event_for_as_long_as_a_copy_may_co
 
 def codes_in_code() -> set[tuple[int, str]]:
     """Return the status and code of every error that the receiver answers: the arguments of the calls that make one."""
-    found: set[tuple[int, str]] = set()
+    result: set[tuple[int, str]] = set()
     for path in (ROOT / "stream_router" / "receiver").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS:
                 values = [argument.value for argument in node.args[:2] if isinstance(argument, ast.Constant)]
                 if len(values) == 2:
-                    found.add((int(str(values[0])), str(values[1])))
-    return found | {(401, code) for code in answers.UNKNOWN_SENDER}
+                    result.add((int(str(values[0])), str(values[1])))
+    return result | {(401, code) for code in answers.UNKNOWN_SENDER}
 
 
 MAKERS = {"error", "ProblemError"}
@@ -172,8 +172,8 @@ def test_the_article_s_table_of_fields_is_what_comes_out_of_its_event() -> None:
     """README's body, sent through the pipeline, gives README's Detail, and each row of from-the-article's table."""
     blocks = re.findall(r"(?s)```json\n(.*?)```", (ROOT / "README.md").read_text("utf-8"))
     body, detail = (json.loads(block) for block in blocks[:2])
-    made = sent(seal(IDENTITY, "delivery", RECEIVED_MS, json.dumps(body).encode()))
-    assert made == detail
+    result = sent(seal(IDENTITY, "delivery", RECEIVED_MS, json.dumps(body).encode()))
+    assert result == detail
     text = (DOCS / "from-the-article.md").read_text("utf-8").partition("| field | here | the script |")[2]
     rows = re.findall(r"(?m)^\| `([\w.]+)` \| `([^`]+)` \|", text.partition("\n\n")[0])
-    assert {field: json.loads(value) for field, value in rows} == leaves(made)
+    assert {field: json.loads(value) for field, value in rows} == leaves(result)

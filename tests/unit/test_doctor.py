@@ -92,10 +92,10 @@ def test_a_secret_of_aws_that_cannot_be_asked_for_is_no_wrong_setting(
             raise raised
 
         monkeypatch.setattr(secret_store, "fetch", fetch)
-        found = {one.code: one for one in host.SETTINGS.check(World(offline=offline))}
-        assert (found["SR001"].verdict, found["SR002"].verdict) == (wanted, wanted)
+        result = {row.code: row for row in host.SETTINGS.check(World(offline=offline))}
+        assert (result["SR001"].verdict, result["SR002"].verdict) == (wanted, wanted)
         assert bool(asked) is not offline
-    assert says in found["SR001"].observation
+    assert says in result["SR001"].observation
 
 
 def test_a_folder_that_can_be_written_is_well_and_nothing_is_left_there(
@@ -108,8 +108,11 @@ def test_a_folder_that_can_be_written_is_well_and_nothing_is_left_there(
     for audit in (str(tmp_path / "later"), "-"):  # which is standard error, and no folder
         folders = {"STREAM_ROUTER_STATE_DIR": str(there), "STREAM_ROUTER_AUDIT_DIR": audit}
         given(monkeypatch, {**CONSUMER, **folders})
-        found = {one.code: one.verdict for one in host.SETTINGS.check(World("consume", offline=True))}
-        assert (found["SR002"], list(tmp_path.rglob("*"))) == (WELL, [there])
+        result = {
+            check_result.code: check_result.verdict
+            for check_result in host.SETTINGS.check(World("consume", offline=True))
+        }
+        assert (result["SR002"], list(tmp_path.rglob("*"))) == (WELL, [there])
 
 
 BOTH = [lease_row("s1"), lease_row("s2")]
@@ -167,6 +170,6 @@ def test_owners_are_known_by_several_looks_and_the_lag_is_that_of_the_worst_shar
     aws.script("GetRecords", get_records)
     monkeypatch.setattr(World, "client", lambda _, service: aws.client(service))
     monkeypatch.setattr(checks, "check_lease_table", lambda *_: ok("SR105", ""))
-    found = {one.code: one for one in stream.LEASES.check(World(wait=lambda _: None))}[code]
-    assert (found.verdict, says in found.observation) == (verdict, True), found
-    assert found.verdict is WELL or found.cure
+    check_result = {row.code: row for row in stream.LEASES.check(World(wait=lambda _: None))}[code]
+    assert (check_result.verdict, says in check_result.observation) == (verdict, True), check_result
+    assert check_result.verdict is WELL or check_result.cure

@@ -9,10 +9,10 @@ from stream_router.model import DeadLetter, Event, Record
 from tests.events import BODY, IDENTITY, RECEIVED_MS
 
 IVR = [b'{"eventTime":"2026-11-24T09:30:00.%03dZ","contactId":%d,"ani":"+1"}' % (n, n) for n in range(3)]
-INDENTED = [orjson.dumps(orjson.loads(one), option=orjson.OPT_INDENT_2) for one in IVR]
+INDENTED = [orjson.dumps(orjson.loads(item), option=orjson.OPT_INDENT_2) for item in IVR]
 ENVELOPE = seal(IDENTITY, "delivery", RECEIVED_MS, orjson.dumps(BODY))
 BROKEN, BIG, LONE, DEEP = "MalformedJson", "NumberOutOfRange", "LoneSurrogate", "TooDeep"
-EVENTS = [(one, "") for one in IVR]
+EVENTS = [(item, "") for item in IVR]
 NO_REST = [b'{"contactId":', b"xyz", b"}", b"\xff{}", b"17", b'{"a":1,}']
 
 ROWS: dict[str, tuple[bytes, list[tuple[bytes, str]]]] = {
@@ -23,7 +23,7 @@ ROWS: dict[str, tuple[bytes, list[tuple[bytes, str]]]] = {
         [(ENVELOPE, ""), *EVENTS],
     ),
     **{
-        f"each over several lines, {between!r}": (between.join(INDENTED) + b"\n", [(one, "") for one in INDENTED])
+        f"each over several lines, {between!r}": (between.join(INDENTED) + b"\n", [(item, "") for item in INDENTED])
         for between in (b"", b" ", b"\n", b"\r\n\r\n")
     },
     "its lines belong together, so it can be mended": (
@@ -45,12 +45,12 @@ def test_documents_one_behind_the_other_are_as_many_events(row: str) -> None:
     """As CXone Data Streams writes format JSON, without line feeds; what cannot be read, and on, is one dead letter."""
     data, wanted = ROWS[row]
     record = Record(data, 1, arrived_at_ms=RECEIVED_MS)
-    found = open_record(record)
-    events = [one if isinstance(one, Event) else one.event for one in found]
-    assert [(event.raw, getattr(one, "code", "")) for event, one in zip(events, found, strict=True)] == wanted
+    result = open_record(record)
+    events = [item if isinstance(item, Event) else item.event for item in result]
+    assert [(event.raw, getattr(item, "code", "")) for event, item in zip(events, result, strict=True)] == wanted
     assert [event.line for event in events] == [*range(len(wanted))], "each has its place"
     assert events[0].event_id == IDENTITY or data[:5] != ENVELOPE[:5]
-    for line in range(len(found)):
+    for line in range(len(result)):
         record.settle(line)
     assert record.unsettled == 0, "the tally were opened for as many"
 

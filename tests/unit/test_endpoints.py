@@ -55,8 +55,11 @@ def test_with_fips_a_call_goes_to_the_host_that_boto3_sends_to(
 def test_a_v2_bus_and_an_endpoint_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host of the bus's account; what is set is taken with its path, of a service's own variable first."""
     path = "service/AWSEventsV2/operation/PutEvents"
-    found = endpoints.find_v2_endpoint(endpoints.create_session(REGION), V2_BUS, "PutEvents")
-    assert (found.url, found.service) == (f"https://123456789012.eventsv2.us-east-1.amazonaws.com/{path}", "events")
+    v2_endpoint = endpoints.find_v2_endpoint(endpoints.create_session(REGION), V2_BUS, "PutEvents")
+    assert (v2_endpoint.url, v2_endpoint.service) == (
+        f"https://123456789012.eventsv2.us-east-1.amazonaws.com/{path}",
+        "events",
+    )
     for base in ("http://127.0.0.1:4566", "http://127.0.0.1:4566/base/"):
         given(monkeypatch, {"AWS_ENDPOINT_URL": base, "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:1"})
         base = base.removesuffix("/")  # noqa: PLW2901

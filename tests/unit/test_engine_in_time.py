@@ -31,7 +31,7 @@ def live(
 
 def fail_the_sick(pipeline: Rig) -> None:
     pipeline.bus.judge = lambda call: pipeline.bus.answer(
-        call, ["InternalFailure" if one.order_key == "sick" else "" for one in call]
+        call, ["InternalFailure" if event.order_key == "sick" else "" for event in call]
     )
 
 
@@ -55,7 +55,7 @@ def test_an_hour_of_random_failures_at_an_event_a_second_buries_nothing_but_the_
         return one.order_key == "sick" or (pipeline.world.now < until and dice.random() < share)
 
     pipeline.bus.judge = lambda call: pipeline.bus.answer(
-        call, ["InternalFailure" if fails(one) else "" for one in call]
+        call, ["InternalFailure" if fails(item) else "" for item in call]
     )
     number = live(pipeline, 3_600, 1.0, sick=lambda n: n % 500 == 250)
     came = live(pipeline, 240, 1.0, number)
@@ -64,7 +64,7 @@ def test_an_hour_of_random_failures_at_an_event_a_second_buries_nothing_but_the_
 
 def fails(pipeline: Rig, call: Sequence[Entry], share: float) -> Answer:
     """So many of all entries fail, always the same ones."""
-    sick = [random.Random(one.event.event_id).random() < share for one in call]
+    sick = [random.Random(item.event.event_id).random() < share for item in call]
     return pipeline.bus.answer(call, ["InternalFailure" if is_sick else "" for is_sick in sick])
 
 
@@ -104,7 +104,7 @@ def test_a_sick_entry_delays_its_own_conversation_and_no_other() -> None:
     pipeline = rig(ordered=True)
     bad, next_of_it = entry(0, "a"), entry(1, "a")
     pipeline.bus.judge = lambda call: pipeline.bus.answer(
-        call, ["InternalFailure" if one is bad else "" for one in call]
+        call, ["InternalFailure" if item is bad else "" for item in call]
     )
     pipeline.router.publisher.take([bad, next_of_it])
     for number in range(100, 150):
@@ -131,7 +131,7 @@ class SilentBus:
 
     def play(self, pipeline: Rig) -> None:
         def judge(call: Sequence[Entry]) -> Answer:
-            self.copies.update(one.event.event_id for one in call)
+            self.copies.update(item.event.event_id for item in call)
             if pipeline.world.now < self._until:
                 self.sent_at.append((pipeline.world.now, len(call)))
                 return NO_ANSWER
@@ -169,7 +169,7 @@ def test_a_silent_bus_gets_one_entry_after_ever_longer_pauses(
     assert max(bus.copies.values()) <= 2
     unanswered = sum(copies > 1 for copies in bus.copies.values())
     assert bus.copies.total() <= 1.1 * (number - before) or unanswered < 20
-    (back,) = [one for one in caplog.records if getattr(one, "event", "") == "back"]
+    (back,) = [record for record in caplog.records if getattr(record, "event", "") == "back"]
     assert vars(back)["may_be_delivered_twice"] == unanswered
 
 
@@ -201,13 +201,13 @@ def test_an_outage_does_not_bury_what_comes_behind_a_sick_entry() -> None:
     blame = Blame[str](lambda item: item, 4)
     for at in (1_000, 1_001, 1_005, 1_010, 1_031):
         blame.record_accepted([f"{at} {number}" for number in range(60)], at, at)
-        found = blame.decide(Disposition.RETRY, blame.record_failure("conversation", at, at, own_failure=True), at, 1)
-    assert found is Decision.GIVE_UP
+        result = blame.decide(Disposition.RETRY, blame.record_failure("conversation", at, at, own_failure=True), at, 1)
+    assert result is Decision.GIVE_UP
     blame.record_given_up("conversation")
     for at in (1_033, 1_034, 1_035, 1_036, 1_037):
         blame.record_failure(f"other at {at}", at, at, own_failure=True)
-        found = blame.decide(Disposition.RETRY, blame.record_failure("conversation", at, at, own_failure=True), at, 2)
-    assert found is Decision.RETRY
+        result = blame.decide(Disposition.RETRY, blame.record_failure("conversation", at, at, own_failure=True), at, 2)
+    assert result is Decision.RETRY
 
 
 def test_another_that_is_accepted_after_a_budget_began_anew_convicts_nobody() -> None:
@@ -222,8 +222,8 @@ def test_another_that_is_accepted_after_a_budget_began_anew_convicts_nobody() ->
         for number in range(others):
             blame.record_failure(f"{now} {number}", now - 20, now - 20, own_failure=True)
         for at in (now - 31, now - 25, now - 15, now - 5, now):
-            found = blame.decide(Disposition.RETRY, blame.record_failure("it", at, at, own_failure=True), at, 1)
-        return found
+            result = blame.decide(Disposition.RETRY, blame.record_failure("it", at, at, own_failure=True), at, 1)
+        return result
 
     assert fails_until(1_030, 3) is Decision.RETRY, "everybody's trouble"
     blame.record_accepted(["lucky"], 1_050, 1_050)

@@ -34,8 +34,8 @@ def sealed(body: bytes) -> bytes:
 
 def opened(data: bytes) -> list[tuple[str, Event]]:
     """Of each event of a record why it cannot be read ("" where it can), and itself."""
-    found = open_record(Record(data, 7, 0, 5))
-    return [(code_of(one), one.event if isinstance(one, DeadLetter) else one) for one in found]
+    record = open_record(Record(data, 7, 0, 5))
+    return [(code_of(item), item.event if isinstance(item, DeadLetter) else item) for item in record]
 
 
 def test_an_identity_is_the_contracts_digest() -> None:
@@ -85,9 +85,9 @@ RECORDS: dict[str, tuple[bytes, list[tuple[str, bytes]]]] = {
 @pytest.mark.parametrize(("data", "wanted"), RECORDS.values(), ids=RECORDS)
 def test_a_record_is_opened_into_these(data: bytes, wanted: list[tuple[str, bytes]]) -> None:
     """Each event, readable or not, keeps its own bytes; ours their id, others are known by these bytes (contract)."""
-    found = opened(data)
-    assert [(code, event.raw) for code, event in found] == wanted
-    for at, (_, event) in enumerate(found):
+    result = opened(data)
+    assert [(code, event.raw) for code, event in result] == wanted
+    for at, (_, event) in enumerate(result):
         ours = f'"id":"{IDENTITY}"'.encode() in event.raw
         place = at if data.startswith(b"[") else 0
         assert event.event_id == (IDENTITY if ours else event_id("stream", None, place, event.raw))
@@ -105,11 +105,11 @@ FORMS: dict[str, list[object]] = {
 def test_a_bent_envelope_is_a_dead_letter(name: str, value: object) -> None:
     """Its fields are ours: a wrong form is never worked around. The message names the field, and quotes nothing."""
     fields = {"v": 1, "id": IDENTITY, "idFrom": "delivery", "receivedAt": 1, "body": {"s": "secret"}, name: value}
-    (found,) = door(orjson.dumps(fields))
-    assert isinstance(found, DeadLetter)
-    assert found.code == "MalformedEnvelope"
-    assert f"`{name}`" in found.message
-    assert "secret" not in found.message
+    (result,) = door(orjson.dumps(fields))
+    assert isinstance(result, DeadLetter)
+    assert result.code == "MalformedEnvelope"
+    assert f"`{name}`" in result.message
+    assert "secret" not in result.message
 
 
 @pytest.mark.parametrize("data", [b"x\n" * 11, b"1\n" * 11, b"{}" * 11, b"[1" + b",1" * 10 + b"]"])
@@ -154,9 +154,9 @@ def first_reader() -> ModuleType:
     text = (DATA / "first-envelope-reader.txt").read_text("utf-8")
     for module in ("stream_router.errors", "stream_router.records"):
         text = text.replace(module, "stream_router.model")
-    made = ModuleType("first_envelope_reader")
-    exec(compile(text, "first-envelope-reader.txt", "exec"), made.__dict__)
-    return made
+    module_type = ModuleType("first_envelope_reader")
+    exec(compile(text, "first-envelope-reader.txt", "exec"), module_type.__dict__)
+    return module_type
 
 
 def received(body: bytes, content_type: str = "application/json") -> bytes:

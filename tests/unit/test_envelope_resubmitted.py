@@ -47,23 +47,23 @@ def test_a_line_is_opened_as_it_was_the_first_time(line: bytes, code: str) -> No
 
     By an application that did not put it back it is settled unsent.
     """
-    (made,) = door(put_back(line), application="app")
-    event = made.event
-    assert (code_of(made), event.raw, event.event_id, event.resubmitted) == (code, line, ID, "redrive/app/run-1/1")
+    (result,) = door(put_back(line), application="app")
+    event = result.event
+    assert (code_of(result), event.raw, event.event_id, event.resubmitted) == (code, line, ID, "redrive/app/run-1/1")
     assert (event.id_from, event.received_at_ms) == ("content", 1_764_000_000_001)
-    assert [code_of(one) for one in door(put_back(line), application="another")] == ["dropped"]
+    assert [code_of(item) for item in door(put_back(line), application="another")] == ["dropped"]
 
 
 def test_an_entry_is_published_as_it_stands() -> None:
     """Detail type, time and the detail's own bytes are those of the accepted event, but for the tag."""
     line = seal_entry(ACCEPTED, ID, "delivery", 5, Resubmitted("undelivered", "app", "run", 1))
-    (made,) = door(line, application="app", masking="default")
-    assert isinstance(made, Entry)
+    (result,) = door(line, application="app", masking="default")
+    assert isinstance(result, Entry)
     tagged = DETAIL.replace(b", ", b",")[:-1] + b',"metadata":{"complianceTag":"resubmitted"}}'
     size = 14 + len("nice.cxone.webhook") + len("interaction.created") + len(tagged)
-    assert made[1:6] == ("interaction.created", tagged, 1795512600.0, size, "c-1")
-    assert made.event.event_id == ID
-    assert [code_of(one) for one in door(line, application="another")] == ["dropped"]
+    assert result[1:6] == ("interaction.created", tagged, 1795512600.0, size, "c-1")
+    assert result.event.event_id == ID
+    assert [code_of(item) for item in door(line, application="another")] == ["dropped"]
 
 
 FORGED = [
@@ -80,13 +80,13 @@ FORGED = [
 def test_an_entry_carries_no_tag_of_a_policy_that_did_not_run(metadata: bytes, masking: str) -> None:
     """Whoever may write to the stream may forge an entry: its tag says that it was put there, whatever it claims."""
     forged = ACCEPTED.replace(b'"payload"', b'"metadata":%b,"payload"' % metadata)
-    (made,) = door(seal_entry(forged, ID, "delivery", 5, REDRIVE), application="app", masking=masking)
-    assert isinstance(made, Entry)
-    published = orjson.loads(made.detail)["metadata"]
+    (result,) = door(seal_entry(forged, ID, "delivery", 5, REDRIVE), application="app", masking=masking)
+    assert isinstance(result, Entry)
+    published = orjson.loads(result.detail)["metadata"]
     assert published["complianceTag"] == "resubmitted"
     assert "maskingPolicy" not in published
-    assert b"pii-masked" not in made.detail
-    assert (b'"of":1.50' in made.detail) is (b'"of"' in metadata)
+    assert b"pii-masked" not in result.detail
+    assert (b'"of":1.50' in result.detail) is (b'"of"' in metadata)
 
 
 NO_ENTRIES = [b"null", b"1", b'"text"', b"[]", b"[1]", b"{}", b"true"]
@@ -95,9 +95,9 @@ NO_ENTRIES = [b"null", b"1", b'"text"', b"[]", b"[1]", b"{}", b"true"]
 @pytest.mark.parametrize("body", NO_ENTRIES)
 def test_an_entry_that_is_no_object_is_a_mismatch(body: bytes) -> None:
     """It is data that somebody wrote into the stream, and no defect of ours."""
-    (made,) = door(seal_entry(body, ID, "delivery", 5, REDRIVE), application="app")
-    assert isinstance(made, DeadLetter)
-    assert (made.reason, made.code) == (Reason.SCHEMA_MISMATCH, "NotOurEntry")
+    (letter,) = door(seal_entry(body, ID, "delivery", 5, REDRIVE), application="app")
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.code) == (Reason.SCHEMA_MISMATCH, "NotOurEntry")
 
 
 NOT_OURS = {
@@ -120,10 +120,10 @@ REFUSED = {
 @pytest.mark.parametrize(("line", "code"), REFUSED.items(), ids=range(len(REFUSED)))
 def test_what_nobody_put_back_so_is_a_dead_letter(line: bytes, code: str) -> None:
     """Nobody publishes under another name, or without our marks, by way of the stream; no kind counts without a run."""
-    (made,) = door(line, application="app")
-    assert isinstance(made, DeadLetter)
-    assert (made.code, made.event.raw) == (code, line)
-    assert bool(made.event.resubmitted) is (code == "NotOurEntry")
+    (result,) = door(line, application="app")
+    assert isinstance(result, DeadLetter)
+    assert (result.code, result.event.raw) == (code, line)
+    assert bool(result.event.resubmitted) is (code == "NotOurEntry")
 
 
 def test_a_replayed_or_edited_event_says_so_and_stays_so() -> None:
@@ -138,22 +138,22 @@ def test_a_replayed_or_edited_event_says_so_and_stays_so() -> None:
 
 def test_what_was_put_back_counts_in_no_alarm_and_no_latency() -> None:
     """Letters without their cure are letters again; delivered ones are reported apart."""
-    made = rig(transform=Transform(config_of(application="app"), lambda: NOW_MS))
+    result = rig(transform=Transform(config_of(application="app"), lambda: NOW_MS))
     bad = seal(OTHER, "delivery", 1, b'{"interactionId":"i"}')
     lines = [put_back(bad)] * 300 + [put_back(LINE)] * 3
-    made.router.route([Record(line, number) for number, line in enumerate(lines)])
-    made.drain()
-    assert (len(made.tally.dead), made.tally.again, made.tally.delivered) == (300, 3, [])
-    body: dict[str, Any] = made.queue.bodies[0]
+    result.router.route([Record(line, number) for number, line in enumerate(lines)])
+    result.drain()
+    assert (len(result.tally.dead), result.tally.again, result.tally.delivered) == (300, 3, [])
+    body: dict[str, Any] = result.queue.bodies[0]
     assert (body["resubmitted"], base64.b64decode(body["record"]["data"])) == (str(REDRIVE), bad)
 
 
 def test_the_run_is_part_of_a_v2_buss_token() -> None:
     """A copy of what went out before is no copy to the bus; what one run put back twice is. 128 characters at most."""
     runs = [REDRIVE, REPLAY, Resubmitted("redrive", "app", "r" * 64, 1)]
-    found = [one for line in (LINE, *(put_back(LINE, by) for by in runs)) for one in open_record(Record(line, 7))]
-    events = [one._replace(event_id=ID) for one in found if isinstance(one, Event)]
-    tokens = [deduplication_id("shardId-" + "0" * 60, one._replace(id_from="delivery")) for one in events]
+    result = [item for line in (LINE, *(put_back(LINE, by) for by in runs)) for item in open_record(Record(line, 7))]
+    events = [item._replace(event_id=ID) for item in result if isinstance(item, Event)]
+    tokens = [deduplication_id("shardId-" + "0" * 60, event._replace(id_from="delivery")) for event in events]
     assert tokens[:3] == [ID, f"{ID}:run-1", f"{ID}:run-2"]
     assert len(deduplication_id("shardId-" + "0" * 60, events[3])) <= 128
 

@@ -53,8 +53,8 @@ def arrived_ms(number: int) -> int:
 
 
 def line(identity: str = ID, **more: Any) -> bytes:
-    said = {"interactionId": "i-1", "conversationId": "c-1", "eventType": "interaction.created"}
-    body = {**said, "timestamp": "2026-11-24T09:30:00Z", "payload": {}, **more}
+    output = {"interactionId": "i-1", "conversationId": "c-1", "eventType": "interaction.created"}
+    body = {**output, "timestamp": "2026-11-24T09:30:00Z", "payload": {}, **more}
     return seal(identity, "delivery", 1_000, orjson.dumps(body))
 
 
@@ -153,8 +153,8 @@ def asked(
         patch.setattr(find, "QueueReader", lambda _sqs, url, _stop: queues[url.rpartition("/")[2]])
         patch.setattr(find, "print_line", written.append)
         patch.setattr(find, "write_line", lambda _, text: written.append(text))
-        found = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/letters", **settings)
-        return find.run(found, options), " ".join(" ".join(written).split())
+        result = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/letters", **settings)
+        return find.run(result, options), " ".join(" ".join(written).split())
 
 
 STRANGERS = ["{}", "no json", "[]", {"detail": 7}, {"failedMessages": [7]}]
@@ -220,9 +220,9 @@ def test_only_what_is_certain_is_said(
 ) -> None:
     """A letter counts for its own place; what was not seen makes a fate uncertain only where it can."""
     monkeypatch.setattr(limits, "REQUEST_BYTES_1MB", 1_400)
-    found, text = asked(*datas, **given)
+    result, text = asked(*datas, **given)
     assert re.search(f"verdict {fate}", text), text
-    assert (found, text.count("verdict")) == (status, 1), text
+    assert (result, text.count("verdict")) == (status, 1), text
 
 
 MASKED = {"interactionId": "i", "eventType": "t", "timestamp": "2026-11-24T09:30:00Z", "payload": {}}
@@ -248,16 +248,16 @@ WITHHELD = letter(data=b'{"withheld":"the policy masks dead letters"}', masking=
         (letter(record={"encoding": "base64", "data": "%"}), CANNOT_JUDGE),
         (WITHHELD, CANNOT_JUDGE),
         *(
-            (letter(data=orjson.dumps({**MASKED, "conversationId": one})), CANNOT_JUDGE)
-            for one in ("[REDACTED]", "chat-[EMAIL]-1", "****4567", f"hmac:k1:{'0' * 32}")
+            (letter(data=orjson.dumps({**MASKED, "conversationId": name})), CANNOT_JUDGE)
+            for name in ("[REDACTED]", "chat-[EMAIL]-1", "****4567", f"hmac:k1:{'0' * 32}")
         ),
     ],
 )
 def test_a_conversation_is_looked_for_in_all_that_was_received(given: Any, status: int) -> None:
     """An event that mapping refuses is not "not received", and neither is one that nobody can compare."""
     held = isinstance(given, dict)
-    found, text = asked(*([] if held else [given]), letters=[given] if held else [], options=BY_CONVERSATION)
-    assert found == status
+    result, text = asked(*([] if held else [given]), letters=[given] if held else [], options=BY_CONVERSATION)
+    assert result == status
     assert ("conversation c-1: not in the stream" in text) is (status != FOUND)
     assert ("could not be compared" in text or "cannot be read" in text) == (status == CANNOT_JUDGE)
 
@@ -292,15 +292,15 @@ def replayed(*datas: bytes, wanted: Selection = ALL) -> tuple[int, list[dict[str
         shelf, puts, stop = Shelf({"a": ()}, set()), Puts(), Stop()
         shelf.put_records = puts.put_records  # type: ignore[attr-defined]
         shelf.kept["a"] = [Kept(n, 100 + n, data) for n, data in enumerate(datas, 1)]
-        found = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q")
-        back = ResubmitRun(found, shelf.clients, 0.0, stop, dry_run=False)
-        status = Replay(found, wanted, (), shelf.stream, back).run(shelf.clients, stop)
+        result = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q")
+        back = ResubmitRun(result, shelf.clients, 0.0, stop, dry_run=False)
+        status = Replay(result, wanted, (), shelf.stream, back).run(shelf.clients, stop)
     return status, [orjson.loads(line) for line in puts.stored]
 
 
 def opened(*datas: bytes) -> list[tuple[str, str, bytes, Any]]:
-    found = [one for data in datas for one in open_record(Record(data, 1, 0, 100)) if isinstance(one, Event)]
-    return sorted((one.event_id, one.id_from, one.raw, one.body) for one in found)
+    result = [item for data in datas for item in open_record(Record(data, 1, 0, 100)) if isinstance(item, Event)]
+    return sorted((event.event_id, event.id_from, event.raw, event.body) for event in result)
 
 
 def test_an_event_goes_back_as_its_line_stood_under_its_id() -> None:
@@ -308,8 +308,8 @@ def test_an_event_goes_back_as_its_line_stood_under_its_id() -> None:
     array = b'[{"eventType":"a"},{"eventType":"b","n":1.0}]'
     status, put = replayed(line(ONE), FOREIGN, array, resubmit("redrive", identity=TWO))
     assert (status, len(put)) == (DONE, 5)
-    assert opened(*[orjson.dumps(one) for one in put]) == opened(line(ONE), FOREIGN, array, line(TWO))
-    (run,) = {one["resubmitted"] for one in put}
+    assert opened(*[orjson.dumps(item) for item in put]) == opened(line(ONE), FOREIGN, array, line(TWO))
+    (run,) = {item["resubmitted"] for item in put}
     assert re.fullmatch(f"replay/{APPLICATION}/[^/]+/1", run)
 
 
@@ -331,10 +331,10 @@ def test_a_choice_by_type_and_by_id(capsys: pytest.CaptureFixture[str]) -> None:
     """What is asked for and not there is said, and ends it with 1."""
     datas = (line(ONE), line(TWO, eventType="conversation.updated"), resubmit("replay", identity=ONE))
     status, put = replayed(*datas, wanted=ALL._replace(event_types=("conversation.updated",)))
-    assert (status, [one["id"] for one in put]) == (DONE, [TWO])
+    assert (status, [item["id"] for item in put]) == (DONE, [TWO])
     wanted = ALL._replace(ids=(ONE, TWO, NINE), event_types=("interaction.created",))
     status, put = replayed(*datas, wanted=wanted)
-    assert (status, [one["id"] for one in put]) == (INCOMPLETE, [ONE])
+    assert (status, [item["id"] for item in put]) == (INCOMPLETE, [ONE])
     out = capsys.readouterr().out
-    assert [one for one in wanted.ids if f"not resubmitted: {one}" in out] == [TWO, NINE]
+    assert [item for item in wanted.ids if f"not resubmitted: {item}" in out] == [TWO, NINE]
     assert replayed(line(ONE), wanted=ALL._replace(event_types=("conversation.updated",))) == (INCOMPLETE, [])

@@ -53,7 +53,7 @@ def run(case: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
         data = posted(**case["post"])
     else:
         data = seal(IDENTITY, "delivery", RECEIVED_MS, str(case.get("raw", "")).encode() or orjson.dumps(case["body"]))
-    return [_shown(made) for made in door(data, **settings)]
+    return [_shown(result) for result in door(data, **settings)]
 
 
 def _shown(made: Any) -> dict[str, Any]:

@@ -16,11 +16,11 @@ def test_every_promise_names_tests_that_are_there() -> None:
     assert not [row for row in rows if not NAMED.search(row)]
     for file, name, stated_marks in NAMED.findall(PAGE):
         tree = ast.parse((ROOT / file).read_text("utf-8"))
-        tests = {one.name: one for one in tree.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)}
+        tests = {path.name: path for path in tree.body if isinstance(path, ast.FunctionDef | ast.AsyncFunctionDef)}
         assert any(test.startswith("test_") for test in tests), file
         if name:
-            of_module = [ast.unparse(one) for one in tree.body if isinstance(one, ast.Assign)]
+            of_module = [ast.unparse(item) for item in tree.body if isinstance(item, ast.Assign)]
             marks = " ".join([*of_module, *map(ast.unparse, tests[name].decorator_list)])
             for mark in ("long", "prove"):
-                found = bool(re.search(rf"(?<!marks=)pytest\.mark\.{mark}\b", marks))
-                assert found is (mark in stated_marks), f"{file}::{name} {mark}"
+                result = bool(re.search(rf"(?<!marks=)pytest\.mark\.{mark}\b", marks))
+                assert result is (mark in stated_marks), f"{file}::{name} {mark}"

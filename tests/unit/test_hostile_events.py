@@ -22,8 +22,8 @@ Run = Callable[[], object]
 
 
 def masked(payload: dict[str, Any]) -> Run:
-    found = event({**BODY, "payload": payload})
-    return lambda: MASKING(found)
+    result = event({**BODY, "payload": payload})
+    return lambda: MASKING(result)
 
 
 def opened(data: bytes) -> Run:

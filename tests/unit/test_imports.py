@@ -56,8 +56,8 @@ def test_a_part_imports_only_what_it_may() -> None:
         part, *_ = path.relative_to(ROOT).with_suffix("").parts
         parts.setdefault(part, set()).update(imported(path))
     assert parts.keys() - {"__init__"} == MAY_IMPORT.keys(), "a new part has to say what it may import"
-    for part, found in parts.items():
-        assert found - {part} <= MAY_IMPORT.get(part, set()) | SHARED, part
+    for part, result in parts.items():
+        assert result - {part} <= MAY_IMPORT.get(part, set()) | SHARED, part
 
 
 def test_the_pipeline_loads_no_client_and_no_environment() -> None:

@@ -33,15 +33,15 @@ class Repository(RawServer):
 
     def _give(self, seen: Seen) -> bytes:
         content = CONTENTS[seen.line.split("/")[-4]]
-        how = self.broken.pop(0) if self.broken else "whole"
-        given = {"cut": content[:-5], "other": content[::-1]}.get(how, content)
-        return answer(int(how) if how.isdigit() else 200, given)
+        mode = self.broken.pop(0) if self.broken else "whole"
+        value = {"cut": content[:-5], "other": content[::-1]}.get(mode, content)
+        return answer(int(mode) if mode.isdigit() else 200, value)
 
 
 @pytest.fixture
 def repository() -> Iterator[Repository]:
-    with Repository() as made:
-        yield made
+    with Repository() as result:
+        yield result
 
 
 @pytest.fixture

@@ -192,7 +192,7 @@ def test_the_daemon_is_told_what_nothing_is_lost_with(configured: Consumer, foun
 def test_only_an_emulator_gets_endpoints_and_its_overlay(configured: Consumer) -> None:
     """JSON for CBOR is for emulators alone; no `jvm.` line reaches the daemon; the operator's options come last."""
     configured.jvm_options = "-Xmx1g '-Dname=two words'"
-    local, aws = (properties.render(configured, found, "w") for found in (LOCAL, AWS))
+    local, aws = (properties.render(configured, result, "w") for result in (LOCAL, AWS))
     assert local.properties["kinesisEndpoint"] == local.properties["dynamoDBEndpoint"] == LOCAL.kinesis
     assert not {"kinesisEndpoint", "dynamoDBEndpoint"} & aws.properties.keys()
     assert "-Daws.cborEnabled=false" in local.jvm_options

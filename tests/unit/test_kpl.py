@@ -17,8 +17,8 @@ CASES = json.loads((Path(__file__).parents[1] / "data" / "kpl-cases.json").read_
 def test_a_record_is_taken_apart_as_the_kcl_does_it(case: dict[str, Any]) -> None:
     """The same user records with the same sub-sequence numbers, and nothing that the KCL hands to nobody."""
     parts = kpl.split_user_records(base64.b64decode(case["data"]))
-    given = [part for part in parts if not part.is_skipped]
-    handed = [[base64.b64encode(part.data).decode(), part.sub_sequence_number] for part in given]
+    value = [part for part in parts if not part.is_skipped]
+    handed = [[base64.b64encode(part.data).decode(), part.sub_sequence_number] for part in value]
     assert handed == case["records"]
 
 

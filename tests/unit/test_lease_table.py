@@ -194,10 +194,10 @@ SPLIT_AND_MERGED = [shard("0"), shard("1", "0"), shard("2", "0"), shard("3", "go
 def test_a_new_table_gets_a_lease_for_each_shard_that_is_read_first() -> None:
     """Once, when the table is there. A shard whose parent still has records comes after it; the KCL knows when."""
     dynamodb = DynamoDb(MISSING, table("CREATING"), ACTIVE, ACTIVE)
-    made = dynamodb.preparation(shards=lambda: SPLIT_AND_MERGED)
-    assert [bool(made.prepare()) for _ in range(3)] == [True, True, False]
+    preparation = dynamodb.preparation(shards=lambda: SPLIT_AND_MERGED)
+    assert [bool(preparation.prepare()) for _ in range(3)] == [True, True, False]
     assert dynamodb.leases == ["0", "3"]
-    made.prepare()
+    preparation.prepare()
     assert dynamodb.leases == ["0", "3"]
 
 
@@ -205,8 +205,8 @@ def test_a_table_that_was_there_before_is_left_as_it_is() -> None:
     """The KCL removes leases of shards that are read to their end: written again, such a shard would be read again."""
     for describes in ((ACTIVE,), (table("ACTIVE", "CREATING"), ACTIVE), (table("ACTIVE"),)):
         dynamodb = DynamoDb(*describes)
-        made = dynamodb.preparation(shards=lambda: SPLIT_AND_MERGED)
-        while made.prepare():
+        preparation = dynamodb.preparation(shards=lambda: SPLIT_AND_MERGED)
+        while preparation.prepare():
             pass
         assert dynamodb.leases == []
 
@@ -215,8 +215,8 @@ def test_a_table_that_another_makes_gets_its_leases_from_whoever_sees_it_first()
     """Its maker may be stopped before it is ACTIVE."""
     for describes in ((MISSING, ACTIVE), (table("CREATING"), ACTIVE)):
         dynamodb = DynamoDb(*describes, create="ResourceInUseException")
-        made = dynamodb.preparation(shards=lambda: SPLIT_AND_MERGED)
-        while made.prepare():
+        preparation = dynamodb.preparation(shards=lambda: SPLIT_AND_MERGED)
+        while preparation.prepare():
             pass
         assert dynamodb.leases == ["0", "3"]
 
@@ -227,13 +227,13 @@ def test_no_failure_of_the_first_leases_stops_a_start(caplog: pytest.LogCaptureF
     dynamodb = DynamoDb(MISSING, ACTIVE)
     other = {"leaseKey": {"S": "0"}, "leaseOwner": {"S": "another"}}
     dynamodb.dynamodb.rows["app"] = {"0": other}
-    made = dynamodb.preparation(shards=lambda: SPLIT_AND_MERGED)
-    assert [bool(made.prepare()) for _ in range(2)] == [True, False]
+    preparation = dynamodb.preparation(shards=lambda: SPLIT_AND_MERGED)
+    assert [bool(preparation.prepare()) for _ in range(2)] == [True, False]
     assert (dynamodb.leases, dynamodb.dynamodb.rows["app"]["0"]) == (["0", "3"], other)
     refusing = DynamoDb(MISSING, ACTIVE)
     refusing.answer("PutItem", "ProvisionedThroughputExceededException")
-    made = refusing.preparation(shards=lambda: SPLIT_AND_MERGED)
-    assert [bool(made.prepare()) for _ in range(2)] == [True, False]
+    preparation = refusing.preparation(shards=lambda: SPLIT_AND_MERGED)
+    assert [bool(preparation.prepare()) for _ in range(2)] == [True, False]
     assert "first leases could not be written (ProvisionedThroughputExceededException)" in caplog.text
 
 

@@ -68,9 +68,9 @@ def test_a_letter_says_what_the_contract_says() -> None:
 def test_a_letter_says_of_a_mask_and_of_a_gap(ordered: bool, conversation: str) -> None:
     """A masked one is passed over by a redrive; a gap in a conversation matters where order was asked for alone."""
     writer = LetterWriter("s", "shard-7", lambda: 0.0, ordered=ordered, masking="default 2")
-    one = letter(b"x", entry_of(conversation=conversation))
+    item = letter(b"x", entry_of(conversation=conversation))
     gap = {"conversationId": "c-1", "gap": True} if ordered and conversation else None
-    for messages in (writer.write(one), writer.write_parts(one, minimal=True)):
+    for messages in (writer.write(item), writer.write_parts(item, minimal=True)):
         assert reader.read(messages[0].body).masking == "default 2"
         assert json.loads(messages[0].body).get("ordering") == gap
 
@@ -102,11 +102,11 @@ def test_every_letter_keeps_its_bytes_and_counts_its_size(raw: bytes, event_type
 
     So does the moment at which the entry was sent, though no float holds it exactly.
     """
-    one = letter(raw, entry_of('{"a":"\ufffe\x01"}', 1_764_000_000 + millisecond / 1000), event_type)
-    (whole,) = WRITER.write(one)
+    item = letter(raw, entry_of('{"a":"\ufffe\x01"}', 1_764_000_000 + millisecond / 1000), event_type)
+    (whole,) = WRITER.write(item)
     wanted = {"Source": "nice.cxone.webhook", "DetailType": "t", "Detail": '{"a":"\ufffe\x01"}'}
     assert json.loads(whole.body)["entry"] == {**wanted, "Time": f"2025-11-24T16:00:00.{millisecond:03}Z"}
-    for messages in ([whole], WRITER.write_parts(one, minimal=True)):
+    for messages in ([whole], WRITER.write_parts(item, minimal=True)):
         assert original(messages) == raw
         for message in messages:
             attributes = sum(len(n) + 6 + len(v.encode()) for n, v in message.attributes.items())

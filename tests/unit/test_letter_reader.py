@@ -23,7 +23,7 @@ def test_parts_are_joined_in_any_order_and_those_of_one_writing_alone(minimal: b
     """Though one comes twice, or a process died before it was settled and the next one cut it elsewhere."""
     raw = random.Random(1).randbytes(1_700_000)
     written = [WRITER.write_parts(letter(raw)._replace(attempts=at), minimal=minimal) for at in (9, 10)]
-    parts = [read(one) for messages in written for one in messages]
+    parts = [read(message) for messages in written for message in messages]
     random.Random(1).shuffle(parts)
     keys = {reader.parts_key(part) for part in parts}
     assert len(keys) == 2

@@ -20,10 +20,10 @@ from stream_router.log import start_logging
 
 def captured(monkeypatch: pytest.MonkeyPatch, *, terminal: bool = False) -> io.StringIO:
     """A stderr of our own. No fixture: pytest sets one anew before each phase of a test."""
-    made = io.StringIO()
-    monkeypatch.setattr(made, "isatty", lambda: terminal)
-    monkeypatch.setattr(sys, "stderr", made)
-    return made
+    string_io = io.StringIO()
+    monkeypatch.setattr(string_io, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", string_io)
+    return string_io
 
 
 def test_a_line_has_the_event_that_it_is_given_and_never_an_exceptions_text(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def test_each_type_of_nices_lists_is_routed() -> None:
         answer = {"eventId": "e-1", "postback": {"eventType": name, "data": CASE}}
         assert code_of(transform(body, drop_types=name)) == "dropped"
         assert code_of(transform(body)) == ("UnroutableEventType" if name == ours else "")
-        details = [sent(orjson.dumps(one), event_types=ours) for one in (body, answer)]
+        details = [sent(orjson.dumps(item), event_types=ours) for item in (body, answer)]
         for detail in details:
             assert detail["eventType"] == ours
             assert (detail["originalEventId"], detail["conversationId"]) == ("interaction-1", "case-1")
@@ -59,7 +59,7 @@ def test_what_fails_unforeseen_is_a_dead_letter_but_not_for_want_of_memory(error
         with pytest.raises(MemoryError):
             route(event(BODY))
         return
-    made = route(event(BODY))
-    assert isinstance(made, DeadLetter)
-    assert (made.reason, made.code) == ("internal_error", "LookupError")
-    assert "secret" not in made.message
+    letter = route(event(BODY))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.code) == ("internal_error", "LookupError")
+    assert "secret" not in letter.message

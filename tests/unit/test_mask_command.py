@@ -59,10 +59,10 @@ def test_each_path_has_its_verdict(tmp_path: Path) -> None:
     sample.write_bytes(orjson.dumps({**BODY, "payload": {name: value for name, (value, _) in SEEN.items()}}))
     text = run_preview(str(tmp_path / "mine.toml"), sample)
     rows = (re.split(r"\s*[│┃]\s*", line.strip("│┃ ")) for line in text.splitlines() if "│" in line)
-    wanted = {f"payload.{name}{path}": said for name, (_, paths) in SEEN.items() for path, said in paths.items()}
+    wanted = {f"payload.{name}{path}": output for name, (_, paths) in SEEN.items() for path, output in paths.items()}
     assert {row[0]: row[1] for row in rows if row[0].startswith("payload")} == wanted
     assert "entries are tagged pii-masked-partly" in text
-    assert not [said for said in ("call [EMAIL]", "****1820", "_MASKING_KEY is not set") if said not in text]
+    assert not [name for name in ("call [EMAIL]", "****1820", "_MASKING_KEY is not set") if name not in text]
     assert '  "payload.tier",' in text.splitlines(), "the line that would let it pass"
 
 
@@ -98,10 +98,10 @@ def test_a_broken_sample_ends_1_and_a_sample_drives_no_terminal(
 ) -> None:
     """One line says which line of the file is wrong, and quotes nothing; control characters, of keys too, stay out."""
     sample = tmp_path / "sample.json"
-    for text, said in (('{"a":1}\n{secret\n', "line 2: the line is not valid JSON"), (" \n", "holds no event")):
+    for text, output in (('{"a":1}\n{secret\n', "line 2: the line is not valid JSON"), (" \n", "holds no event")):
         sample.write_text(text)
         assert not run_preview("default", sample, status=1)
-        assert capsys.readouterr().err == f"stream-router mask: {sample}: {said}\n"
+        assert capsys.readouterr().err == f"stream-router mask: {sample}: {output}\n"
     sample.write_bytes(orjson.dumps({**BODY, "payload": {"skillName": "x\x9b31m\x85y\u202ez", "a\x1bb": "x"}}))
     assert not {"\x9b", "\x85", "\u202e", "\x1b"} & set(run_preview("default", sample))
 
@@ -110,11 +110,11 @@ def test_a_broken_sample_ends_1_and_a_sample_drives_no_terminal(
 def test_a_shard_s_dead_letters_say_it(masked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each names the policy by which its record is masked, and nothing where the record is as it came."""
     given(monkeypatch, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
-    with patch.object(Destinations, "build_dead_letter_queue", autospec=True) as made:
+    with patch.object(Destinations, "build_dead_letter_queue", autospec=True) as result:
         (tmp_path / "policy.toml").write_text(f'base = "default"\ndead_letters = {str(masked).lower()}\n')
         settings = consumer(masking=str(tmp_path / "policy.toml"), state_dir=tmp_path)
         Child(settings, DestinationEndpoints(settings), 0).build_shard_processor("shardId-0", "TRIM_HORIZON:0")
     signal.set_wakeup_fd(-1)
-    _, _, writer = made.call_args.args
+    _, _, writer = result.call_args.args
     (message,) = writer.write(DeadLetter(event(BODY), Reason.REFUSED, "C", "m", raw=b"x"))
     assert orjson.loads(message.body).get("masking", "").partition(" ")[0] == ("policy" if masked else "")

@@ -23,8 +23,8 @@ def transform_of(folder: Path, text: str) -> Transform:
 def test_order_is_kept_of_conversations_whose_names_are_masked() -> None:
     """Two conversations whose ids the policy hides are two: neither waits for the other."""
     phones = ["4915112345678", "4915112345679"]
-    two = [entry({**BODY, "conversationId": one, "payload": {"ani": one}}, masking="default") for one in phones]
-    assert [one.order_key for one in two] == ["[REDACTED]"] * 2
+    two = [entry({**BODY, "conversationId": phone, "payload": {"ani": phone}}, masking="default") for phone in phones]
+    assert [item.order_key for item in two] == ["[REDACTED]"] * 2
     assert Lanes(enabled=True).enter(two) == two
 
 
@@ -61,14 +61,14 @@ ODD = orjson.dumps({**BODY, "eventType": "typed by anna", "by": "anna"})
 @pytest.mark.parametrize("body", [ODD, b'{"email":"anna"}', b'["anna"]', b'{"a":1,"a":"anna"}'])
 def test_a_dead_letter_is_the_senders_own_unless_the_policy_masks_it(tmp_path: Path, body: bytes) -> None:
     """Then what no shape fits, which cannot be masked by path, is withheld; and only a type's name is an attribute."""
-    found = event(body)
+    result = event(body)
     for masks in (False, True):
         transform = transform_of(tmp_path, f'base = "default"\ndead_letters = {str(masks).lower()}')
-        dead = transform(found)
+        dead = transform(result)
         assert isinstance(dead, DeadLetter)
         assert dead.event_type == ("typed by anna" if body is ODD and not masks else "")
         kept = transform.dead_letter_raw(dead)
-        assert (kept == found.raw) is not masks
+        assert (kept == result.raw) is not masks
         assert (b'"anna"' in kept) is not masks
         assert (b"withheld" in kept) is (masks and body is not ODD)
 
@@ -89,6 +89,6 @@ def test_arrays_beyond_the_limit_of_an_event_are_redacted(
     monkeypatch.setattr(policy, "MAX_ELEMENTS", 4)
     transform = transform_of(tmp_path, f'allow = ["payload.counts[]"]\nhash = ["payload.ids[]"]\nunknown = "{unknown}"')
     for _ in range(2):
-        made = transform(event({**BODY, "payload": {"counts": [1, 2, 3], "ids": ["a", "b"]}}))
-        assert isinstance(made, Entry)
-        assert orjson.loads(made.detail)["payload"] == {"counts": [1, 2, 3], "ids": "[REDACTED]"}
+        transformed = transform(event({**BODY, "payload": {"counts": [1, 2, 3], "ids": ["a", "b"]}}))
+        assert isinstance(transformed, Entry)
+        assert orjson.loads(transformed.detail)["payload"] == {"counts": [1, 2, 3], "ids": "[REDACTED]"}

@@ -58,11 +58,11 @@ class Drawn:
     def national(self) -> str:
         """As its country writes it, in other groups' signs, or in one run of digits."""
         text = phonenumbers.format_number(self.number(), PhoneNumberFormat.NATIONAL)
-        how = self.draw.random()
-        if how < 0.4:
+        mode = self.draw.random()
+        if mode < 0.4:
             return "".join(filter(str.isdigit, text))
         sign = self.draw.choice("-./")
-        return text if how < 0.8 else text.replace(" ", sign).replace("(", "").replace(")", "")
+        return text if mode < 0.8 else text.replace(" ", sign).replace("(", "").replace(")", "")
 
     def international(self) -> str:
         kind = self.draw.choice([PhoneNumberFormat.INTERNATIONAL, PhoneNumberFormat.E164])
@@ -92,10 +92,10 @@ class Drawn:
 
 
 KINDS: dict[str, tuple[str, Callable[[Drawn], str]]] = {
-    "email": ("email", lambda one: one.faker.email()),
-    "card": ("card", lambda one: one.grouped(one.faker.credit_card_number())),
-    "iban": ("iban", lambda one: one.grouped(one.faker.iban())),
-    "ip": ("ip", lambda one: one.draw.choice([one.faker.ipv4, one.faker.ipv6])()),
+    "email": ("email", lambda item: item.faker.email()),
+    "card": ("card", lambda item: item.grouped(item.faker.credit_card_number())),
+    "iban": ("iban", lambda item: item.grouped(item.faker.iban())),
+    "ip": ("ip", lambda item: item.draw.choice([item.faker.ipv4, item.faker.ipv6])()),
     "phone, international": ("phone", Drawn.international),
     "phone, region named": ("phone", Drawn.national),
 }
@@ -113,14 +113,14 @@ def test_what_is_private_is_found() -> None:
     """In sentences of 21 locales, drawn by a seed; and what is harmless is left as it was."""
     right: Counter[str] = Counter()
     for locale in LOCALES:
-        one = Drawn(locale)
-        named = TextSearch((one.region,))
+        drawn = Drawn(locale)
+        named = TextSearch((drawn.region,))
         for _ in range(PER_LOCALE):
             for name, (kind, make) in KINDS.items():
-                secret = make(one)
-                masked, kinds = found(named if "region" in name else PLAIN, one.sentence(secret))
+                secret = make(drawn)
+                masked, kinds = found(named if "region" in name else PLAIN, drawn.sentence(secret))
                 right[name] += secret not in masked and kind in kinds
-            text = one.sentence(one.harmless())
+            text = drawn.sentence(drawn.harmless())
             for name, searched in (("kept", PLAIN), ("kept, region named", named)):
                 right[name] += found(searched, text) == (text, [])
     shares = {name: right[name] / (PER_LOCALE * len(LOCALES)) for name in WANTED}

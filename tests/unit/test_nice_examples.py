@@ -31,8 +31,8 @@ TRANSFORMS = {
 def sent(how: str, body: Any) -> dict[str, Any]:
     entry = TRANSFORMS[how](event(body))
     assert isinstance(entry, Entry), entry
-    found: dict[str, Any] = orjson.loads(entry.detail)
-    return found
+    parsed: dict[str, Any] = orjson.loads(entry.detail)
+    return parsed
 
 
 def canaries(value: Any) -> int:
@@ -68,11 +68,11 @@ MADE_UP = {
 @PER_EXAMPLE
 def test_a_made_up_field_in_any_object_does_not_pass(example: dict[str, Any]) -> None:
     """Wherever NICE or a script adds a field: no value of it leaves, and no key of an object that nobody knows."""
-    for how in ("default", "with a key"):
+    for name in ("default", "with a key"):
         for place in range(sum(1 for _ in objects(example["event"]))):
             body = copy.deepcopy(example["event"])
             list(objects(body))[place].update(MADE_UP)
-            assert canaries(sent(how, body)) == 0, place
+            assert canaries(sent(name, body)) == 0, place
 
 
 @PER_EXAMPLE
@@ -80,11 +80,11 @@ def test_dead_letters_are_masked_likewise(example: dict[str, Any], tmp_path: Pat
     """With dead_letters = true the letter's bytes hold no canary, and driven again they give the same entry."""
     file = tmp_path / "policy.toml"
     file.write_text('base = "default"\ndead_letters = true\n')
-    found = event({**example["event"], **MADE_UP})
+    result = event({**example["event"], **MADE_UP})
     transform = Transform(config_of(masking=str(file), unroutable="publish"), lambda: NOW_MS)
-    kept = transform.dead_letter_raw(dead_of(found))
+    kept = transform.dead_letter_raw(dead_of(result))
     assert canaries(kept) == 0
-    first, (again,) = transform(found), door(kept, masking=str(file), unroutable="publish")
+    first, (again,) = transform(result), door(kept, masking=str(file), unroutable="publish")
     assert isinstance(first, Entry)
     assert isinstance(again, Entry)
     assert again.detail == first.detail

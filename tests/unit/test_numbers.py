@@ -37,12 +37,12 @@ def test_numbers_keep_their_decimal_value(tmp_path: Path) -> None:
     """And their sign, where they are a zero: those that are near an edge, and thousands drawn at random; masked too."""
     draw, file = random.Random(5), tmp_path / "policy.toml"
     file.write_text('allow_ids = ["payload.count[]"]')
-    given = NUMBERS + [drawn(draw) for _ in range(5_000)]
+    value = NUMBERS + [drawn(draw) for _ in range(5_000)]
     for masking in ("off", str(file)):
-        (made,) = door(sealed(f'{{"count":[{",".join(given)}]}}'), masking=masking)
-        assert isinstance(made, Entry)
-        found = json.loads(made.detail, parse_float=Decimal, parse_int=Decimal)["payload"]["count"]
-        assert [(n, n.is_signed()) for n in found] == [(Decimal(n), Decimal(n).is_signed()) for n in given]
+        (result,) = door(sealed(f'{{"count":[{",".join(value)}]}}'), masking=masking)
+        assert isinstance(result, Entry)
+        count = json.loads(result.detail, parse_float=Decimal, parse_int=Decimal)["payload"]["count"]
+        assert [(n, n.is_signed()) for n in count] == [(Decimal(n), Decimal(n).is_signed()) for n in value]
 
 
 REFUSED = {
@@ -61,10 +61,10 @@ REFUSED = {
 def test_what_would_be_changed_is_a_dead_letter(payload: str, code: str) -> None:
     """Whoever wrote it, sealed or not; the reason quotes nothing."""
     for data in (sealed(payload), HEAD + payload.encode() + b"}"):
-        (made,) = door(data)
-        assert isinstance(made, DeadLetter)
-        assert (made.reason, made.code) == ("schema_mismatch", code)
-        assert "9" * 10 not in made.message
+        (letter,) = door(data)
+        assert isinstance(letter, DeadLetter)
+        assert (letter.reason, letter.code) == ("schema_mismatch", code)
+        assert "9" * 10 not in letter.message
 
 
 DEEP = '{"a":' * (EVENT_MAX_DEPTH - 1) + "1" + "}" * (EVENT_MAX_DEPTH - 1)
@@ -87,4 +87,4 @@ def test_what_is_smuggled_in_beside_the_body_is_seen(key: bytes, inside: bool, b
     start = b'{"v":1,"id":"%b","idFrom":"content","receivedAt":1' % IDENTITY.encode()
     first, last = b'%b,"body":%b,%b}' % (start, inner, member), b'%b,%b,"body":%b}' % (start, member, inner)
     for line in (first, last) if key != b"body" or inside else (last,):
-        assert [code_of(made) for made in door(line)] == ["IntegerOutOfRange"]
+        assert [code_of(result) for result in door(line)] == ["IntegerOutOfRange"]

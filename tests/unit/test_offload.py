@@ -57,11 +57,11 @@ def through(made: Rig, body: bytes) -> None:
 @pytest.mark.parametrize("beside", [b"{}", nested(240, b"1")], ids=["flat", "deep"])
 def test_an_oversize_payload_goes_to_the_bucket_however_deep(levels: int, beside: bytes) -> None:
     """The object is the payload, and the entry that is delivered says where it is, how long, and its SHA-256."""
-    made, objects = with_bucket()
+    result, objects = with_bucket()
     payload = nested(levels, LONG)
-    through(made, HEAD + b',"beside":' + beside + b',"payload":' + payload + b"}")
-    assert not made.tally.dead
-    (entry,) = made.tally.delivered
+    through(result, HEAD + b',"beside":' + beside + b',"payload":' + payload + b"}")
+    assert not result.tally.dead
+    (entry,) = result.tally.delivered
     detail = orjson.loads(entry.detail)
     reference = detail["payloadRef"]
     assert "payload" not in detail
@@ -72,9 +72,9 @@ def test_an_oversize_payload_goes_to_the_bucket_however_deep(levels: int, beside
 
 def test_what_is_too_large_without_its_payload_is_a_dead_letter() -> None:
     """The claim check is tried once: an entry whose rest no call can carry is buried."""
-    made, objects = with_bucket()
-    through(made, orjson.dumps(BODY)[:-1] + b',"beside":' + LONG + b"}")
-    assert [letter.reason for letter in made.tally.dead] == [Reason.OVERSIZE]
+    result, objects = with_bucket()
+    through(result, orjson.dumps(BODY)[:-1] + b',"beside":' + LONG + b"}")
+    assert [letter.reason for letter in result.tally.dead] == [Reason.OVERSIZE]
     assert len(objects) == 1
 
 
@@ -101,25 +101,25 @@ def test_an_entry_goes_out_only_once_its_payload_is_stored(trouble: str) -> None
 
     So with a letter that is put aside: its message names the object, and only the message settles the event.
     """
-    made, objects = with_bucket(troubles=[None, *[TROUBLES[trouble]] * 40])
+    result, objects = with_bucket(troubles=[None, *[TROUBLES[trouble]] * 40])
     payload = nested(1, LONG)
-    through(made, HEAD + b',"payload":' + payload + b"}")
+    through(result, HEAD + b',"payload":' + payload + b"}")
     ((before, _),) = objects.items()
     record = Record(HEAD + b',"second":1,"payload":' + payload + b"}", 101)
     bad = event(1)._replace(raw=random.Random(1).randbytes(2_000_000))
-    made.router.route_opened(open_record(record))
-    made.router.send_dead_letters([DeadLetter(bad, Reason.SCHEMA_MISMATCH, "X", "why")])
-    made.run_for(5)
-    assert made.router.holding
-    assert len(made.bus.calls) == 1, "of the entry before"
-    assert not made.queue.bodies
+    result.router.route_opened(open_record(record))
+    result.router.send_dead_letters([DeadLetter(bad, Reason.SCHEMA_MISMATCH, "X", "why")])
+    result.run_for(5)
+    assert result.router.holding
+    assert len(result.bus.calls) == 1, "of the entry before"
+    assert not result.queue.bodies
     assert record.unsettled
     assert bad.record.unsettled
-    made.drain(limit_s=120)
-    (_, entry), (body,) = made.tally.delivered, made.queue.bodies
+    result.drain(limit_s=120)
+    (_, entry), (body,) = result.tally.delivered, result.queue.bodies
     assert body["record"] == {"encoding": "s3", "data": "s3://bucket/dead-letters/1001-0-0"}
     key = orjson.loads(entry.detail)["payloadRef"]["key"]
     assert objects == {before: payload, key: payload, "dead-letters/1001-0-0": bad.raw}
-    assert [one.event for one in made.tally.dead] == [bad]
+    assert [item.event for item in result.tally.dead] == [bad]
     assert not record.unsettled
     assert not bad.record.unsettled

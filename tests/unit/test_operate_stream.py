@@ -129,8 +129,8 @@ def test_a_shard_without_a_lease_is_done_only_where_a_child_is_under_way(
 ) -> None:
     """The KCL deletes the lease of a shard that it has read to its end, once a child has begun; never before."""
     shards = {name: Shard(name, tuple(of.split()), 0, 9, is_open=False) for name, of in parents.items()}
-    made = leases.checkpoints({name: Lease(name, one) for name, one in at.items()}, shards)
-    assert made == dict.fromkeys(parents, TRIM_HORIZON) | dict.fromkeys(done, SHARD_END) | at
+    checkpoints = leases.checkpoints({name: Lease(name, item) for name, item in at.items()}, shards)
+    assert checkpoints == dict.fromkeys(parents, TRIM_HORIZON) | dict.fromkeys(done, SHARD_END) | at
 
 
 # --- the writer
@@ -152,14 +152,14 @@ def test_each_line_is_handed_back_once_and_each_conversation_keeps_its_order(see
     sizes, names = [10, 3_000, 300_000, MAX_LINE_BYTES - 3][: 1 + seed % 4], dice.randint(1, 20)
     sent = [OutgoingLine(b"%d" % n + b"x" * dice.choice(sizes), f"conversation {n % names}", n) for n in range(150)]
     back = list(writer(puts, groups).put(sent))
-    assert sorted(one.token for one in back) == list(range(150))  # type: ignore[type-var]
+    assert sorted(item.token for item in back) == list(range(150))  # type: ignore[type-var]
     first_seen = dict.fromkeys(puts.stored)
-    name_of = {one.line: one.conversation for one in sent}
+    name_of = {event.line: event.conversation for event in sent}
     for name in set(name_of.values()):
         mine = [line for line in first_seen if name_of[line] == name]
-        assert mine == [one.line for one in sent if one.conversation == name]
+        assert mine == [event.line for event in sent if event.conversation == name]
     for records in puts.calls:
-        assert sum(len(one["Data"]) for one in records) <= 4 * 1024 * 1024
+        assert sum(len(item["Data"]) for item in records) <= 4 * 1024 * 1024
         for record in records:
             assert len(record["Data"]) + len(record["PartitionKey"]) <= 1024 * 1024
             hashed = conversation_hash(name_of[record["Data"].split(b"\n")[0]])

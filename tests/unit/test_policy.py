@@ -46,30 +46,34 @@ NO_RESOURCE = {
 
 def statements(monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, str]) -> list[dict[str, Any]]:
     given(monkeypatch, settings)
-    made: list[dict[str, Any]] = command.build_policy(name, Home("aws", "eu-central-1", "123456789012"))["Statement"]
-    return made
+    statement: list[dict[str, Any]] = command.build_policy(name, Home("aws", "eu-central-1", "123456789012"))[
+        "Statement"
+    ]
+    return statement
 
 
 def granted(made: list[dict[str, Any]]) -> set[tuple[str, str]]:
     """Every action with each of its resources."""
-    found = set()
+    result = set()
     for statement in made:
         resources = statement["Resource"]
         for resource in resources if isinstance(resources, list) else [resources]:
-            found |= {(action, resource) for action in statement["Action"]}
-    return found
+            result |= {(action, resource) for action in statement["Action"]}
+    return result
 
 
 @pytest.mark.parametrize("settings", [FULL, V2], ids=["everything", "v2"])
 def test_the_linter_finds_nothing(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
     """Every action exists and takes the resource that it stands with; a star stands only where AWS knows none."""
-    every = [one for name in command.NAMES for one in statements(monkeypatch, name, settings)]
+    every = [statement for name in command.NAMES for statement in statements(monkeypatch, name, settings)]
     assert {action for action, resource in granted(every) if resource == "*"} <= NO_RESOURCE
-    known = [one for one in every if not one["Action"][0].endswith(("Subscriber", "Subscribers"))]
-    made = json.dumps({"Version": "2012-10-17", "Statement": [{**one, "Sid": f"s{n}"} for n, one in enumerate(known)]})
+    known = [statement for statement in every if not statement["Action"][0].endswith(("Subscriber", "Subscribers"))]
+    body = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{**item, "Sid": f"s{n}"} for n, item in enumerate(known)]}
+    )
     linter = [sys.executable, "-m", "tests.policy_linter"]  # its list is too old to know a v2 bus
-    made = made.replace("event-busv2/", "event-bus/")
-    assert not subprocess.run(linter, input=made, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    body = body.replace("event-busv2/", "event-bus/")
+    assert not subprocess.run(linter, input=body, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
 @pytest.mark.parametrize(
@@ -93,18 +97,20 @@ def test_a_consumer_is_granted_what_its_settings_ask_for(monkeypatch: pytest.Mon
     properties = tmp_path / "kcl.properties"
     properties.write_text("retrievalMode = FANOUT\nmetricsLevel = NONE\n")
     narrow = {"RULE": "none", "BUS_PROOF": "trust", "PROPERTIES": str(properties)}
-    settings = {f"STREAM_ROUTER_{name}": one for name, one in narrow.items()}
-    made = statements(monkeypatch, "consume", {**BASE, **settings})
-    actions = {action for action, _ in granted(made)}
+    settings = {f"STREAM_ROUTER_{name}": item for name, item in narrow.items()}
+    result = statements(monkeypatch, "consume", {**BASE, **settings})
+    actions = {action for action, _ in granted(result)}
     assert {action for action in actions if action.startswith("events:")} == {"events:PutEvents"}
     assert {"kinesis:SubscribeToShard", "kinesis:RegisterStreamConsumer"} <= actions
-    (condition,) = [one["Condition"] for one in made if "Condition" in one]
+    (condition,) = [statement["Condition"] for statement in result if "Condition" in statement]
     assert condition == {"StringEquals": {"cloudwatch:namespace": "CXoneEventRouter"}}
 
 
 def test_setup_may_pass_one_role_and_that_to_eventbridge_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one of the target."""
-    (role,) = [one for one in statements(monkeypatch, "setup", FULL) if one["Action"] == ["iam:PassRole"]]
+    (role,) = [
+        statement for statement in statements(monkeypatch, "setup", FULL) if statement["Action"] == ["iam:PassRole"]
+    ]
     assert role["Resource"] == "arn:aws:iam::123456789012:role/to-states"
     assert role["Condition"] == {"StringEquals": {"iam:PassedToService": "events.amazonaws.com"}}
 
@@ -112,19 +118,19 @@ def test_setup_may_pass_one_role_and_that_to_eventbridge_only(monkeypatch: pytes
 @pytest.mark.parametrize("name", command.NAMES)
 def test_of_another_account_s_bus_only_bus_and_rules_are_there(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A rule belongs to the account of its bus; stream, table and queues are in ours."""
-    made = granted(statements(monkeypatch, name, {**BASE, "STREAM_ROUTER_EVENT_BUS": THEIR_BUS}))
-    theirs = {resource for _, resource in made if ":999999999999:" in resource}
-    assert theirs == {one for _, one in made if one.startswith("arn:aws:events:")}
+    result = granted(statements(monkeypatch, name, {**BASE, "STREAM_ROUTER_EVENT_BUS": THEIR_BUS}))
+    theirs = {resource for _, resource in result if ":999999999999:" in resource}
+    assert theirs == {item for _, item in result if item.startswith("arn:aws:events:")}
     assert name == "receive" or THEIR_BUS in theirs
-    assert all(one.startswith(f"{EVENTS}:999999999999:rule/cx/") for one in theirs - {THEIR_BUS})
+    assert all(their.startswith(f"{EVENTS}:999999999999:rule/cx/") for their in theirs - {THEIR_BUS})
 
 
 def test_a_receiver_with_a_spill_queue_may_use_it_and_send_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
     """And no other queue; a receiver without it may use none."""
     queue = "https://sqs.us-east-1.amazonaws.com/123456789012"
     settings = {**BASE, "STREAM_ROUTER_SPILL_QUEUE": f"{queue}/spill", "SQS_DLQ_URL": f"{queue}/dead"}
-    made = granted(statements(monkeypatch, "receive", settings))
-    queues = {(action, resource.rsplit(":", 1)[-1]) for action, resource in made if action.startswith("sqs:")}
+    result = granted(statements(monkeypatch, "receive", settings))
+    queues = {(action, resource.rsplit(":", 1)[-1]) for action, resource in result if action.startswith("sqs:")}
     uses = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage", "SendMessage")
     assert queues == {*((f"sqs:{name}", "spill") for name in uses), ("sqs:SendMessage", "dead")}
     monkeypatch.delenv("STREAM_ROUTER_SPILL_QUEUE")

@@ -22,7 +22,7 @@ PROBE = {"eventType": "stream_router.probe", "payload": {"probe": MARK}, "intera
     [
         ({"probe": MARK}, True),
         ({"probe": MARK, "text": "Zoë"}, None),
-        *((one, False) for one in ({"probe": "Zoë, +49 30 5550"}, {"probe": MARK * 2}, "Zoë", None, [MARK])),
+        *((item, False) for item in ({"probe": "Zoë, +49 30 5550"}, {"probe": MARK * 2}, "Zoë", None, [MARK])),
     ],
 )
 def test_no_setting_keeps_it_from_the_bus_and_nothing_of_its_sender_goes_on_but_the_mark(
@@ -30,10 +30,10 @@ def test_no_setting_keeps_it_from_the_bus_and_nothing_of_its_sender_goes_on_but_
 ) -> None:
     """Anybody who may post may name this type, and no policy masks it: so it carries no text of anybody."""
     sent = {**PROBE, "payload": payload, "interactionId": "Zoë", "conversationId": "Zoë", "x": "Zoë"}
-    made = events.entry(sent, **settings)
-    detail = orjson.loads(made.detail)
-    assert (made.detail_type, made.order_key, detail["conversationId"]) == ("stream_router.probe", "", None)
-    assert "Zo" not in made.detail.decode()
+    entry = events.entry(sent, **settings)
+    detail = orjson.loads(entry.detail)
+    assert (entry.detail_type, entry.order_key, detail["conversationId"]) == ("stream_router.probe", "", None)
+    assert "Zo" not in entry.detail.decode()
     assert detail["payload"] in ({} if is_mark is not True else None, {"probe": MARK} if is_mark is not False else None)
 
 
@@ -62,5 +62,5 @@ def test_it_is_settled_and_counted_apart() -> None:
 def test_a_certificate_of_another_name_has_its_own_cure(text: str, cure: str) -> None:
     """The receiver runs, and another address is asked: the cure names the option and the variable that help."""
     answer = DeliveryResult(Webhook("d-1", b"{}"), 0, text.encode(), 1.0, 0.0)
-    (found,) = probe._follow_probe(World(offline=True), "", lambda: answer)
-    assert (found.code, cure in found.cure) == ("SR201", True)
+    (row,) = probe._follow_probe(World(offline=True), "", lambda: answer)
+    assert (row.code, cure in row.cure) == ("SR201", True)

@@ -86,11 +86,11 @@ def test_a_queue_whose_every_message_was_seen_is_whole(
     """
     monkeypatch.setattr(queue, "CALLS", 1)
     monkeypatch.setattr(queue, "backoff_s", lambda *_: 0.0)
-    with QueueReader(sqs, "https://sqs/1/q", Stop()) as found:
-        seen = list(itertools.islice(found.read(), 9))
+    with QueueReader(sqs, "https://sqs/1/q", Stop()) as queue_reader:
+        seen = list(itertools.islice(queue_reader.read(), 9))
         assert [message.id for message in seen] == ["m0", "m1"] * (sqs.sent_s < 0)
-        assert (found.unseen_reason == "") is is_whole
-        assert found.delete(seen) == []
+        assert (queue_reader.unseen_reason == "") is is_whole
+        assert queue_reader.delete(seen) == []
     assert not sqs.again or sqs.deleted == ["m0#2", "m1#1"], "the older receipt deletes nothing"
 
 

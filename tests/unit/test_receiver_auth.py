@@ -21,8 +21,8 @@ Given = dict[str, str | list[str]]
 
 
 def verifier(**settings: Any) -> auth.Verify:
-    given = {"webhook_secrets": KEY, "weak_secrets": "allow", **settings}
-    return auth.make_check(Receiver(aws_region="us-east-1", **given))[0]
+    value = {"webhook_secrets": KEY, "weak_secrets": "allow", **settings}
+    return auth.make_check(Receiver(aws_region="us-east-1", **value))[0]
 
 
 def mac(text: bytes, algorithm: str = "sha256") -> bytes:
@@ -111,8 +111,8 @@ def test_what_its_sender_signs_is_taken_and_its_delivery_id_is_known(
     scheme: str, changes: Given, identity: str | None
 ) -> None:
     """Fresh is five minutes both ways, in seconds or milliseconds; of several signatures any good one is enough."""
-    made = SCHEMES[scheme]
-    assert verifier(**made.settings)(Headers({**made.headers, **changes}), BODY, NOW_S) == identity
+    answer = SCHEMES[scheme]
+    assert verifier(**answer.settings)(Headers({**answer.headers, **changes}), BODY, NOW_S) == identity
 
 
 UNFIT = ["", "-5", "1e9", "١٢٣٤", "99999999999999999999", " 1", "0x5", "NaN"]
@@ -147,9 +147,9 @@ UNFIT = ["", "-5", "1e9", "١٢٣٤", "99999999999999999999", " 1", "0x5", "NaN"
 )
 def test_whatever_is_odd_is_refused(scheme: str, changes: Given, code: str) -> None:
     """A header that is missing, there twice or malformed, another id, another spelling: a 401, and never an error."""
-    made = SCHEMES[scheme]
+    answer = SCHEMES[scheme]
     with pytest.raises(RefusedError) as caught:
-        verifier(**made.settings)(Headers({**made.headers, **changes}), BODY, NOW_S)
+        verifier(**answer.settings)(Headers({**answer.headers, **changes}), BODY, NOW_S)
     assert caught.value.code == code
 
 
@@ -192,8 +192,8 @@ def test_two_signatures_of_one_text_are_one_delivery() -> None:
     verify = verifier(**settings)
     other = hmac.digest(b"another secret of length", f"{NOW_S}.".encode() + BODY, "sha256").hex()
     sent = [f"{stripe()},v1={other}", stripe(), f"t={NOW_S},v1={other}"]
-    given = [Headers({"Stripe-Signature": value, "X-Id": f"id-{n}"}) for n, value in enumerate(sent)]
-    assert [verify(headers, BODY, NOW_S) for headers in given] == ["id-0"] * 3
+    arguments = [Headers({"Stripe-Signature": value, "X-Id": f"id-{n}"}) for n, value in enumerate(sent)]
+    assert [verify(headers, BODY, NOW_S) for headers in arguments] == ["id-0"] * 3
 
 
 def test_signatures_are_remembered_up_to_a_number() -> None:

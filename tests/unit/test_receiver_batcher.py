@@ -51,7 +51,7 @@ class Bench:
         return outcomes
 
     def submit(self, *conversations: int, size: int = 10) -> list[str]:
-        return self.post(*(self.event(one, size) for one in conversations))
+        return self.post(*(self.event(conversation, size) for conversation in conversations))
 
     def of(self, bucket: int) -> list[int]:
         """Numbers of the events that the stream has of a bucket, in its order."""

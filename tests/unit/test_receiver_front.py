@@ -60,24 +60,24 @@ class Places:
         self.server: Any = front(self.loop, None, self.stats, **numbers)
 
     def admit(self, *clients: str) -> list[Fake]:
-        made = [Fake(client) for client in clients]
-        assert all(self.server.admit(connection) for connection in made)
-        return made
+        fakes = [Fake(client) for client in clients]
+        assert all(self.server.admit(connection) for connection in fakes)
+        return fakes
 
 
 def test_who_holds_connections_without_saying_who_it_is_loses_its_oldest() -> None:
     """One address has so many; a further one of it costs its own oldest, nobody else's. A proxy of ours is many. Where
     all places are taken the oldest unknown goes; where only known ones are there, the new one is refused."""
     other, *silent = Places().admit("b", "a", "a", "a", "a")
-    assert [one.was_cut for one in (other, *silent)] == [False, True, False, False, False]
-    assert not any(one.was_cut for one in Places("10.0.0.0/8").admit(*["10.0.0.1"] * 6))
+    assert [item.was_cut for item in (other, *silent)] == [False, True, False, False, False]
+    assert not any(item.was_cut for item in Places("10.0.0.0/8").admit(*["10.0.0.1"] * 6))
     places = Places()
     held = places.admit("a", "b", "c", "d", "e", "f")
     places.server.mark_known(held[0])
     (newest,) = places.admit("g")
-    assert [one.was_cut for one in held] == [False, True, False, False, False, False]
-    for one in (*held[2:], newest):
-        places.server.mark_known(one)
+    assert [item.was_cut for item in held] == [False, True, False, False, False, False]
+    for candidate in (*held[2:], newest):
+        places.server.mark_known(candidate)
     assert not places.server.admit(Fake("h"))
     assert places.stats.connections == 6
     places.server.remove(held[2])
@@ -89,13 +89,13 @@ def test_who_holds_the_most_of_too_much_loses_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(server, "MAX_READ_BYTES", 1_000)
     places = Places()
     every = small, large, larger, last = places.admit("a", "b", "c", "d")
-    for one, size in ((small, 100), (large, 300), (larger, 400), (last, 200)):
-        places.server.record_held_bytes(one, size)
-    assert not any(one.made_room for one in every)
+    for candidate, size in ((small, 100), (large, 300), (larger, 400), (last, 200)):
+        places.server.record_held_bytes(candidate, size)
+    assert not any(item.made_room for item in every)
     places.server.record_held_bytes(small, 101)
-    assert [one.made_room for one in every] == [False, False, True, False]
-    for one in (small, large, last):
-        places.server.remove(one)
+    assert [item.made_room for item in every] == [False, False, True, False]
+    for candidate in (small, large, last):
+        places.server.remove(candidate)
     assert places.stats.read_bytes == 0
 
 
@@ -113,7 +113,7 @@ def test_behind_trusted_proxies_the_rightmost_address_that_is_none_of_theirs_cou
     peer: str, forwarded: list[str], client: str
 ) -> None:
     """What stands left of it anyone could have written; who is not a proxy of ours is believed nothing."""
-    headers = Headers([(b"X-Forwarded-For", one.encode()) for one in forwarded])
+    headers = Headers([(b"X-Forwarded-For", item.encode()) for item in forwarded])
     assert Places("10.0.0.0/8, fd00::/8").server.find_client(peer, headers) == client
 
 

@@ -20,8 +20,8 @@ from tests.receiver_kit import expected_id
 
 
 def sealed(body: bytes, event_type: str = "", **settings: Any) -> list[SealedEvent]:
-    made = Receiver(aws_region="x", **{"webhook_scheme": "hmac", "webhook_secrets": "s", **settings})
-    return Intake(made, lambda: 1_780_000_000.1234).events(VerifiedBody(body, "d", event_type=event_type))
+    receiver = Receiver(aws_region="x", **{"webhook_scheme": "hmac", "webhook_secrets": "s", **settings})
+    return Intake(receiver, lambda: 1_780_000_000.1234).events(VerifiedBody(body, "d", event_type=event_type))
 
 
 def body_of(event: SealedEvent) -> bytes:
@@ -30,14 +30,14 @@ def body_of(event: SealedEvent) -> bytes:
 
 def test_the_envelope_carries_the_sender_s_very_bytes_on_one_line() -> None:
     """Of an object and of each element of an array, with an identity of its own; line breaks become spaces."""
-    one, other = '{"conversationId": "c",\t"name":"José", "n":1.0}'.encode(), b'{"a":\r\n[1,2]}'
-    (event,) = sealed(one)
-    head = f'{{"v":1,"id":"{expected_id("hmac", "d", 0, one)}","idFrom":"delivery","receivedAt":1780000000123,"body":'
-    assert event.line == head.encode() + one + b"}"
-    array = b"[ " + one + b" ,\r\n" + other + b", " + other + b"]"
-    found = sealed(array)
-    assert [body_of(event) for event in found] == [one, *[other.replace(b"\r\n", b"  ")] * 2]
-    assert [event.identity for event in found] == [expected_id("hmac", "d", index, array) for index in range(3)]
+    item, other = '{"conversationId": "c",\t"name":"José", "n":1.0}'.encode(), b'{"a":\r\n[1,2]}'
+    (event,) = sealed(item)
+    head = f'{{"v":1,"id":"{expected_id("hmac", "d", 0, item)}","idFrom":"delivery","receivedAt":1780000000123,"body":'
+    assert event.line == head.encode() + item + b"}"
+    array = b"[ " + item + b" ,\r\n" + other + b", " + other + b"]"
+    result = sealed(array)
+    assert [body_of(event) for event in result] == [item, *[other.replace(b"\r\n", b"  ")] * 2]
+    assert [event.identity for event in result] == [expected_id("hmac", "d", index, array) for index in range(3)]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,6 @@ def test_an_event_of_nices_is_grouped_by_the_conversation_that_the_consumer_read
     (event,) = sealed(orjson.dumps(example["event"]), "page:update" if example is EXPERT else "")
     (opened,) = open_record(Record(event.line, 1))
     assert isinstance(opened, Event)
-    made = Transform(events.config_of(unroutable="publish"), lambda: events.NOW_MS)(opened)
-    assert isinstance(made, Entry)
-    assert event.conversation == zlib.crc32((made.order_key or event.identity).encode())
+    transform = Transform(events.config_of(unroutable="publish"), lambda: events.NOW_MS)(opened)
+    assert isinstance(transform, Entry)
+    assert event.conversation == zlib.crc32((transform.order_key or event.identity).encode())

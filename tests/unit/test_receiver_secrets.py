@@ -49,8 +49,10 @@ def test_each_secret_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, tmp_
     assert transform_config(consumer).masking_key == SECRET.encode()
     assert load(Mask).secret("masking_key") == load(AuditKey).secret("audit_key") == load(Top).token == SECRET
     assert cxone.secret("client_secret") == SECRET
-    given = java.environment(consumer, Path("/tmp"))
-    assert given["STREAM_ROUTER_MASKING_KEY"] == given["STREAM_ROUTER_AUDIT_KEY"] == SECRET, "the children ask nobody"
+    arguments = java.environment(consumer, Path("/tmp"))
+    assert arguments["STREAM_ROUTER_MASKING_KEY"] == arguments["STREAM_ROUTER_AUDIT_KEY"] == SECRET, (
+        "the children ask nobody"
+    )
 
 
 def test_a_secret_of_aws_is_asked_for_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +95,7 @@ def test_what_cannot_be_the_secret_is_refused_in_one_line(
     for where in (f"file:{tmp_path / 'secret'}", *in_aws):
         with pytest.raises(SettingsError, match=f"^KEY: .*{of_one}") as refused:
             secrets.read_secret(SecretStr(where), "KEY", region="eu-west-1", allow_weak=False)
-        assert not any(one in str(refused.value) for one in ("\n", SECRET, "of-a-pair"))
+        assert not any(name in str(refused.value) for name in ("\n", SECRET, "of-a-pair"))
         if of_many:
             with pytest.raises(SettingsError, match=of_many):
                 Secrets(where, str.encode, "eu-west-1")

@@ -74,7 +74,7 @@ def test_the_pipeline_maps_each_preset() -> None:
         for body in itertools.islice(bodies(preset, None, None), 6):
             (event,) = open_record(Record(seal(IDENTITY, "delivery", RECEIVED_MS, body), 1))
             assert isinstance(event, Event)
-            assert isinstance(made := transform(event), Entry), made
+            assert isinstance(entry := transform(event), Entry), entry
 
 
 BEARER = {"webhook_scheme": "bearer", "listen": "10.0.0.5:8080", "trusted_proxies": "10.0.0.0/8"}
@@ -111,7 +111,7 @@ def sent(*answers: bytes, **given: Any) -> tuple[int, list[Seen]]:
     replies = iter(answers)
     with RawServer(lambda _: next(replies)) as server:
         send_options = SendOptions(
-            **{**options, "url": server.url, **{one: given.pop(one) for one in options if one in given}}
+            **{**options, "url": server.url, **{option: given.pop(option) for option in options if option in given}}
         )
         return command.run(settings(**{"webhook_scheme": "none", **given}), send_options), server.requests
 
@@ -124,9 +124,9 @@ def test_what_was_answered_is_counted_in_the_receivers_words(capsys: pytest.Capt
     """One refusal is status 1; what others say drives no terminal; a 202 of another server stored nothing."""
     refused = answer(400, orjson.dumps({"error": "x\x1b[31m", "message": "two\nlines"}))
     assert sent(STORED, refused, refused, answer(202, b'{"ids":[7]}'), answer(404, b"<html>"))[0] == 1
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for line in ("1 202 accepted", "2 400 x\ufffd[31m: two\ufffdlines", "1 202, not an answer", "1 404, not an answer"):
-        assert f"\n      {line}" in said
+        assert f"\n      {line}" in output
 
 
 def test_what_was_sent_again_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,10 +135,10 @@ def test_what_was_sent_again_is_said(monkeypatch: pytest.MonkeyPatch, capsys: py
     status, requests = sent(answer(503), answer(500), STORED, STORED, events=2, rate=1.0, hmac_id_header="x-id")
     first, *again, other = [seen.headers["x-id"] for seen in requests]
     assert (status, again, other != first) == (0, [first, first], True), "what is sent again waits for no new one"
-    said = capsys.readouterr().out
-    assert "      2 202 accepted" in said.splitlines()
-    assert "      2 retries, each with the same delivery id: 1 after 503, 1 after 500" in said
-    assert slowest_ms(said) >= 2 * poster.RETRY_PAUSE_S * 1000
+    output = capsys.readouterr().out
+    assert "      2 202 accepted" in output.splitlines()
+    assert "      2 retries, each with the same delivery id: 1 after 503, 1 after 500" in output
+    assert slowest_ms(output) >= 2 * poster.RETRY_PAUSE_S * 1000
 
 
 def test_at_a_rate_latency_counts_from_when_a_delivery_was_due(

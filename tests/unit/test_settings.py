@@ -51,10 +51,10 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         monkeypatch.setattr(sys, "argv", ["stream-router", *command.split()])
         with pytest.raises(SystemExit) as ended:
             main()
-        said = capsys.readouterr().err.splitlines()
-        assert ended.value.code == 78, said
-        assert all(line.startswith("stream-router: ") and "; " in line for line in said)
-        return [line.removeprefix("stream-router: ") for line in said]
+        output = capsys.readouterr().err.splitlines()
+        assert ended.value.code == 78, output
+        assert all(line.startswith("stream-router: ") and "; " in line for line in output)
+        return [line.removeprefix("stream-router: ") for line in output]
 
     return run
 
@@ -353,7 +353,7 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, {**RECEIVER, **CXONE, **CONSUMER, "STREAM_ROUTER_WEBHOOK_SECRETS": "c4n4ry-1 is long enough"})
     given(monkeypatch, {"CXONE_CLIENT_SECRET": "c4n4ry-2", "STREAM_ROUTER_AUDIT_KEY": "c4n4ry-3 is long enough"})
     given(monkeypatch, {"STREAM_ROUTER_AUDIT_DIR": "/tmp"})
-    assert "c4n4ry" not in "".join(f"{made!r}{made}" for made in (load(Receiver), load(Cxone), load(Consumer)))
+    assert "c4n4ry" not in "".join(f"{result!r}{result}" for result in (load(Receiver), load(Cxone), load(Consumer)))
 
 
 # --- what is taken
@@ -408,8 +408,8 @@ def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyP
         warned = [problem.setting for problem in reading.find_warnings(load(Receiver))]
         assert "STREAM_ROUTER_WEBHOOK_SECRETS" in warned
     monkeypatch.delenv("STREAM_ROUTER_WEBHOOK_SECRETS")
-    found = [one for one in host.SETTINGS.check(World(offline=True)) if one.code == "SR004"]
-    assert (found[0].verdict, found[0].setting) == (CheckVerdict.WARNING, "CXONE_CLIENT_SECRT")
+    result = [row for row in host.SETTINGS.check(World(offline=True)) if row.code == "SR004"]
+    assert (result[0].verdict, result[0].setting) == (CheckVerdict.WARNING, "CXONE_CLIENT_SECRT")
 
 
 @pytest.mark.parametrize("program", [Receiver, Consumer])
@@ -478,11 +478,11 @@ def test_a_secret_file_that_others_may_read_is_named(
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Receiver]:
     """With this line in the file and these settings beside it: by which the source's sender is known."""
-    made: list[Receiver] = []
+    receivers: list[Receiver] = []
     make = auth.make_check
 
     def noted(settings: Receiver) -> object:
-        made.append(settings)
+        receivers.append(settings)
         return make(settings)
 
     monkeypatch.setattr(auth, "make_check", noted)
@@ -491,7 +491,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rec
         (tmp_path / "config.toml").write_text(SOURCE.format(scheme) + SECRETS + line)
         config = tmp_path / "config.toml"
         served_by.build_sources(Receiver.model_validate({"aws_region": "x", "config": config, **environment}))
-        return made[-1]
+        return receivers[-1]
 
     return one
 

@@ -109,9 +109,9 @@ def test_a_v2_bus_and_its_subscriber_are_verified_and_not_made(
             run(load(Setup), plan=False)
         return
     assert run(load(Setup), plan=False) == status
-    said = capsys.readouterr()
-    assert line in said.out.splitlines() or "grant what `stream-router setup --policy setup` prints" in said.err
-    assert ("let through" in said.out and "interaction.created" in said.out) is bool(line)
+    output = capsys.readouterr()
+    assert line in output.out.splitlines() or "grant what `stream-router setup --policy setup` prints" in output.err
+    assert ("let through" in output.out and "interaction.created" in output.out) is bool(line)
     script.done()
 
 
@@ -272,8 +272,8 @@ def test_a_key_is_given_to_what_is_made_and_changed_on_nothing(monkeypatch: pyte
     made_right(queue(script, {**attributes, "KmsMasterKeyId": "theirs"}))
 
     script.refuse("kinesis", "describe_stream_summary", {"StreamName": "s"}, "ResourceNotFoundException")
-    how = {"ShardCount": 2, "StreamModeDetails": {"StreamMode": "PROVISIONED"}, "Tags": OURS}
-    script.expect("kinesis", "create_stream", {"StreamName": "s", **how})
+    mode = {"ShardCount": 2, "StreamModeDetails": {"StreamMode": "PROVISIONED"}, "Tags": OURS}
+    script.expect("kinesis", "create_stream", {"StreamName": "s", **mode})
     stream(script, OURS)
     script.expect("kinesis", "increase_stream_retention_period", {"StreamName": "s", "RetentionPeriodHours": 168})
     stream(script, None)
@@ -324,7 +324,7 @@ def test_a_bus_s_queue_is_under_sqs_s_own_key_open_to_the_bus_and_made_only_if_n
     has: dict[str, Any] = {"KmsKeyIdentifier": KEY}
     if theirs:
         has["DeadLetterConfig"] = {"Arn": HOME.queue(theirs)}
-    made = BusQueue(script.clients, BUS_QUEUE, OURS, bus(script, has), BUS_ARN)
+    bus_queue = BusQueue(script.clients, BUS_QUEUE, OURS, bus(script, has), BUS_ARN)
     script.refuse("sqs", "get_queue_url", {"QueueName": "s-bus-undelivered"}, "QueueDoesNotExist")
     if not theirs:
         attributes = {"MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576"}
@@ -332,9 +332,9 @@ def test_a_bus_s_queue_is_under_sqs_s_own_key_open_to_the_bus_and_made_only_if_n
         attributes |= {"SqsManagedSseEnabled": "true", "Policy": json.dumps(policy)}
         asked = {"QueueName": "s-bus-undelivered", "Attributes": attributes, "tags": OURS}
         script.expect("sqs", "create_queue", asked, {"QueueUrl": URL})
-    made_right(made)
+    made_right(bus_queue)
     script.done()
-    assert made.status_line().startswith(
+    assert bus_queue.status_line().startswith(
         "  queue s-bus-undelivered: not needed" if theirs else "+ queue s-bus-undelivered: "
     )
 
@@ -343,9 +343,9 @@ def test_a_bus_of_another_account_that_may_not_be_looked_at_is_named(script: Scr
     """A policy of this account cannot help: only the bus's owner can let us look."""
     theirs = f"arn:aws:events:{REGION}:999999999999:event-bus/cx"
     script.refuse("events", "describe_event_bus", {"Name": theirs}, "AccessDeniedException")
-    made = Bus(script.clients, theirs, None, OURS, rule(script), account=ACCOUNT)
+    result = Bus(script.clients, theirs, None, OURS, rule(script), account=ACCOUNT)
     with pytest.raises(SetupError, match=r"is of account 999999999999, .*A bus of another account"):
-        made.refresh()
+        result.refresh()
 
 
 def test_order_is_refused_on_a_stream_that_ignores_hash_keys(script: Script) -> None:
@@ -367,13 +367,13 @@ def test_order_is_refused_on_a_stream_that_ignores_hash_keys(script: Script) -> 
 def test_a_rule_beyond_aws_s_default_quotas_is_noted(script: Script) -> None:
     """Patterns of more than 2,048 characters, 300 rules a bus: AWS raises both, so it is not a refusal."""
     types = tuple(f"a.very.long.type.of.event.{number}" for number in range(70))
-    made = Rule(script.clients, "cx", "r", RULE_ARN, types, OURS)
+    result = Rule(script.clients, "cx", "r", RULE_ARN, types, OURS)
     script.refuse("events", "describe_rule", {"Name": "r", "EventBusName": "cx"}, "ResourceNotFoundException")
     script.expect("events", "list_rules", {"EventBusName": "cx"}, {"Rules": [{"Name": str(n)} for n in range(300)]})
-    made.refresh()
+    result.refresh()
     length = len(resources.pattern_text(types))
     assert 2048 < length < 4096
-    of_pattern, of_rules = made.notes()
+    of_pattern, of_rules = result.notes()
     assert of_pattern.startswith(f"its pattern has {length:,} characters; AWS's default quota is 2,048, and above it ")
     assert of_rules.startswith("the bus has 300 rules; AWS's default quota is 300, and above it PutRule fails until ")
     script.done()

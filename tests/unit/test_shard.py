@@ -33,7 +33,7 @@ def sick(life: Life, *sequence_numbers: int) -> None:
     """From now on the bus answers InternalFailure to the events of these records, always."""
     bus, numbers = life.rig.bus, set(sequence_numbers)
     bus.judge = lambda call: bus.answer(
-        call, ["InternalFailure" if one.event.record.sequence_number in numbers else "" for one in call]
+        call, ["InternalFailure" if item.event.record.sequence_number in numbers else "" for item in call]
     )
 
 

@@ -48,17 +48,17 @@ def test_the_age_of_the_oldest_event_and_the_state_in_a_word(
     shard = MergedShard("a", 1, caught_up("a", 1, 1, at=NOW, **{"callbackAgoS": 1.0, **states}))
     known = lag(shard, NOW + later_s)
     assert (known.oldest_age_s, known.caught_up) == (age_s, age_s == 0.0)
-    found = condition(shard, known, NOW + later_s) or Condition(Code.WELL)
-    assert (found.code.value, found.reason) == said
-    assert found.since_s == (NOW - 7 if found.code is Code.HOLDING else None)
+    letter = condition(shard, known, NOW + later_s) or Condition(Code.WELL)
+    assert (letter.code.value, letter.reason) == said
+    assert letter.since_s == (NOW - 7 if letter.code is Code.HOLDING else None)
 
 
 def shard_and_time(life: Life) -> tuple[MergedShard, float]:
     """What the life's child says now, and when that is on a wall clock that began when its events were received."""
     wall_s = RECEIVED_MS / 1000 + life.rig.world.now - BEGAN
-    said = Snapshot(wall_s, states={"shard": "shard-1", "pid": 1})
-    life.vitals(said)
-    return MergedShard("shard-1", 1, said), wall_s
+    snapshot = Snapshot(wall_s, states={"shard": "shard-1", "pid": 1})
+    life.vitals(snapshot)
+    return MergedShard("shard-1", 1, snapshot), wall_s
 
 
 def spent(life: Life) -> dict[str, float]:

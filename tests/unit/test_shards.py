@@ -26,9 +26,9 @@ from stream_router.operate.stream import Piece, Span, UserRecord
 )
 def test_it_says_what_to_do(loads: list[tuple[float, float]], says: str) -> None:
     """By the limit that binds first, and not where another number of shards would not help, or Kinesis reshards."""
-    made = [Load("abc"[n], 1 / len(loads), *one) for n, one in enumerate(loads)]
-    assert shards.advise(made).startswith(says)
-    assert "--to" not in shards.advise(made, on_demand=True)
+    result = [Load("abc"[n], 1 / len(loads), *item) for n, item in enumerate(loads)]
+    assert shards.advise(result).startswith(says)
+    assert "--to" not in shards.advise(result, on_demand=True)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_it_says_what_to_do(loads: list[tuple[float, float]], says: str) -> None
 )
 def test_where_order_is_kept_it_advises_a_number_that_keeps_it(shares: list[float], groups: int, to: int) -> None:
     """If none within reach does, the number that the load asks for: the refusal says the rest."""
-    made = [Load(f"s{n}", 1 / len(shares), share, 0) for n, share in enumerate(shares)]
-    assert f"--to {to}`" in shards.advise(made, groups=groups)
+    loads = [Load(f"s{n}", 1 / len(shares), share, 0) for n, share in enumerate(shares)]
+    assert f"--to {to}`" in shards.advise(loads, groups=groups)
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,10 @@ def test_where_order_is_kept_it_advises_a_number_that_keeps_it(shares: list[floa
 )
 def test_the_rules_of_a_reshard(count: int, wanted: int, buckets: int, more: dict[str, Any], why: str) -> None:
     """What AWS would refuse, and what would leave shards empty, is said before."""
-    found = next(shards.find_refusals({"OpenShardCount": count, "StreamStatus": "ACTIVE", **more}, wanted, buckets), "")
-    assert (found.startswith(why), bool(found)) == (True, bool(why))
+    result = next(
+        shards.find_refusals({"OpenShardCount": count, "StreamStatus": "ACTIVE", **more}, wanted, buckets), ""
+    )
+    assert (result.startswith(why), bool(result)) == (True, bool(why))
 
 
 @pytest.mark.parametrize(
@@ -74,9 +76,9 @@ def test_the_rules_of_a_reshard(count: int, wanted: int, buckets: int, more: dic
 def test_with_order_the_groups_borders_must_be_the_shards(count: int, wanted: int, groups: int, why: str) -> None:
     """Else a change of STREAM_ROUTER_BUCKETS would move conversations. Without order any number will do."""
     summary = {"OpenShardCount": count, "StreamStatus": "ACTIVE"}
-    found = next(shards.find_refusals(summary, wanted, groups, ordered=True), "")
-    assert (why in found, bool(found)) == (True, bool(why))
-    assert count != 1_023 or "first set" not in found
+    result = next(shards.find_refusals(summary, wanted, groups, ordered=True), "")
+    assert (why in result, bool(result)) == (True, bool(why))
+    assert count != 1_023 or "first set" not in result
     assert not [*shards.find_refusals(summary, wanted, groups)]
 
 

@@ -27,9 +27,9 @@ TIMES_MS = st.lists(st.floats(0, 10**7), max_size=20)
 
 
 def histogram(times_ms: list[float]) -> Histogram:
-    made = Histogram()
-    made.record(times_ms)
-    return made
+    result = Histogram()
+    result.record(times_ms)
+    return result
 
 
 @st.composite
@@ -43,7 +43,7 @@ def counted(snapshot: Snapshot) -> Iterator[tuple[Any, ...]]:
     for name, rows in snapshot.counts.items():
         yield from ((name, labels, count) for labels, count in rows.items() if count)
     for name, histograms in snapshot.histograms.items():
-        yield from ((name, labels, str(one.to_dict()["buckets"])) for labels, one in histograms.items() if one.count)
+        yield from ((name, labels, str(item.to_dict()["buckets"])) for labels, item in histograms.items() if item.count)
 
 
 @given(snapshots())
@@ -66,11 +66,11 @@ def test_what_is_added_is_what_was_counted_since(one: Snapshot, other: Snapshot)
 
 def test_counts_and_histograms_of_all_shards_are_added_up_and_of_two_children_the_newer_one_speaks() -> None:
     """Percentiles come from the sum: of 1 to 900, 1 to 40 and 1 to 60 ms, not from averages."""
-    found = merged(snapshot("a", 1, 900), snapshot("b", 3, 40, at=9.0), snapshot("b", 2, 60, at=8.0))
-    latency = found.totals.histogram(STAGE_LATENCY.name, WHOLE_WAY)
-    assert (found.totals.count(DELIVERED), latency.count, latency.largest_ms) == (1000, 1000, 900)
+    result = merged(snapshot("a", 1, 900), snapshot("b", 3, 40, at=9.0), snapshot("b", 2, 60, at=8.0))
+    latency = result.totals.histogram(STAGE_LATENCY.name, WHOLE_WAY)
+    assert (result.totals.count(DELIVERED), latency.count, latency.largest_ms) == (1000, 1000, 900)
     assert latency.percentile(60) == pytest.approx(500, rel=0.011)
-    assert [(shard.shard_id, shard.pid) for shard in found.shards] == [("a", 1), ("b", 3)]
+    assert [(shard.shard_id, shard.pid) for shard in result.shards] == [("a", 1), ("b", 3)]
 
 
 SAID = st.tuples(st.sampled_from("ab"), st.integers(1, 3), st.integers(0, 50), st.booleans())
@@ -85,17 +85,17 @@ def test_no_sum_ever_falls_and_none_counts_twice(steps: list[tuple[str, int, int
     with TemporaryDirectory() as folder:
         state, alive, last = Path(folder), set[int](), (0.0, 0.0)
         merger = Merger(state, alive.__contains__)
-        said: dict[int, int] = {}
+        output: dict[int, int] = {}
         for number, (shard, at, more, dies) in enumerate(steps):
             pid = 10 * number + at
-            said[pid] = more
+            output[pid] = more
             alive.add(pid)
             write_snapshots(state, snapshot(shard, pid, more, times_s={"holding": round_to_binary_fraction(more / 10)}))
             if dies:
                 alive.clear()
             totals = merger.merge().totals
             now = (totals.count(DELIVERED), totals.count(TIME.name, ("holding",)))
-            assert now[0] == sum(said.values())
+            assert now[0] == sum(output.values())
             assert now >= last
             last = now
             assert {int(file.stem.partition(".")[2]) for file in (state / SNAPSHOTS).iterdir()} == alive
@@ -113,8 +113,8 @@ def test_a_shard_that_moved_away_is_forgotten_and_what_it_counted_is_not(tmp_pat
     (tmp_path / SNAPSHOTS / "a.1.json").unlink()
     (tmp_path / SNAPSHOTS / "a.1.json").mkdir()  # neither read nor removed
     for _ in range(2):
-        found = merger.merge()
-        assert ([shard.shard_id for shard in found.shards], found.totals.count(DELIVERED)) == (["b"], 30)
+        result = merger.merge()
+        assert ([shard.shard_id for shard in result.shards], result.totals.count(DELIVERED)) == (["b"], 30)
 
 
 LATENCIES = st.lists(st.floats(SMALLEST_MS, 1e9), min_size=1, max_size=300)

@@ -60,11 +60,11 @@ def test_the_worker_keeps_its_name_where_the_folder_stays(tmp_path: Path) -> Non
     for torn in (b"another-host-0123456789abcdef", b"", bytes(40), b"host-\xff\xfe"):
         (tmp_path / "one" / WORKER_ID).write_bytes(torn)
         with StateDir(tmp_path / "one") as state:
-            made = state.worker_id()
-            assert made.isprintable()
-            assert not made.startswith("another-host-")
-            assert state.worker_id() == made
-            assert (state.worker_id("pod-7"), state.worker_id()) == ("pod-7", made), "the platform's own name wins"
+            result = state.worker_id()
+            assert result.isprintable()
+            assert not result.startswith("another-host-")
+            assert state.worker_id() == result
+            assert (state.worker_id("pod-7"), state.worker_id()) == ("pod-7", result), "the platform's own name wins"
 
 
 def test_two_supervisors_cannot_share_a_folder(tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ class World:
             lambda: self.refusals,
         )
         self.sent: list[dict[str, Any]] = []
-        whose, metrics = MetricDimensions("us-east-1", "router"), CONSUMER_IN_CLOUDWATCH
-        self.send = Sender(self, whose, self.status.snapshot, metrics, sends_zeros)
+        metric_dimensions, metrics = MetricDimensions("us-east-1", "router"), CONSUMER_IN_CLOUDWATCH
+        self.send = Sender(self, metric_dimensions, self.status.snapshot, metrics, sends_zeros)
         self.after(2)  # what was there when it began is kept for a second
 
     def put_metric_data(self, **call: Any) -> None:
@@ -70,7 +70,7 @@ class World:
     def in_cloudwatch(self) -> dict[str, float]:
         """The first value of each metric that is sent now."""
         self.send()
-        return {one["MetricName"]: one["Values"][0] for one in self.sent}
+        return {datum["MetricName"]: datum["Values"][0] for datum in self.sent}
 
     def child_says(self, shard: str, pid: int = 1, delivered: int = 5, **said: Any) -> None:
         snapshots.write_snapshots(self.state.path, snapshots.caught_up(shard, pid, delivered, at=self.wall, **said))
@@ -82,8 +82,8 @@ class World:
     def samples(self, begin: str) -> dict[str, float]:
         """Those of `/metrics` that begin so, without what all begin with."""
         text = self.status.metrics().decode().replace("\nstream_router_", "\n")
-        found = (line.rpartition(" ") for line in text.splitlines() if line.startswith(begin))
-        return {sample: float(value) for sample, _, value in found}
+        result = (line.rpartition(" ") for line in text.splitlines() if line.startswith(begin))
+        return {sample: float(value) for sample, _, value in result}
 
     def answered(self, said: CheckResult) -> None:
         """Of bus and rule: a no counts when it was said twice."""
@@ -106,9 +106,9 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.state.close()
+    result = World(tmp_path)
+    yield result
+    result.state.close()
 
 
 HAPPENS: dict[str, Callable[[World], object]] = {
@@ -166,8 +166,8 @@ HAPPENS: dict[str, Callable[[World], object]] = {
 )
 def test_the_verdict(world: World, what: str, later_s: float, code: str, reason: str | None) -> None:
     """The worst of what is known, with its reason. A shard that is read here is not unread, whatever the table says."""
-    for one in filter(None, what.split(", ")):
-        HAPPENS[one](world)
+    for item in filter(None, what.split(", ")):
+        HAPPENS[item](world)
     world.status.observe()
     world.after(later_s + 1)
     page = world.status_object()
@@ -276,7 +276,7 @@ def test_the_hour_has_a_row_of_what_happened_since_the_one_before(world: World) 
     world.child_says("a", delivered=100, latencies_ms=[1.0] * 1000 + [float(n) for n in range(1, 101)])
     world.status.observe()
     page = json.loads(world.status.history())
-    first, *others, before, row = (dict(zip(page["columns"], one, strict=True)) for one in page["rows"])
+    first, *others, before, row = (dict(zip(page["columns"], item, strict=True)) for item in page["rows"])
     assert len(others) + 3 == history.MAX_ROWS
     assert (row["at"], row["deliveredPerS"]) == (pytest.approx(world.wall * 1000, abs=1), 10.0)
     assert row["at"] - first["at"] == pytest.approx((history.MAX_ROWS - 1) * 10_000, abs=2)
@@ -296,7 +296,9 @@ def test_metrics_are_sums_of_counts_and_the_shards_own_gauges(world: World) -> N
     world.child_says("c", pid=NO_PROCESS, delivered=10)
     assert world.samples("events_d") == {"events_delivered_total": 1010, "events_dropped_total": 0}
     letters = world.samples("dead_letters_total")
-    assert letters == {f'dead_letters_total{{reason="{one.value}"}}': 3 * (one == "malformed_json") for one in Reason}
+    assert letters == {
+        f'dead_letters_total{{reason="{item.value}"}}': 3 * (item == "malformed_json") for item in Reason
+    }
     assert sorted(world.samples("stage_latency_seconds_count").values()) == [0] * (len(STAGES) - 1) + [1010]
     assert world.samples("window_bytes") == {'window_bytes{shard="a"}': 7}
     assert world.samples("holding") == {
@@ -318,11 +320,11 @@ def test_cloudwatch_gets_the_worst_of_the_shards_that_are_read_here(world: World
     world.child_says("c", pid=NO_PROCESS)
     for seconds in (0.0, 30.0):
         world.after(seconds)
-        found = world.in_cloudwatch()
-        assert found["OldestUnsettledAgeSeconds"] == pytest.approx(30 + seconds, abs=0.01)
-        assert found["RetentionHeadroomSeconds"] == pytest.approx(WEEK_S - 30 - seconds, abs=0.01)
-        assert (found["HoldingShards"], found["UnreadShards"]) == (1.0, 1.0)
-        assert "DroppedCount" not in found
+        result = world.in_cloudwatch()
+        assert result["OldestUnsettledAgeSeconds"] == pytest.approx(30 + seconds, abs=0.01)
+        assert result["RetentionHeadroomSeconds"] == pytest.approx(WEEK_S - 30 - seconds, abs=0.01)
+        assert (result["HoldingShards"], result["UnreadShards"]) == (1.0, 1.0)
+        assert "DroppedCount" not in result
     world.child_says("a")
     world.after(2)
     assert world.in_cloudwatch()["DroppedCount"] == 0

@@ -77,9 +77,9 @@ class Asked:
                 self.stub.add_client_error(operation, answer)
             else:
                 self.stub.add_response(operation, answer)
-        found = self.question()
+        result = self.question()
         self.stub.assert_no_pending_responses()
-        return found
+        return result
 
 
 def test_a_pattern_is_tested_once_with_each_type_and_again_where_it_changed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,10 +89,10 @@ def test_a_pattern_is_tested_once_with_each_type_and_again_where_it_changed(monk
     assert isinstance(first, TargetOk)
     assert asked.now(BUS, rule(OURS), TARGET) == first
     narrower = rule({**OURS, "detail-type": ["interaction.created"]})
-    said = asked.now(BUS, narrower, TARGET, TAKES, TAKES_NOT)
-    assert isinstance(said, TargetBroken)
-    assert "does not take our events of type conversation.updated" in said.problem
-    assert asked.now(BUS, narrower, TARGET) == said
+    output = asked.now(BUS, narrower, TARGET, TAKES, TAKES_NOT)
+    assert isinstance(output, TargetBroken)
+    assert "does not take our events of type conversation.updated" in output.problem
+    assert asked.now(BUS, narrower, TARGET) == output
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_what_is_a_no(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], calls: list[Call], of: str, problem: str
 ) -> None:
     """Each with what is wrong and a cure."""
-    said = Asked(monkeypatch, **settings).now(*calls)
+    output = Asked(monkeypatch, **settings).now(*calls)
     if not problem:
-        assert isinstance(said, TargetOk)
+        assert isinstance(output, TargetOk)
         return
-    assert isinstance(said, TargetBroken)
-    assert (said.part, problem in said.problem, bool(said.cure)) == (of, True, True)
+    assert isinstance(output, TargetBroken)
+    assert (output.part, problem in output.problem, bool(output.cure)) == (of, True, True)
 
 
 @pytest.mark.parametrize(
@@ -425,8 +425,8 @@ def test_a_start_is_refused_where_waiting_cannot_help(tmp_path: Path) -> None:
     gone.prove(GONE)
     assert gone.reports == []
     gone.prove(GONE)
-    for one in (unnamed, gone):
-        assert [problem.setting for problem in refused_with(one)] == ["STREAM_ROUTER_EVENT_BUS"]
+    for item in (unnamed, gone):
+        assert [problem.setting for problem in refused_with(item)] == ["STREAM_ROUTER_EVENT_BUS"]
 
 
 def test_what_is_wrong_is_said_with_its_cure_and_when_it_is_right(
@@ -434,8 +434,8 @@ def test_what_is_wrong_is_said_with_its_cure_and_when_it_is_right(
 ) -> None:
     """A no, its end, and when events go on; each once, and once a minute while it lasts."""
     world.prove(TargetOk(), *[DISABLED] * 10, *[TargetOk()] * 40)
-    said = [record.event for record in caplog.records]  # type: ignore[attr-defined]
-    assert said == ["rule-unmatched", "rule-matches-again", "rule-proven-again"]
+    events = [record.event for record in caplog.records]  # type: ignore[attr-defined]
+    assert events == ["rule-unmatched", "rule-matches-again", "rule-proven-again"]
     assert "run `stream-router setup`" in caplog.text
 
 

@@ -17,17 +17,17 @@ twice in October, of which the first is meant, and one in March never comes. `re
 date alone, nor a fraction of a minute or an hour, nor digits that are no epoch of our time."""
 
 
-@pytest.mark.parametrize(("given", "wanted"), [(given, wanted) for wanted, row in FORMS.items() for given in row])
+@pytest.mark.parametrize(("given", "wanted"), [(value, wanted) for wanted, row in FORMS.items() for value in row])
 def test_every_form_is_normalised_or_refused(given: object, wanted: str, tmp_path: Path) -> None:
     """Nothing is guessed."""
     config = tmp_path / "router.toml"
     config.write_text('naive_zone = "Europe/Berlin"')
-    made = transform({**BODY, "timestamp": given}, config=config)
+    entry = transform({**BODY, "timestamp": given}, config=config)
     if wanted == "refused":
-        assert code_of(made) == "BadTimestamp"
+        assert code_of(entry) == "BadTimestamp"
         return
-    assert isinstance(made, Entry)
-    assert json.loads(made.detail)["eventTimestamp"] == iso(round(made.time_s * 1000)) == wanted
+    assert isinstance(entry, Entry)
+    assert json.loads(entry.detail)["eventTimestamp"] == iso(round(entry.time_s * 1000)) == wanted
 
 
 def test_stamp_writer_equals_the_plain_one() -> None:

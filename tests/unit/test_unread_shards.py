@@ -61,7 +61,7 @@ def test_a_shard_that_is_to_be_read_now_and_is_not_is_found(
     """By its lease's counter, and by what is before and behind it in a stream that was resharded."""
     shards = [Shard(name, of, 0, 9, is_open=name not in closed) for name, of in parents.items()]
     unread_shards = unread(StreamView(50.0, shards, now), StreamView(0.0, shards, before))
-    assert [(one.shard, one.why, one.since_s) for one in unread_shards] == [(*one, 0.0) for one in found]
+    assert [(shard.shard, shard.why, shard.since_s) for shard in unread_shards] == [(*item, 0.0) for item in found]
 
 
 class Watched(LeasedStream):
@@ -78,8 +78,8 @@ class Watched(LeasedStream):
     def look(self) -> list[tuple[str, float]] | None:
         self.now_s += CHECK_INTERVAL_S
         self.watched.check()
-        found = self.watched.known.unread
-        return None if found is None else [(one.why, one.since_s) for one in found]
+        result = self.watched.known.unread
+        return None if result is None else [(item.why, item.since_s) for item in result]
 
 
 def test_a_shard_that_nobody_reads_is_said_within_twenty_seconds_and_over_at_once(
@@ -90,15 +90,15 @@ def test_a_shard_that_nobody_reads_is_said_within_twenty_seconds_and_over_at_onc
     aws = Watched()
     assert aws.look() is None
     stopped_at = aws.now_s
-    while not (found := aws.look()):
+    while not (result := aws.look()):
         assert aws.now_s - stopped_at < 20
     assert aws.now_s - stopped_at >= 10, "its owner renews it within that time"
-    assert [why for why, _ in found] == [LEASE_UNCHANGED]
-    assert aws.look() == found
+    assert [why for why, _ in result] == [LEASE_UNCHANGED]
+    assert aws.look() == result
     aws.lease("0", "worker-2", 3)
     assert aws.look() == []
-    said = [record.__dict__["event"] for record in caplog.records]
-    assert said == ["shards-unread", "shards-read-again"]
+    events = [record.__dict__["event"] for record in caplog.records]
+    assert events == ["shards-unread", "shards-read-again"]
 
 
 def test_what_cannot_be_asked_is_not_known_and_no_table_means_that_nobody_reads(
@@ -154,10 +154,10 @@ def test_a_hand_over_that_is_not_finished_counts_as_unread_once_it_takes_longer_
     aws.lease("0", "worker-1", 1, "1", "worker-0")
     aws.look()
     begun_s = aws.now_s
-    while not (found := aws.look()):
+    while not (result := aws.look()):
         assert aws.now_s - begun_s < HAND_OVER_S + CHECK_INTERVAL_S
         aws.renew("0")
     assert aws.now_s - begun_s >= HAND_OVER_S
-    assert [why for why, _ in found] == [NOT_HANDED_OVER]
+    assert [why for why, _ in result] == [NOT_HANDED_OVER]
     aws.lease("0", "worker-1", 99)
     assert aws.look() == []

@@ -91,7 +91,7 @@ def test_a_service_is_silent_once_a_call_has_had_no_answer_for_three_seconds() -
     answers.record_request("DynamoDB")
     answers.record_request("Kinesis")
     now[0] += SILENT_AFTER_S - 1
-    assert [(one.service, one.since_s) for one in answers.silent_services()] == [("Kinesis", 1100.0)]
+    assert [(service.service, service.since_s) for service in answers.silent_services()] == [("Kinesis", 1100.0)]
     now[0] += 1
     assert join_service_names(answers.silent_services()) == "Kinesis and DynamoDB"
     answers.record_answer("Kinesis")

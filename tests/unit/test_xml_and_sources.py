@@ -64,12 +64,12 @@ def test_hostile_xml_is_refused_and_fills_no_memory(text: str, code: str) -> Non
     """No entity is read, no stack exhausted; a megabyte of attributes, each with its namespace, would be 300 MB."""
     tracemalloc.start()
     try:
-        found = ""
+        result = ""
         try:
             xml_body.parse(text.encode())
         except Rejected as rejected:
-            found = rejected.code
-        assert found == code
+            result = rejected.code
+        assert result == code
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()

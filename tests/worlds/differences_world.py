@@ -274,12 +274,14 @@ def _ask_all(fake: Place, places: dict[str, Place], folder: Path) -> tuple[list[
 
 def _judge(differences: list[Difference], compared: dict[str, list[str]], steps: Steps) -> None:
     """Record the table: a step for each call, then what is stale in the lists, and the totals."""
-    used = {(row, one.place) for one in differences for row in LISTED if _covers(row, one)}
+    used = {(row, difference.place) for difference in differences for row in LISTED if _covers(row, difference)}
     verdicts = list[str]()
     for request, places in compared.items():
         texts, held = list[str](), True
         for place in places:
-            here = [one for one in differences if (one.request, one.place) == (request, place)]
+            here = [
+                difference for difference in differences if (difference.request, difference.place) == (request, place)
+            ]
             verdicts.append(_verdict(here))
             held = held and verdicts[-1] != OPEN
             texts.append(f"{place} {_describe(here)}")
@@ -304,13 +306,17 @@ def _verdict(differences: list[Difference]) -> str:
     """Return the verdict on one answer, from its differences."""
     if not differences:
         return EQUAL
-    return LISTED_VERDICT if all(_reason(one) for one in differences) else OPEN
+    return LISTED_VERDICT if all(_reason(difference) for difference in differences) else OPEN
 
 
 def _describe(differences: list[Difference]) -> str:
     """Return the verdict on one answer with the reasons, or with the differences that have none."""
-    reasons = {_reason(one): None for one in differences}
-    without = [f"{one.path}: {one.fake} here, {one.theirs} there" for one in differences if not _reason(one)]
+    reasons = {_reason(difference): None for difference in differences}
+    without = [
+        f"{difference.path}: {difference.fake} here, {difference.theirs} there"
+        for difference in differences
+        if not _reason(difference)
+    ]
     details = without or [*reasons]
     return _verdict(differences) + (f" ({', '.join(details)})" if details else "")
 

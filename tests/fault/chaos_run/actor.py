@@ -197,9 +197,9 @@ class Actor:
             return
         begun = time.time()
         if step.target == "everything":
-            for one in [*self.workers, "receiver"]:
-                self.end(one)
-                self.later(BACK_AFTER_S + self._dice.random(), lambda one=one: self.start(one))  # type: ignore[misc]
+            for worker in [*self.workers, "receiver"]:
+                self.end(worker)
+                self.later(BACK_AFTER_S + self._dice.random(), lambda item=worker: self.start(item))  # type: ignore[misc]
             self.note("kill everything", begun, workers=(*self.workers,))
         elif step.target in ("supervisor", "receiver"):
             self._down.add(name)
@@ -219,7 +219,7 @@ class Actor:
         name = self._whom(step)
         names = [*self.workers, "receiver"] if step.target == "everything" else [name] if name else []
         begun = time.time()
-        hit = [pid for one in names for pid in self.signal(one, step.target, signal.SIGSTOP)]
+        hit = [pid for name in names for pid in self.signal(name, step.target, signal.SIGSTOP)]
 
         def go_on() -> None:
             for pid in hit:
@@ -240,18 +240,20 @@ class Actor:
         if step.target == "receiver":
             self.wait(lambda: bool(self.world.pids("receiver", "receiver")), TARGET_WITHIN_S)
             return "receiver"
-        found: list[str] = []
+        texts: list[str] = []
 
         def is_whole() -> bool:
             if self.settled() < self._settled_before + FLOWING[step.do]:
                 return False
-            found[:] = [one for one in self.workers if one not in self._down and self.world.pids(one, "child")]
-            return bool(found)
+            texts[:] = [
+                worker for worker in self.workers if worker not in self._down and self.world.pids(worker, "child")
+            ]
+            return bool(texts)
 
         if not self.wait(is_whole, TARGET_WITHIN_S):
             return ""
         self._settled_before = self.settled()
-        return self._dice.choice(found)
+        return self._dice.choice(texts)
 
     def _wire(self, step: Step) -> None:
         wire = step.do.removeprefix("wire ")
@@ -279,7 +281,7 @@ class Actor:
     def _mostly_while_they_work(self, *, always: bool = False) -> None:
         """Wait for a worker that runs, two times of three: a line that nobody uses cannot be cut. Else now."""
         if always or self._dice.random() < 2 / 3:
-            self.wait(lambda: any(self.world.pids(one, "child") for one in self.workers), TARGET_WITHIN_S)
+            self.wait(lambda: any(self.world.pids(worker, "child") for worker in self.workers), TARGET_WITHIN_S)
 
     def _sqs_down(self, step: Step) -> None:
         self._mostly_while_they_work()
@@ -323,7 +325,7 @@ class Actor:
 
         def all_taken() -> bool:
             leases = self.world.leases()
-            return {leases.get(one, survivor) for one in shards} == {survivor}
+            return {leases.get(shard, survivor) for shard in shards} == {survivor}
 
         if shards and self.wait(all_taken, TAKEN_OVER_WITHIN_S):
             self.note("takeover", begun, f"{len(shards)} shards of {victim} after {time.time() - begun:.1f} s")
@@ -358,7 +360,7 @@ class Actor:
     def _split(self, _: Step) -> None:
         begun = time.time()
         open_now = self.world.open_shards()
-        first = next(one for one in self.world.shards() if one["ShardId"] == open_now[0])
+        first = next(shard for shard in self.world.shards() if shard["ShardId"] == open_now[0])
         low, high = (int(first["HashKeyRange"][key]) for key in ("StartingHashKey", "EndingHashKey"))
         middle = str((low + high) // 2)
         self.world.kinesis.split_shard(StreamName=STREAM, ShardToSplit=open_now[0], NewStartingHashKey=middle)
@@ -367,7 +369,7 @@ class Actor:
 
     def _merge(self, _: Step) -> None:
         begun = time.time()
-        halves = [one["ShardId"] for one in self.world.shards() if one.get("ParentShardId") == self._split_shard]
+        halves = [shard["ShardId"] for shard in self.world.shards() if shard.get("ParentShardId") == self._split_shard]
         self.world.kinesis.merge_shards(StreamName=STREAM, ShardToMerge=halves[0], AdjacentShardToMerge=halves[1])
         self.note("merge", begun, " ".join(halves))
 
@@ -387,7 +389,7 @@ class Actor:
         self._share()
         self.wait(lambda: self.world.leader() in self.workers, 30)
         leader = self.world.leader() or self.workers[0]
-        return next(one for one in self.workers if one != leader), leader
+        return next(worker for worker in self.workers if worker != leader), leader
 
 
 def _act(family: str, begun: float, *workers: str) -> Act:

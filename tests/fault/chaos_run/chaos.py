@@ -126,9 +126,9 @@ def _topology(shape: Shape) -> tuple[list[tuple[float, float]], list[Step]]:
 
 def _spread(targets: tuple[str, ...], count: int, dice: random.Random) -> list[str]:
     """So many targets, each nearly as often as the others."""
-    found = [targets[n % len(targets)] for n in range(count)]
-    dice.shuffle(found)
-    return found
+    result = [targets[n % len(targets)] for n in range(count)]
+    dice.shuffle(result)
+    return result
 
 
 def _storm(dice: random.Random, share: float) -> list[dict[str, Any]]:

@@ -63,10 +63,10 @@ def _read_shard(kinesis: Any, shard: str) -> Iterator[Record]:
     iterator = kinesis.get_shard_iterator(**named)["ShardIterator"]
     while iterator:
         answer = kinesis.get_records(ShardIterator=iterator, Limit=2_000)
-        for one in answer["Records"]:
-            ids = tuple(orjson.loads(line)["id"] for line in one["Data"].split(b"\n"))
-            arrived = one["ApproximateArrivalTimestamp"].timestamp()
-            yield Record(shard, int(one["SequenceNumber"]), ids, arrived)
+        for record in answer["Records"]:
+            ids = tuple(orjson.loads(line)["id"] for line in record["Data"].split(b"\n"))
+            arrived = record["ApproximateArrivalTimestamp"].timestamp()
+            yield Record(shard, int(record["SequenceNumber"]), ids, arrived)
         if not answer["Records"] and not answer.get("MillisBehindLatest"):
             return
         iterator = answer.get("NextShardIterator")

@@ -69,8 +69,8 @@ class Copies:
                 self._arrived.setdefault(event_id, []).append(record.arrived)
         self._ends: dict[str, list[Delivery | Letter]] = {}
         ends: list[Delivery | Letter] = [*evidence.deliveries, *evidence.letters]
-        for one in sorted(ends, key=lambda one: one.at):
-            self._ends.setdefault(one.event_id, []).append(one)
+        for end in sorted(ends, key=lambda item: item.at):
+            self._ends.setdefault(end.event_id, []).append(end)
         self._unsettled = self._spans()
         self._holding = [(act.begun, act.ended + RECOVERS_S) for act in evidence.acts if _holds(act)]
 
@@ -78,12 +78,12 @@ class Copies:
 
     def stored_again(self) -> list[tuple[str, str]]:
         """Events that are in the stream more than once though nothing explains it."""
-        found = []
+        result = []
         for event_id, places in self._stored.items():
             sent = self._evidence.sent.get(event_id)
             if len(places) > 1 and sent and not self._may_be_stored_again(event_id, sent.attempts):
-                found.append((event_id, f"stored {len(places)} times"))
-        return found
+                result.append((event_id, f"stored {len(places)} times"))
+        return result
 
     def _may_be_stored_again(self, event_id: str, attempts: Sequence[float]) -> bool:
         """Between first posted and last stored the receiver died, was cut off from Kinesis or stopped in a call.
@@ -93,7 +93,10 @@ class Copies:
         """
         arrived = self._arrived[event_id]
         first, last = attempts[0], max(arrived) + ARRIVED_SLACK_S
-        if any(LATE_S <= at - max((one for one in attempts if one <= at), default=at) <= GIVEN_UP_S for at in arrived):
+        if any(
+            LATE_S <= at - max((attempt for attempt in attempts if attempt <= at), default=at) <= GIVEN_UP_S
+            for at in arrived
+        ):
             return True
         if any(first <= ended and begun <= last for begun, ended in self._evidence.late_stream):
             return True
@@ -105,7 +108,7 @@ class Copies:
 
     def charge(self) -> list[Charged]:
         """Every copy beyond the first, with its cause."""
-        return [one for event_id, ends in self._ends.items() for one in self._copies(event_id, ends)]
+        return [copy for event_id, ends in self._ends.items() for copy in self._copies(event_id, ends)]
 
     def _copies(self, event_id: str, ends: list[Delivery | Letter]) -> Iterator[Charged]:
         places, came, spare = len(self._stored.get(event_id, [])), 1, ""
@@ -156,38 +159,38 @@ class Copies:
     ) -> list[tuple[int | None, str, float]]:
         """What made a shard's reader begin anew between the two, as (act's place, cause, when)."""
         shards = {shard for shard, _ in places}
-        found: list[tuple[int | None, str, float]] = []
+        result: list[tuple[int | None, str, float]] = []
         for place, act in enumerate(self._evidence.acts):
             if act.workers and before <= act.ended + AFTER_S and act.begun <= copy and self._concerns(act, shards):
-                found.append((*self._behind(place, act), act.begun))
+                result.append((*self._behind(place, act), act.begun))
         owner: dict[str, str] = {}
-        for one in self._evidence.owners:
+        for candidate in self._evidence.owners:
             if (
-                one.shard in shards
-                and owner.get(one.shard, one.worker) != one.worker
-                and before - HAND_OFF_S <= one.at <= copy
+                candidate.shard in shards
+                and owner.get(candidate.shard, candidate.worker) != candidate.worker
+                and before - HAND_OFF_S <= candidate.at <= copy
             ):
-                found.append((None, "lease move", one.at))
-            owner[one.shard] = one.worker
-        return sorted(found, key=lambda one: one[2])
+                result.append((None, "lease move", candidate.at))
+            owner[candidate.shard] = candidate.worker
+        return sorted(result, key=lambda item: item[2])
 
     def _behind(self, place: int, act: Act) -> tuple[int | None, str]:
         """Of a child that was seen to end: what ended it, as far as it was one of our acts on its worker."""
         if act.family != CHILD_ENDED:
             return place, act.family.partition(" ")[0]
         for earlier in range(len(self._evidence.acts) - 1, -1, -1):
-            one = self._evidence.acts[earlier]
-            ours = one.family != CHILD_ENDED and set(one.workers) & set(act.workers)
-            if ours and one.begun <= act.ended <= one.ended + DAEMON_ENDS_S:
-                return earlier, one.family.partition(" ")[0]
+            item = self._evidence.acts[earlier]
+            ours = item.family != CHILD_ENDED and set(item.workers) & set(act.workers)
+            if ours and item.begun <= act.ended <= item.ended + DAEMON_ENDS_S:
+                return earlier, item.family.partition(" ")[0]
         return None, "lease move"
 
     def _concerns(self, act: Act, shards: set[str]) -> bool:
         """Whether a worker of the act's had one of the shards then, as far as the lease table says."""
         owner: dict[str, str] = {}
-        for one in self._evidence.owners:
-            if one.at <= act.begun + AFTER_S:
-                owner[one.shard] = one.worker
+        for item in self._evidence.owners:
+            if item.at <= act.begun + AFTER_S:
+                owner[item.shard] = item.worker
         return any(owner.get(shard, act.workers[0]) in act.workers for shard in shards)
 
     # --- how old a copy may be ----------------------------------------------------------------------------------
@@ -205,19 +208,21 @@ class Copies:
         for at, event_id, _ in self._evidence.refusals:
             troubles.setdefault(event_id, []).append(at)
         for event_id, ends in self._ends.items():
-            troubles.setdefault(event_id, []).extend(one.at for one in ends if not one.is_answered)
-        found: dict[str, list[tuple[float, float, int]]] = {}
+            troubles.setdefault(event_id, []).extend(end.at for end in ends if not end.is_answered)
+        result: dict[str, list[tuple[float, float, int]]] = {}
         for event_id, times in troubles.items():
             ended = 0.0
             for begun in sorted(times):
                 if begun < ended:
                     continue
-                is_answered = [one.at for one in self._ends.get(event_id, []) if one.is_answered and one.at >= begun]
+                is_answered = [
+                    item.at for item in self._ends.get(event_id, []) if item.is_answered and item.at >= begun
+                ]
                 ended = min(is_answered, default=float("inf"))
                 if ended - begun >= UNSETTLED_S:
                     for shard, sequence in self._stored.get(event_id, []):
-                        found.setdefault(shard, []).append((begun, ended, sequence))
-        return found
+                        result.setdefault(shard, []).append((begun, ended, sequence))
+        return result
 
 
 def _stops_a_child(act: Act) -> bool:

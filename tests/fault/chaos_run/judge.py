@@ -36,7 +36,7 @@ class Verdict:
         return not self.broken and not self.invalid
 
     def count(self, rule: str) -> int:
-        return sum(1 for one in self.broken if one.rule == rule)
+        return sum(1 for item in self.broken if item.rule == rule)
 
 
 RULES = (
@@ -62,13 +62,17 @@ def judge(evidence: Evidence) -> Verdict:
     verdict = Verdict()
     copies = Copies(evidence)
     verdict.charged = copies.charge()
-    verdict.copies = Counter(one.cause for one in verdict.charged)
+    verdict.copies = Counter(copy_.cause for copy_ in verdict.charged)
     verdict.broken = [
         *_fates(evidence),
         *_contents(evidence),
         *_burials(evidence),
-        *(Broken("stored again without a cause", one, text) for one, text in copies.stored_again()),
-        *(Broken(one.cause, one.event_id, one.text) for one in verdict.charged if one.cause.startswith("copy ")),
+        *(Broken("stored again without a cause", item, text) for item, text in copies.stored_again()),
+        *(
+            Broken(event.cause, event.event_id, event.text)
+            for event in verdict.charged
+            if event.cause.startswith("copy ")
+        ),
         *sequence.checkpoints(evidence),
         *(sequence.order(evidence, verdict.charged) if evidence.in_order else ()),
         *_liveness(evidence),
@@ -85,7 +89,7 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def _fates(evidence: Evidence) -> Iterator[Broken]:
-    settled = {one.event_id for one in evidence.deliveries} | {one.event_id for one in evidence.letters}
+    settled = {delivery.event_id for delivery in evidence.deliveries} | {letter.event_id for letter in evidence.letters}
     stored = {event_id for record in evidence.stream for event_id in record.ids}
     for event_id in evidence.acked.keys() - settled:
         yield Broken("lost", event_id, "acked, and neither delivered nor a dead letter")
@@ -138,8 +142,8 @@ def _burials(evidence: Evidence) -> Iterator[Broken]:
 
 def _liveness(evidence: Evidence) -> Iterator[Broken]:
     first: dict[str, float] = {}
-    for one in evidence.deliveries:
-        first.setdefault(one.event_id, one.at)
+    for delivery in evidence.deliveries:
+        first.setdefault(delivery.event_id, delivery.at)
     reached = set()
     shard_of = {event_id: record.shard for record in evidence.stream for event_id in record.ids}
     for event_id, at in evidence.fresh.items():
@@ -154,21 +158,25 @@ def _liveness(evidence: Evidence) -> Iterator[Broken]:
 
 def _figures(evidence: Evidence, verdict: Verdict) -> dict[str, float]:
     kills = [act for act in evidence.acts if act.family.startswith("kill ")]
-    a_kill = Counter(one.act for one in verdict.charged if one.act is not None)
-    fresh = [one.at - evidence.fresh[one.event_id] for one in evidence.deliveries if one.event_id in evidence.fresh]
+    a_kill = Counter(copy_.act for copy_ in verdict.charged if copy_.act is not None)
+    fresh = [
+        delivery.at - evidence.fresh[delivery.event_id]
+        for delivery in evidence.deliveries
+        if delivery.event_id in evidence.fresh
+    ]
     return {
         "sent": len(evidence.sent),
         "acked": len(evidence.acked),
         "records": len(evidence.stream),
-        "delivered": len({one.event_id for one in evidence.deliveries}),
-        "dead": len({one.event_id for one in evidence.letters}),
+        "delivered": len({delivery.event_id for delivery in evidence.deliveries}),
+        "dead": len({letter.event_id for letter in evidence.letters}),
         "good ones dead as crashed": sum(
-            one.reason == "crashed" and evidence.sent[one.event_id].kind == "good"
-            for one in evidence.letters
-            if one.event_id in evidence.sent
+            letter.reason == "crashed" and evidence.sent[letter.event_id].kind == "good"
+            for letter in evidence.letters
+            if letter.event_id in evidence.sent
         ),
         "kills": len(kills),
-        "checkpoints": len({(one.shard, one.position) for one in evidence.checkpoints}),
+        "checkpoints": len({(checkpoint.shard, checkpoint.position) for checkpoint in evidence.checkpoints}),
         "copies": len(verdict.charged),
         "mostCopiesAKill": max(a_kill.values(), default=0),
         "healingS": round(evidence.healing_s, 1),

@@ -51,16 +51,16 @@ class LeaseTap:
         status = _STATUS.match(data)
         if not status:
             return
-        for one in self._asked.pop(connection, []):
-            if isinstance(one, Checkpoint):
-                self.checkpoints.append(one._replace(taken=status[1] == b"200"))
+        for item in self._asked.pop(connection, []):
+            if isinstance(item, Checkpoint):
+                self.checkpoints.append(item._replace(taken=status[1] == b"200"))
             elif status[1] == b"200":
-                self.owners.append(one)
+                self.owners.append(item)
 
     def end(self) -> None:
         """What was asked for and never answered counts as asked for."""
         for asked in self._asked.values():
-            self.checkpoints += [one for one in asked if isinstance(one, Checkpoint)]
+            self.checkpoints += [item for item in asked if isinstance(item, Checkpoint)]
         self._asked.clear()
 
 
@@ -70,9 +70,9 @@ def _written(call: dict[str, Any], now: float) -> list[Checkpoint | Owner]:
     changes = {name: change.get("Value", {}).get("S") for name, change in call.get("AttributeUpdates", {}).items()}
     if not shard.startswith("shardId-"):
         return []
-    found: list[Checkpoint | Owner] = []
+    result: list[Checkpoint | Owner] = []
     if position := changes.get("checkpoint"):
-        found.append(Checkpoint(now, shard, position, taken=False))
+        result.append(Checkpoint(now, shard, position, taken=False))
     if worker := changes.get("leaseOwner"):
-        found.append(Owner(now, shard, worker))
-    return found
+        result.append(Owner(now, shard, worker))
+    return result

@@ -45,10 +45,10 @@ class Wires:
 
     def proxy(self, name: str, to_port: int, tap: Tap | None = None) -> "Proxy":
         """A proxy in front of a port; its own is `port`."""
-        made = Proxy(name, to_port, tap)
-        asyncio.run_coroutine_threadsafe(made.listen(), self.loop).result(10)
-        self._proxies.append(made)
-        return made
+        result = Proxy(name, to_port, tap)
+        asyncio.run_coroutine_threadsafe(result.listen(), self.loop).result(10)
+        self._proxies.append(result)
+        return result
 
     def cut(self, proxy: "Proxy", *, all_of_them: bool = True) -> None:
         """Reset a proxy's connections, or those alone that a black hole has spoilt."""

@@ -51,8 +51,8 @@ def _table(result: Result) -> Iterator[str]:
         yield f"    {family:<38} {count:>6}"
     for line in verdict.invalid:
         yield f"  INVALID {line}"
-    for one in verdict.broken[:MAX_LISTED]:
-        yield f"  BROKEN {one.rule}: {one.event_id} {one.text}"
+    for event in verdict.broken[:MAX_LISTED]:
+        yield f"  BROKEN {event.rule}: {event.event_id} {event.text}"
     if verdict.broken:
         yield from history(result.evidence, first(result.evidence, verdict.broken))
         yield f"  again: {result.evidence.repeat}"
@@ -63,7 +63,7 @@ def first(evidence: Evidence, broken: list[Broken]) -> Broken:
     """Of what is broken the event that was sent first; what is no event's comes last."""
     forever = float("inf")
     return min(
-        broken, key=lambda one: evidence.sent[one.event_id].attempts[0] if one.event_id in evidence.sent else forever
+        broken, key=lambda item: evidence.sent[item.event_id].attempts[0] if item.event_id in evidence.sent else forever
     )
 
 
@@ -85,11 +85,11 @@ def _own(evidence: Evidence, event_id: str) -> Iterator[tuple[float, str]]:
         yield from ((at, f"posted ({sent.kind}, {sent.conversation})") for at in sent.attempts)
     if event_id in evidence.acked:
         yield evidence.acked[event_id], "answered 202"
-    yield from ((at, f"refused, {code}") for at, one, code in evidence.refusals if one == event_id)
-    took = [one for one in evidence.deliveries if one.event_id == event_id]
-    yield from ((one.at, "accepted" if one.is_answered else "accepted, without an answer") for one in took)
-    letters = [one for one in evidence.letters if one.event_id == event_id]
-    yield from ((one.at, f"dead letter {one.reason}") for one in letters)
+    yield from ((at, f"refused, {code}") for at, item, code in evidence.refusals if item == event_id)
+    took = [delivery for delivery in evidence.deliveries if delivery.event_id == event_id]
+    yield from ((item.at, "accepted" if item.is_answered else "accepted, without an answer") for item in took)
+    letters = [letter for letter in evidence.letters if letter.event_id == event_id]
+    yield from ((letter.at, f"dead letter {letter.reason}") for letter in letters)
     for record in evidence.stream:
         if event_id in record.ids:
             yield from _of_shard(evidence, record)
@@ -98,12 +98,14 @@ def _own(evidence: Evidence, event_id: str) -> Iterator[tuple[float, str]]:
 def _of_shard(evidence: Evidence, record: Record) -> Iterator[tuple[float, str]]:
     """Where it was stored, and the shard's checkpoints and owners."""
     yield record.arrived, f"stored in {record.shard} at {record.sequence}"
-    for one in evidence.checkpoints:
-        if one.shard == record.shard:
-            past = not one.position.isdigit() or int(one.position) >= record.sequence
-            taken = "" if one.taken else ", not taken"
-            yield one.at, f"checkpoint {'past' if past else 'before'} it: {one.position}{taken}"
-    yield from ((one.at, f"{one.shard} goes to {one.worker}") for one in evidence.owners if one.shard == record.shard)
+    for checkpoint in evidence.checkpoints:
+        if checkpoint.shard == record.shard:
+            past = not checkpoint.position.isdigit() or int(checkpoint.position) >= record.sequence
+            taken = "" if checkpoint.taken else ", not taken"
+            yield checkpoint.at, f"checkpoint {'past' if past else 'before'} it: {checkpoint.position}{taken}"
+    yield from (
+        (owner.at, f"{owner.shard} goes to {owner.worker}") for owner in evidence.owners if owner.shard == record.shard
+    )
 
 
 def dumped(result: Result, commit: str) -> str:

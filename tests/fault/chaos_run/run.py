@@ -159,7 +159,7 @@ class _Run:
         settled, due = self._settled.look(), self._driver.posts()[:-12]
         if any(post.delivery in self._driver.unanswered for post in due):
             return False
-        return all(one in settled for post in due for one in post.ids)
+        return all(item in settled for post in due for item in post.ids)
 
     def _stop(self) -> None:
         self._tell("stopping")

@@ -18,22 +18,24 @@ def checkpoints(evidence: Evidence) -> Iterator[Broken]:
         sequences = [record.sequence for record in records]
         latest: list[tuple[float, str]] = []
         for record in records:
-            own = max((settled.get(one, float("inf")), one) for one in record.ids)
+            own = max((settled.get(item, float("inf")), item) for item in record.ids)
             latest.append(max(own, latest[-1]) if latest else own)
         seen: set[str] = set()
-        for one in evidence.checkpoints:
+        for checkpoint in evidence.checkpoints:
             if (
-                one.shard != shard
-                or one.position in seen
-                or not (one.position.isdigit() or one.position == "SHARD_END")
+                checkpoint.shard != shard
+                or checkpoint.position in seen
+                or not (checkpoint.position.isdigit() or checkpoint.position == "SHARD_END")
             ):
                 continue
-            seen.add(one.position)
-            upto = bisect_right(sequences, int(one.position)) if one.position.isdigit() else len(sequences)
-            if upto and latest[upto - 1][0] > one.at + CLOCK_SLACK_S:
+            seen.add(checkpoint.position)
+            upto = (
+                bisect_right(sequences, int(checkpoint.position)) if checkpoint.position.isdigit() else len(sequences)
+            )
+            if upto and latest[upto - 1][0] > checkpoint.at + CLOCK_SLACK_S:
                 when, event_id = latest[upto - 1]
-                late = "never" if when == float("inf") else f"{when - one.at:.3f} s later"
-                text = f"{shard} was checkpointed at {one.position}; settled {late}"
+                late = "never" if when == float("inf") else f"{when - checkpoint.at:.3f} s later"
+                text = f"{shard} was checkpointed at {checkpoint.position}; settled {late}"
                 yield Broken("checkpoint past an unsettled record", event_id, text)
 
 
@@ -47,29 +49,31 @@ def order(evidence: Evidence, charged: list[Charged]) -> Iterator[Broken]:
     """
     place = _places(evidence.stream)
     stored = Counter(event_id for record in evidence.stream for event_id in record.ids)
-    causes = {(one.event_id, one.at): one.cause for one in charged}
+    causes = {(event.event_id, event.at): event.cause for event in charged}
     furthest: dict[tuple[str, str], tuple[int, str]] = {}
     taken: dict[tuple[str, str], list[tuple[int, str]]] = {}
     latest: dict[str, int] = {}
     moved: dict[str, float] = {}
-    for one in evidence.deliveries:
-        if one.event_id not in place or (sent := evidence.sent.get(one.event_id)) is None:
+    for delivery in evidence.deliveries:
+        if delivery.event_id not in place or (sent := evidence.sent.get(delivery.event_id)) is None:
             continue
-        shard, at = place[one.event_id]
-        key, cause = (shard, sent.conversation), causes.get((one.event_id, one.at))
+        shard, at = place[delivery.event_id]
+        key, cause = (shard, sent.conversation), causes.get((delivery.event_id, delivery.at))
         log = taken.setdefault(key, [])
         later = furthest.get(key, (-1, "")) if cause is None else (-1, "")
         if cause == "lease move":
-            moved[shard] = one.at
-        is_one_childs = one.at > moved.get(shard, 0.0) + HAND_OFF_S
-        if cause and cause.startswith("answer") and stored[one.event_id] == 1 and is_one_childs:
-            later = max(log[latest[one.event_id] :], default=(-1, ""))
+            moved[shard] = delivery.at
+        is_one_childs = delivery.at > moved.get(shard, 0.0) + HAND_OFF_S
+        if cause and cause.startswith("answer") and stored[delivery.event_id] == 1 and is_one_childs:
+            later = max(log[latest[delivery.event_id] :], default=(-1, ""))
         if later[0] > at:
-            yield Broken("out of order", one.event_id, f"accepted after {later[1]}, which stands behind it in {shard}")
+            yield Broken(
+                "out of order", delivery.event_id, f"accepted after {later[1]}, which stands behind it in {shard}"
+            )
         if cause is None:
-            furthest[key] = max(furthest.get(key, (-1, "")), (at, one.event_id))
-        log.append((at, one.event_id))
-        latest[one.event_id] = len(log)
+            furthest[key] = max(furthest.get(key, (-1, "")), (at, delivery.event_id))
+        log.append((at, delivery.event_id))
+        latest[delivery.event_id] = len(log)
 
 
 def _places(stream: list[Record]) -> dict[str, tuple[str, int]]:
@@ -84,12 +88,12 @@ def _places(stream: list[Record]) -> dict[str, tuple[str, int]]:
 
 def settled_at(evidence: Evidence) -> dict[str, float]:
     """When the caller was first told that an event is settled."""
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     ends: list[Delivery | Letter] = [*evidence.deliveries, *evidence.letters]
-    for one in ends:
-        if one.is_answered:
-            found[one.event_id] = min(one.at, found.get(one.event_id, float("inf")))
-    return found
+    for end in ends:
+        if end.is_answered:
+            result[end.event_id] = min(end.at, result.get(end.event_id, float("inf")))
+    return result
 
 
 def fell(stream: list[Record]) -> int:
@@ -107,7 +111,7 @@ def fell(stream: list[Record]) -> int:
 
 def by_shard(stream: list[Record]) -> dict[str, list[Record]]:
     """The records of each shard in their order."""
-    found: dict[str, list[Record]] = {}
+    result: dict[str, list[Record]] = {}
     for record in stream:
-        found.setdefault(record.shard, []).append(record)
-    return {shard: sorted(records, key=lambda record: record.sequence) for shard, records in found.items()}
+        result.setdefault(record.shard, []).append(record)
+    return {shard: sorted(records, key=lambda record: record.sequence) for shard, records in result.items()}

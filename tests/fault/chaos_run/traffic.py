@@ -36,20 +36,20 @@ class Traffic:
 
     def posts(self, events: int, sick: int = 0) -> list[Post]:
         """Posts that hold at least `events` events; `sick` of these, spread over the first half, never succeed."""
-        found: list[Post] = []
+        result: list[Post] = []
         first = self._number
         due = {first + 20 + int(events * 0.5 * n / sick) for n in range(sick)}
         while self._number < first + events:
-            found.append(self._post(due))
-        return found
+            result.append(self._post(due))
+        return result
 
     def fresh(self, count: int) -> list[Post]:
         """Good events, each of a conversation that no other has."""
-        found = []
+        result = []
         for _ in range(count):
             self._number += 1
-            found.append(self._seal([self._element("good", f"fresh-{self._number}")], twice=False, array=False))
-        return found
+            result.append(self._seal([self._element("good", f"fresh-{self._number}")], twice=False, array=False))
+        return result
 
     def _post(self, sick: set[int]) -> Post:
         array = self._dice.random() < ARRAY_SHARE

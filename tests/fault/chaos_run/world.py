@@ -141,16 +141,16 @@ class ChaosWorld:
 
     def pids(self, name: str, part: str) -> list[int]:
         """The processes of a worker or of the receiver: child, jvm, supervisor, receiver, or everything."""
-        found = [(pid, words) for pid, role, words in self._running() if role == name]
+        result = [(pid, words) for pid, role, words in self._running() if role == name]
         if part == "child":
-            return [pid for pid, words in found if words[1:3] == ["-m", "stream_router.consumer.child"]]
+            return [pid for pid, words in result if words[1:3] == ["-m", "stream_router.consumer.child"]]
         if part == "jvm":
             # With its properties file: without one it only shows, before it is started, that it loads.
-            return daemons((pid, words) for pid, words in found if "--properties-file" in words)
+            return daemons((pid, words) for pid, words in result if "--properties-file" in words)
         if part in ("supervisor", "receiver"):
             own = self.processes[name].pid
             return [own] if self.processes[name].poll() is None else []
-        return [pid for pid, _ in found]
+        return [pid for pid, _ in result]
 
     def _running(self) -> Iterator[tuple[int, str, list[str]]]:
         marked = f"{MARK}={self.world.mark}".encode()
@@ -158,7 +158,7 @@ class ChaosWorld:
             with contextlib.suppress(OSError):
                 environment = (place / "environ").read_bytes().split(b"\0")
                 if marked in environment:
-                    role = next((one[len(ROLE) + 1 :] for one in environment if one.startswith(ROLE.encode())), b"")
+                    role = next((item[len(ROLE) + 1 :] for item in environment if item.startswith(ROLE.encode())), b"")
                     words = (place / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
                     yield int(place.name), role.decode(), words
 
@@ -201,7 +201,9 @@ class ChaosWorld:
         return list(self.kinesis.list_shards(StreamName=STREAM)["Shards"])
 
     def open_shards(self) -> list[str]:
-        return [one["ShardId"] for one in self.shards() if "EndingSequenceNumber" not in one["SequenceNumberRange"]]
+        return [
+            shard["ShardId"] for shard in self.shards() if "EndingSequenceNumber" not in shard["SequenceNumberRange"]
+        ]
 
     def _client(self, service: Any, port: int) -> Any:
         session = boto3.Session("test", "test", region_name=REGION)
