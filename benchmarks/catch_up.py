@@ -52,10 +52,10 @@ class Load(threading.Thread):
         self.join()
 
 
-def after(worker: Worker, how: str, outage_s: int, first: int) -> Taken:
+def after(worker: Worker, mode: str, outage_s: int, first: int) -> Taken:
     """An outage of so long under load; the series is events accepted a second from its end on."""
     before = accepted(worker.fake_aws)
-    worker.fake_aws.plan({"rules": [{"fault": "outage", "how": how, "from_s": 0, "to_s": outage_s}]})
+    worker.fake_aws.plan({"rules": [{"fault": "outage", "how": mode, "from_s": 0, "to_s": outage_s}]})
     load, begun = Load(worker, first), time.monotonic()
     load.start()
     time.sleep(outage_s - (time.monotonic() - begun))

@@ -143,17 +143,17 @@ def size(rate: float) -> Size:
     return Size(count, fleet(peak * RECEIVER_US / 1e6, 1, 1), consumers, calls, writes)
 
 
-def used(rate: float, found: Size) -> dict[str, float]:
+def used(rate: float, outcome: Size) -> dict[str, float]:
     """What of each of LIMITS is used at the peak."""
     return {
         "target invocations/s": rate * PEAK,
-        "PutEvents calls/s": found.calls_peak,
-        "buckets, four a shard": 4 * found.shards,
-        "lease table writes/s": found.lease_writes,
+        "PutEvents calls/s": outcome.calls_peak,
+        "buckets, four a shard": 4 * outcome.shards,
+        "lease table writes/s": outcome.lease_writes,
         "EventBridge control calls/s": 3
-        * found.consumers.tasks
-        / active_interval_s(CHECKPOINT_S, found.consumers.tasks),
-        "shards of a stream": found.shards,
+        * outcome.consumers.tasks
+        / active_interval_s(CHECKPOINT_S, outcome.consumers.tasks),
+        "shards of a stream": outcome.shards,
     }
 
 

@@ -52,10 +52,10 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def memory_mb(pid: int, what: str = "VmRSS") -> float:
+def memory_mb(pid: int, kind: str = "VmRSS") -> float:
     """Resident memory of a live process, in MB; `VmHWM` is the most that it ever had."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(what)) * 1024 / 1e6
+    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) * 1024 / 1e6
 
 
 def accepted(fake_aws: FakeAwsProcess) -> int:

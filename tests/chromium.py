@@ -20,7 +20,7 @@ WAIT_S = 30.0
 
 
 class Chromium:
-    """A browser with one page. `said` are its console messages and uncaught errors, `asked` its requests."""
+    """A browser with one page. `messages` are its console messages and uncaught errors, `asked` its requests."""
 
     def __init__(self, folder: Path) -> None:
         assert PROGRAM is not None
@@ -41,7 +41,7 @@ class Chromium:
         os.close(from_browser)
         self._numbers = itertools.count(1)
         self._rest = b""
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.asked: list[str] = []
         self._session = ""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -77,7 +77,7 @@ class Chromium:
         """Go to a page that has seen and said nothing, in a window of this width and in a light or dark theme."""
         self.call("Page.navigate", url="about:blank")
         self.until("location.href === 'about:blank'")
-        self.said, self.asked = [], []
+        self.messages, self.asked = [], []
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
@@ -99,7 +99,7 @@ class Chromium:
             "const look = () => holds() ? is(true) : setTimeout(look, 20); look(); setTimeout(() => is(false), 500) })"
         )
         while not self.value(waiting):
-            assert time.monotonic() < deadline, f"never true: {expression}; the page said {self.said}"
+            assert time.monotonic() < deadline, f"never true: {expression}; the page said {self.messages}"
 
     def press(self, key: str) -> None:
         """A key, as a person at the keyboard presses it."""
@@ -126,11 +126,11 @@ class Chromium:
         params = event.get("params", {})
         match event.get("method"):
             case "Runtime.consoleAPICalled":
-                self.said.append(" ".join(str(arg.get("value", "")) for arg in params["args"]))
+                self.messages.append(" ".join(str(arg.get("value", "")) for arg in params["args"]))
             case "Runtime.exceptionThrown":
-                self.said.append(str(params["exceptionDetails"]))
+                self.messages.append(str(params["exceptionDetails"]))
             case "Log.entryAdded":
-                self.said.append(
+                self.messages.append(
                     f"{params['entry']['level']}: {params['entry']['text']} {params['entry'].get('url', '')}"
                 )
             case "Network.requestWillBeSent":

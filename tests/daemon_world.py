@@ -66,5 +66,5 @@ class World(world.World):
         """The consumer's log."""
         return (self.folder / "consume.log").read_text("utf-8")
 
-    def until(self, is_so: Callable[[], bool], timeout_s: float, what: str) -> None:
-        world.until(is_so, timeout_s, f"{what}; {self.folder}/consume.log")
+    def until(self, is_so: Callable[[], bool], timeout_s: float, kind: str) -> None:
+        world.until(is_so, timeout_s, f"{kind}; {self.folder}/consume.log")

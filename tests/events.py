@@ -42,9 +42,9 @@ def event(body: object) -> Event:
     return result
 
 
-def dead_of(found: Event) -> DeadLetter:
+def dead_of(outcome: Event) -> DeadLetter:
     """The dead letter of an event that the bus refused."""
-    return DeadLetter(found, Reason.REFUSED, "Code", "why")
+    return DeadLetter(outcome, Reason.REFUSED, "Code", "why")
 
 
 def transform(body: object, **changes: Any) -> Entry | DeadLetter | Dropped:
@@ -73,6 +73,6 @@ def sent(data: bytes, **changes: Any) -> dict[str, Any]:
     return detail
 
 
-def code_of(made: Transformed | Event) -> str:
+def code_of(created: Transformed | Event) -> str:
     """Why it is not an entry: a dead letter's code, or that it is dropped; "" of what is well."""
-    return made.code if isinstance(made, DeadLetter) else "dropped" if isinstance(made, Dropped) else ""
+    return created.code if isinstance(created, DeadLetter) else "dropped" if isinstance(created, Dropped) else ""

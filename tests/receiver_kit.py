@@ -93,14 +93,14 @@ class FakeLoop:
     def time(self) -> float:
         return self._now_s
 
-    def call_later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> Handle:
+    def call_later(self, delay_s: float, subject: Callable[..., None], *arguments: Any) -> Handle:
         handle = Handle()
         at_s = self._now_s + max(0.0, delay_s)
-        heapq.heappush(self._timers, (at_s, next(self._numbers), handle, lambda: what(*arguments)))
+        heapq.heappush(self._timers, (at_s, next(self._numbers), handle, lambda: subject(*arguments)))
         return handle
 
-    def call_soon(self, what: Callable[..., None], *arguments: Any) -> Handle:
-        return self.call_later(0.0, what, *arguments)
+    def call_soon(self, subject: Callable[..., None], *arguments: Any) -> Handle:
+        return self.call_later(0.0, subject, *arguments)
 
     def move(self, seconds: float) -> None:
         """Let time pass, and every timer that is due ring in its order."""

@@ -134,9 +134,9 @@ def send(
     """
     ended = threading.Event()
 
-    def run_beside(what: Callable[[], None]) -> None:
+    def run_beside(kind: Callable[[], None]) -> None:
         try:
-            what()
+            kind()
         finally:
             if until_beside:
                 ended.set()

@@ -56,13 +56,13 @@ class Recorder:
             parts.append(message.get("body", b""))
             more = message.get("more_body", False)
         asked, answered = b"".join(parts), list[bytes]()
-        given = False
+        is_replayed = False
 
         async def again() -> Any:
-            nonlocal given
-            if given:
+            nonlocal is_replayed
+            if is_replayed:
                 return await receive()
-            given = True
+            is_replayed = True
             return {"type": "http.request", "body": asked, "more_body": False}
 
         async def tee(message: Any) -> None:

@@ -36,9 +36,9 @@ def validator(name: str) -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator(json.loads((FOLDER / f"{name}.json").read_text("utf-8")))
 
 
-def conforms(name: str, made: Any) -> None:
+def conforms(name: str, created: Any) -> None:
     """Fails where the object is not as its schema says."""
-    validator(name).validate(made)
+    validator(name).validate(created)
 
 
 def read(text: str | bytes) -> Any:
@@ -70,8 +70,8 @@ def _wrap(patch: pytest.MonkeyPatch, owner: Any, name: str, check: Callable[[Any
     patch.setattr(owner, name, checked)
 
 
-def _letters(made: list[LetterMessage], _: tuple[Any, ...]) -> None:
-    for message in made:
+def _letters(created: list[LetterMessage], _: tuple[Any, ...]) -> None:
+    for message in created:
         _text_conforms("dead-letter", message.body)
 
 
@@ -87,18 +87,18 @@ def _ledger(_: Any, args: tuple[Any, ...]) -> None:
     fake_aws.checked = len(fake_aws._lines)  # type: ignore[attr-defined]
 
 
-def _drained(made: list[dict[str, Any]], _: tuple[Any, ...]) -> None:
+def _drained(created: list[dict[str, Any]], _: tuple[Any, ...]) -> None:
     """What came out at the rule's target, or into the dead-letter queue."""
-    for body in made:
+    for body in created:
         if str(body.get("schema", "")).startswith("stream-router.dead-letter/"):
             conforms("dead-letter", body)
         elif body.get("source") == "nice.cxone.webhook":
             conforms("detail", body["detail"])
 
 
-def _verified(made: audit.Result, args: tuple[Any, ...]) -> None:
+def _verified(created: audit.Result, args: tuple[Any, ...]) -> None:
     """The lines that hold, whoever wrote them."""
-    for line in Path(args[0]).read_bytes().splitlines()[: made.lines]:
+    for line in Path(args[0]).read_bytes().splitlines()[: created.lines]:
         _text_conforms("audit-record", line)
 
 

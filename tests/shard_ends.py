@@ -34,8 +34,8 @@ class Kinesis:
         """These come next."""
         self._answers += answers
 
-    def _ask(self, operation: str, what: dict[str, Any], done: Callable[[Answer], None]) -> None:
-        self.asked.append((operation, what))
+    def _ask(self, operation: str, kind: dict[str, Any], done: Callable[[Answer], None]) -> None:
+        self.asked.append((operation, kind))
         usual = {"GetRecords": THE_END, "GetItem": A_LEASE}.get(operation, ITERATOR)
         answer = self._answers.pop(0) if self._answers else usual
         self._world.after(0.01, lambda: done(answer))

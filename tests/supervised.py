@@ -44,8 +44,8 @@ def child() -> None:
     signal.signal(signal.SIGTERM, lambda *_: note({"action": "SIGTERM"}))
     with Path(os.environ["CHILD_LOG"], str(os.getpid())).open("a", buffering=1) as log:
 
-        def note(what: dict[str, Any]) -> None:
-            log.write(json.dumps({**what, "at": time.time(), "encoding": sys.flags.utf8_mode}) + "\n")
+        def note(kind: dict[str, Any]) -> None:
+            log.write(json.dumps({**kind, "at": time.time(), "encoding": sys.flags.utf8_mode}) + "\n")
 
         def say(**message: Any) -> None:
             sys.stdout.write("\n" + json.dumps(message) + "\n")
@@ -154,7 +154,7 @@ class Running:
     def lines(self) -> str:
         return (self.folder / "stderr").read_text()
 
-    def said(self) -> list[dict[str, Any]]:
+    def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.lines().splitlines() if line.startswith("{")]
 
     def until(self, is_so: Callable[[], object], timeout_s: float = 20.0) -> float:

@@ -63,24 +63,24 @@ def page() -> str:
     return filled(text, "<!-- results: written by `make docs` -->", "\n".join(tables()))
 
 
-def _whole(found: results.Result) -> str:
-    p50, p99 = (results.median(found, to_reach.SLOW, name) for name in ("p50Ms", "p99Ms"))
-    worst = max(results.row(found, to_reach.SLOW)["figures"]["p99Ms"]["values"])
+def _whole(outcome: results.Result) -> str:
+    p50, p99 = (results.median(outcome, to_reach.SLOW, name) for name in ("p50Ms", "p99Ms"))
+    worst = max(results.row(outcome, to_reach.SLOW)["figures"]["p99Ms"]["values"])
     figures = f"p50 {p50:,.0f} ms, p99 {p99:,.0f} ms (worst round {worst:,.0f})"
     return f"webhook received to EventBridge's yes, 500/s | {figures} |"
 
 
-def _receiver(found: results.Result) -> str:
+def _receiver(outcome: results.Result) -> str:
     row = "receiver, 1000/s, stream 15 ms"
-    own, go = (results.median(found, name, "cpuUs") for name in (row, row.replace("receiver", "Go")))
+    own, go = (results.median(outcome, name, "cpuUs") for name in (row, row.replace("receiver", "Go")))
     return f"receiver, CPU a webhook at 1,000/s | {own:,.0f} µs | Go: {go:,.0f} µs"
 
 
-def _child(found: results.Result) -> str:
+def _child(outcome: results.Result) -> str:
     peers = {"Rust": to_reach.RUST, "Go": to_reach.GO, "boto3 in a loop": to_reach.LOOP}
-    have = {row["name"] for row in found["rows"]}
-    beside = [f"{who}: {results.median(found, of, 'cpuUs'):,.0f} µs" for who, of in peers.items() if of in have]
-    us = results.median(found, to_reach.COMPACT, "cpuUs")
+    have = {row["name"] for row in outcome["rows"]}
+    beside = [f"{who}: {results.median(outcome, of, 'cpuUs'):,.0f} µs" for who, of in peers.items() if of in have]
+    us = results.median(outcome, to_reach.COMPACT, "cpuUs")
     return f"consumer's child, CPU an event | {us:,.0f} µs | {', '.join(beside)}"
 
 

@@ -65,8 +65,8 @@ def text() -> str:
     return PART.sub(_part, FILE.read_text("utf-8"))
 
 
-def _part(found: re.Match[str]) -> str:
-    space, name = found[1], found[2]
+def _part(outcome: re.Match[str]) -> str:
+    space, name = outcome[1], outcome[2]
     statements = build_policy(name, HOME)["Statement"]
     lines = [f"{space}  - {json.dumps(_conditional(statement))}\n" for statement in statements]
     begin = f"{space}# {name}: written by `make docs` from operate/policies\n"

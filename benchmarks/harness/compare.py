@@ -33,8 +33,8 @@ def difference(row: str, figure: str, before: dict[str, Any], after: dict[str, A
     if rounds < LEAST_ROUNDS:
         verdict = f"unknown ({rounds} rounds)"
 
-    def over(one: float, other: float) -> float:
-        return one / other if other else float("nan")
+    def over(candidate: float, other: float) -> float:
+        return candidate / other if other else float("nan")
 
     ratio = over(after["median"], before["median"])
     least, most = over(after["q1"], before["q3"]), over(after["q3"], before["q1"])

@@ -30,8 +30,8 @@ def put_v2(*entries: dict[str, Any]) -> Ask:
     return lambda client: _codes(client("eventbridgev2").put_events(EventBusArn=V2_BUS, Entries=entries)["Entries"])
 
 
-def records(*given: dict[str, Any]) -> Ask:
-    return lambda client: _codes(client("kinesis").put_records(StreamName="s", Records=given)["Records"])
+def records(*values: dict[str, Any]) -> Ask:
+    return lambda client: _codes(client("kinesis").put_records(StreamName="s", Records=values)["Records"])
 
 
 def _codes(results: list[dict[str, Any]]) -> list[str]:
@@ -238,7 +238,7 @@ def test_an_entry_of_a_v2_bus(client: Client, changes: dict[str, Any], code: str
 
 
 @pytest.mark.parametrize(
-    ("one", "code"),
+    ("item", "code"),
     [
         (message(body="tab\tlf\ncr\r \ud7ff\ue000\ufffd\U00010000"), ""),
         (message(body="\x00"), "InvalidMessageContents"),
@@ -254,6 +254,6 @@ def test_an_entry_of_a_v2_bus(client: Client, changes: dict[str, Any], code: str
         (message(**{f"a{n}": "v" for n in range(11)}), "InvalidParameterValue"),
     ],
 )
-def test_what_makes_one_message_fail(client: Client, one: dict[str, Any], code: str) -> None:
+def test_what_makes_one_message_fail(client: Client, item: dict[str, Any], code: str) -> None:
     """Characters outside XML, an empty body and wrong attributes fail the one message, by its sender's fault."""
-    assert asked(client, send(one, message("other"))) == [code, ""]
+    assert asked(client, send(item, message("other"))) == [code, ""]

@@ -61,9 +61,9 @@ class Scripted(RecordProcessorBase):  # type: ignore[misc]
         self._checkpoint(shutdown_requested_input.checkpointer, "1", 0)
         self._checkpoint(shutdown_requested_input.checkpointer, "99999999999999999999999999999999", 0)
 
-    def _note(self, what: str, *more: object) -> None:
-        self.heard.append([what, *more])
-        if what == self._fail_in:
+    def _note(self, subject: str, *more: object) -> None:
+        self.heard.append([subject, *more])
+        if subject == self._fail_in:
             raise RuntimeError("a record processor's mistake")
 
     def _checkpoint(self, checkpointer: Checkpointer, sequence: str | None, sub_sequence: int | None) -> None:

@@ -22,8 +22,8 @@ SQS = "AWS.SimpleQueueService."
 Ask = Callable[[Client], Any]
 
 
-def asked(service: str, operation: str, **given: Any) -> Ask:
-    return lambda client: getattr(client(service), operation)(**given)
+def asked(service: str, operation: str, **values: Any) -> Ask:
+    return lambda client: getattr(client(service), operation)(**values)
 
 
 def put(**changes: Any) -> Ask:
@@ -65,8 +65,8 @@ BATCH_ID = "A batch entry id can only contain alphanumeric characters, hyphens a
 WRONG_ID = (f"{SQS}InvalidBatchEntryId", f"{BATCH_ID}It can be at most 80 letters long.")
 
 
-def both(one: str, other: str) -> tuple[str, str]:
-    names = f"MetricData.member.1.{one} and MetricData.member.1.{other}"
+def both(candidate: str, other: str) -> tuple[str, str]:
+    names = f"MetricData.member.1.{candidate} and MetricData.member.1.{other}"
     text = f"The parameters {names} are mutually exclusive and you have specified both."
     return "InvalidParameterCombination", text
 

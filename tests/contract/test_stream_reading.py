@@ -15,7 +15,7 @@ from stream_router.operate.console import Stop
 from stream_router.operate.stream import Span
 from stream_router.operate.stream_writer import OutgoingLine, StreamWriter
 from tests import kpl
-from tests.environment import given
+from tests.environment import set_environment
 from tests.fakeaws.process import FakeAwsProcess
 
 Client = Callable[[str], Any]
@@ -31,7 +31,7 @@ def kept(fake_aws: FakeAwsProcess) -> FakeAwsProcess:
 
 @pytest.fixture
 def clients(kept: FakeAwsProcess, monkeypatch: pytest.MonkeyPatch) -> Clients:
-    given(monkeypatch, {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"})
+    set_environment(monkeypatch, {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"})
     return Clients("us-east-1", kept.url)
 
 

@@ -57,14 +57,14 @@ def _shown(rule: Document) -> Document:
 
 
 def _of_rule(document: Document, name: str, settings: Document, answer: Callable[[Document], Document]) -> Call:
-    def found() -> Call:
+    def find_rule() -> Call:
         wanted, bus = document.get(name), document.get("EventBusName", "default")
         for rule in settings["bus_rules"]:
             if rule["Name"] == wanted:
                 return Call([], None, "", answer(rule))
         return Call([], Refusal("ResourceNotFoundException", f"Rule {wanted} does not exist on EventBus {bus}."))
 
-    return _asked(settings, found)
+    return _asked(settings, find_rule)
 
 
 def describe(document: Document, settings: Document) -> Call:

@@ -258,8 +258,8 @@ def _rate_exceeded(shard: Shard, stream: str) -> Refusal:
     return Refusal("ProvisionedThroughputExceededException", text)
 
 
-def _token(*what: object) -> str:
-    return base64.b64encode(json.dumps(what).encode()).decode()
+def _token(*subject: object) -> str:
+    return base64.b64encode(json.dumps(subject).encode()).decode()
 
 
 def _shape(shard: Shard) -> Document:
@@ -309,11 +309,11 @@ def _behind_ms(shard: Shard, at: int) -> int:
     return max(0, round((time.time() - shard.records[at].arrived_s) * 1000)) if at < len(shard.records) else 0
 
 
-def _record(one: Kept) -> Document:
+def _record(candidate: Kept) -> Document:
     return {
-        "SequenceNumber": str(one.sequence_number),
-        "ApproximateArrivalTimestamp": round(one.arrived_s, 3),
-        "Data": one.data,
-        "PartitionKey": one.partition_key,
+        "SequenceNumber": str(candidate.sequence_number),
+        "ApproximateArrivalTimestamp": round(candidate.arrived_s, 3),
+        "Data": candidate.data,
+        "PartitionKey": candidate.partition_key,
         "EncryptionType": "KMS",
     }

@@ -136,12 +136,12 @@ class Shards:
         self._index()
         return None
 
-    def merge(self, one: Shard, other: Shard) -> Refusal | None:
+    def merge(self, item: Shard, other: Shard) -> Refusal | None:
         """Close both; one other has their range."""
-        low, high = sorted((one, other), key=lambda shard: shard.first)
+        low, high = sorted((item, other), key=lambda shard: shard.first)
         if low.closed_s is not None or high.closed_s is not None or low.last + 1 != high.first:
             return Refusal("InvalidArgumentException", "The shards are closed, or not adjacent.")
-        merged = Shard(len(self.all), low.first, high.last, one.name, other.name)
+        merged = Shard(len(self.all), low.first, high.last, item.name, other.name)
         low.close(merged)
         high.close(merged)
         self.all.append(merged)

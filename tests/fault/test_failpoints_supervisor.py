@@ -59,4 +59,4 @@ def test_stalled_at_a_place_the_daemon_runs_on_and_a_stop_is_heard(run: Callable
     assert alive(jvm)
     assert completed.stop() < (4.5 if place.startswith("daemon") else 2.5)
     assert not alive(jvm)
-    assert any(line["message"] == "drained" for line in completed.said())
+    assert any(line["message"] == "drained" for line in completed.log_lines())

@@ -22,11 +22,11 @@ def fixture(name: str, **environment: str) -> Any:
     """A bench with these settings, for all tests of the file that name it."""
 
     @pytest.fixture(scope="module", name=name)
-    def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    def created(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         with Bench(tmp_path_factory.mktemp(name), **environment) as bench:
             yield bench
 
-    return made
+    return created
 
 
 CLASSIC = fixture("bench")
@@ -113,10 +113,10 @@ def test_retry_after_is_obeyed(bench: Bench) -> None:
     assert account.seconds >= 2
 
 
-@pytest.mark.parametrize("how", ["answer", "refuse"])
-def test_an_outage_is_held_through(bench: Bench, how: str) -> None:
+@pytest.mark.parametrize("mode", ["answer", "refuse"])
+def test_an_outage_is_held_through(bench: Bench, mode: str) -> None:
     """503 to everything, or nothing listening, for three seconds: then all is delivered, after few attempts."""
-    account = bench.run([{"fault": "outage", "how": how, "from_s": 0, "to_s": 3}], count=100)
+    account = bench.run([{"fault": "outage", "how": mode, "from_s": 0, "to_s": 3}], count=100)
     account.check_nothing_lost()
     assert account.letters == {}
     assert account.seconds >= 2.5

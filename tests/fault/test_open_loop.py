@@ -19,17 +19,17 @@ P99_TIMES, P99_SLACK_MS = 1.5, 5.0
 """A shared machine's own jitter is some milliseconds."""
 
 
-def check_flow(found: Run, seconds: float) -> None:
+def check_flow(result: Run, seconds: float) -> None:
     """Nothing lost, no second without deliveries, every checkpoint true when it was asked for."""
-    assert not found.outcome.lost
-    assert not found.outcome.seconds_without(found.begun_ms, seconds)
-    for shard in found.shards:
-        found.outcome.check_checkpoints(shard)
+    assert not result.outcome.lost
+    assert not result.outcome.seconds_without(result.begun_ms, seconds)
+    for shard in result.shards:
+        result.outcome.check_checkpoints(shard)
 
 
-def check_burials(found: Run) -> None:
+def check_burials(result: Run) -> None:
     """Each sick entry dead 30 to 60 s after its first failure."""
-    after = found.outcome.buried_after_s()
+    after = result.outcome.buried_after_s()
     assert after[0] >= 30
     assert after[-1] <= 60
 
@@ -52,9 +52,9 @@ IN_FLIGHT = 1_280
 """128 calls of ten entries."""
 
 
-def came_again(found: Run) -> list[int]:
+def came_again(result: Run) -> list[int]:
     """For each kill, how many events had been accepted before it and were so again after it."""
-    shard, outcome, counts = found.shards[0], found.outcome, []
+    shard, outcome, counts = result.shards[0], result.outcome, []
     edges = [kill.at_ms for kill in shard.kills]
     for at, kill_ms in enumerate(edges):
         until = edges[at + 1] if at + 1 < len(edges) else float("inf")

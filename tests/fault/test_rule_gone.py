@@ -59,7 +59,7 @@ class Feed(Background):
             self.sent |= {f"{item:032x}" for item in numbers}
 
 
-def said(world: World, event: str) -> list[dict[str, Any]]:
+def log_lines(world: World, event: str) -> list[dict[str, Any]]:
     """The consumer's lines of this event."""
     result = []
     for line in (world.folder / "consume.log").read_text("utf-8").splitlines():
@@ -82,14 +82,14 @@ def test_a_rule_that_takes_nothing_for_a_minute_costs_no_event(
         until(lambda: len(at_the_target(bus)) > 5 * RATE, 60, "events flow")
         begun = time.monotonic()
         bus.plan(plan(FAULTS[fault]))
-        until(lambda: bool(said(world, "rule-unmatched")), 10, "it is said")
+        until(lambda: bool(log_lines(world, "rule-unmatched")), 10, "it is said")
         time.sleep(2.0)
         held_from_ms = time.time() * 1000
         time.sleep(max(0.0, begun + 60.0 - time.monotonic()))
         assert not [line for line in bus.lines("PutEvents") if line["time"] > held_from_ms]
         bus.plan(plan([RULE]))
         right_again = time.monotonic()
-        until(lambda: bool(said(world, "rule-proven-again")), 75, "it counts again")
+        until(lambda: bool(log_lines(world, "rule-proven-again")), 75, "it counts again")
         assert time.monotonic() - right_again > 55
     until(lambda: feed.sent <= at_the_target(bus), 120, "all is at the target")
     assert bus.lines("PutEvents", "void"), "the gap was real"
@@ -107,8 +107,8 @@ def test_a_rule_that_is_missing_at_the_start_is_waited_for(
     assert table(world)
     world.consumer = world.start("consume", PROGRAM, "consume")
     until((world.folder / "consume.log").exists, 10, "it starts")
-    until(lambda: bool(said(world, "consumer-starts")), 30, "it starts")
-    until(lambda: bool(said(world, "rule-unmatched")), 10, "it is said")
+    until(lambda: bool(log_lines(world, "consumer-starts")), 30, "it starts")
+    until(lambda: bool(log_lines(world, "rule-unmatched")), 10, "it is said")
     with Feed(world) as feed:
         time.sleep(10.0)
         assert not bus.lines("PutEvents")
@@ -136,7 +136,7 @@ def test_a_rule_that_is_deleted_while_nothing_flows_costs_no_event(
     bus.plan(plan([]))
     put(world, 1)
     until(lambda: bool(bus.lines("PutEvents", "void")), 10, "the second event is void")
-    until(lambda: bool(said(world, "rule-unmatched")), 10, "it is reported")
+    until(lambda: bool(log_lines(world, "rule-unmatched")), 10, "it is reported")
     bus.plan(plan([RULE]))
     until(lambda: f"{1:032x}" in at_the_target(bus), 180, "the second event is at the target")
 

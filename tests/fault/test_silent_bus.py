@@ -22,8 +22,8 @@ FEW = 10
 """Copies on a quiet shard: the probes, and the calls of the first five seconds."""
 
 
-def copies_of(found: Run) -> list[int]:
-    return sorted((len(times) for times in found.outcome.accepted.values()), reverse=True)
+def copies_of(result: Run) -> list[int]:
+    return sorted((len(times) for times in result.outcome.accepted.values()), reverse=True)
 
 
 @pytest.mark.timeout(300)

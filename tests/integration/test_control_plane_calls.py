@@ -15,7 +15,7 @@ from stream_router.consumer.target_check import AwsTargetCheck, TargetChecker, T
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from tests.dead_letters import RULE
-from tests.environment import CONSUMER, empty, given
+from tests.environment import CONSUMER, empty, set_environment
 from tests.fakeaws.process import FakeAwsProcess
 
 HOUR_S = 3600.0
@@ -34,7 +34,9 @@ class Hour:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, fake_aws: FakeAwsProcess) -> None:
         empty(monkeypatch)
-        given(monkeypatch, {**CONSUMER, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"})
+        set_environment(
+            monkeypatch, {**CONSUMER, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
+        )
         monkeypatch.setenv("AWS_ENDPOINT_URL", fake_aws.url)
         monkeypatch.setenv("STREAM_ROUTER_EVENT_TYPES", "interaction.created")
         settings = load(Consumer)

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from stream_router.aws import credentials, endpoints
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws_error_codes import code_of
-from tests.environment import given
+from tests.environment import set_environment
 from tests.ports import free_port
 from tests.raw_server import RawServer, Seen, answer
 
@@ -135,7 +135,7 @@ class Host:
     def __init__(self, url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._file = folder / "credentials"
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(self._file))
-        given(monkeypatch, {"AWS_ENDPOINT_URL": url, "AWS_EC2_METADATA_DISABLED": "true"})
+        set_environment(monkeypatch, {"AWS_ENDPOINT_URL": url, "AWS_EC2_METADATA_DISABLED": "true"})
         self.write("OLD")
         monkeypatch.setattr(credentials, "RELOAD_INTERVAL_S", 0.0)
         self.session = endpoints.create_session("us-east-1")
@@ -162,7 +162,7 @@ def test_credentials_that_were_renewed_in_their_file_are_taken_once_the_old_ones
         for key in ("OLD", "OLD", ""):
             host.write(key)
             assert not host.answers()
-        given(monkeypatch, {"AWS_ACCESS_KEY_ID": "NEW", "AWS_SECRET_ACCESS_KEY": "s"})
+        set_environment(monkeypatch, {"AWS_ACCESS_KEY_ID": "NEW", "AWS_SECRET_ACCESS_KEY": "s"})
         assert not host.answers()
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         for key in ("NEW", "OTHER"):  # who changes a profile meanwhile moves nothing to another account

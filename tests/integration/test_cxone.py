@@ -292,16 +292,16 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-@pytest.mark.parametrize("given", [None, "AWS_CA_BUNDLE", "SSL_CERT_FILE"])
+@pytest.mark.parametrize("values", [None, "AWS_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_a_certificate_that_nobody_trusts_is_named_at_once(
-    monkeypatch: pytest.MonkeyPatch, slept: list[float], tmp_path: Path, authority: trustme.CA, given: str | None
+    monkeypatch: pytest.MonkeyPatch, slept: list[float], tmp_path: Path, authority: trustme.CA, values: str | None
 ) -> None:
     """No attempt is repeated, since each would meet the same one; a CA that the environment names is believed."""
     with RawServer(lambda _: token_answer({}), tls(authority)) as server:
-        if given:
+        if values:
             trustme.CA().cert_pem.write_to_path(str(tmp_path / "aws.pem"))
             monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "aws.pem"))  # TLS's own goes before it
-            monkeypatch.setenv(given, str(tmp_path / "ca.pem"))
+            monkeypatch.setenv(values, str(tmp_path / "ca.pem"))
             token(f"{server.url}/auth/token")
         else:
             output = refused(r"certificate of 127\.0\.0\.1 is not trusted", f"{server.url}/auth/token")
@@ -391,7 +391,7 @@ URL = 'url = "https://events.example.com/v1/events"\nscheme'
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "printed"),
     [
         (URL, 'url = "http://e.example/v1/events"\nscheme', "expert: url"),
         (URL, 'url = "https://e.example/hook"\nscheme', "expert: url"),
@@ -401,13 +401,13 @@ URL = 'url = "https://events.example.com/v1/events"\nscheme'
         ('format = "JSON+LF"', 'format = "JSON"\naccount = "111111111111"', "ivr: account"),
     ],
 )
-def test_a_source_that_cannot_work_is_wrong(run: Run, old: str, new: str, said: str) -> None:
+def test_a_source_that_cannot_work_is_wrong(run: Run, old: str, new: str, printed: str) -> None:
     """One line names source and field; exit 1."""
     assert old in SOURCES
     status, out = run(SOURCES.replace(old, new))
     wrong = [line for line in out.splitlines() if line.startswith("wrong")]
     assert (status, len(wrong)) == (1, 1)
-    assert said in wrong[0]
+    assert printed in wrong[0]
 
 
 @pytest.mark.parametrize(

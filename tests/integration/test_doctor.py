@@ -121,10 +121,10 @@ def place(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pla
     return Place(endpoint, monkeypatch, tmp_path)
 
 
-def bad(found: list[Finding]) -> list[Finding]:
+def bad(outcome: list[Finding]) -> list[Finding]:
     """What is neither well nor passed over."""
     return [
-        check_result for check_result in found if check_result.verdict not in (CheckVerdict.OK, CheckVerdict.SKIPPED)
+        check_result for check_result in outcome if check_result.verdict not in (CheckVerdict.OK, CheckVerdict.SKIPPED)
     ]
 
 

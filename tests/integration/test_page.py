@@ -50,8 +50,8 @@ Serve = Callable[..., StatusServer]
 def serve() -> Iterator[Serve]:
     with ExitStack() as opened:
 
-        def serve(*what: Any, **more: Any) -> StatusServer:
-            server = StatusServer(*what, **more)
+        def serve(*subject: Any, **more: Any) -> StatusServer:
+            server = StatusServer(*subject, **more)
             opened.callback(server.port.close)
             return server
 
@@ -94,7 +94,7 @@ def test_every_value_is_that_of_status(serve: Serve, browser: Chromium, state: s
     assert shown == {path: expected.get(path, "") for path in shown}
     wanted = {path for path in expected if path.startswith(("recent.latenciesMs", "totals.retries", "rates"))}
     assert wanted <= shown.keys()
-    assert browser.said == []
+    assert browser.messages == []
     assert {url.split("/")[2] for url in browser.asked} == {consumer.url.split("/")[2]}
     assert browser.value("document.documentElement.scrollWidth <= window.innerWidth")
     assert browser.value(WEAK) == [], "WCAG AA: 4.5 to 1 for every text that is shown"
@@ -145,7 +145,7 @@ def test_it_follows_a_shard_that_moves_and_a_state_that_ends(serve: Serve, brows
     consumer.current = statuses.consumer()
     browser.until("document.querySelector('#state').textContent.startsWith('✓ Well')")
     assert browser.value("document.querySelector('#unread-box').hidden")
-    assert browser.said == []
+    assert browser.messages == []
 
 
 def test_the_lines_are_where_the_history_says(serve: Serve, browser: Chromium) -> None:
@@ -186,7 +186,7 @@ def test_charts_say_what_they_cover_and_an_empty_one_has_no_axis(serve: Serve, b
     browser.open(serve(statuses.consumer(), hour | {"rows": [], "deadLetters": {}}).url)
     browser.until(SHOWN)
     assert browser.value(headings) == ["since the start"] * 3
-    assert browser.said == []
+    assert browser.messages == []
 
 
 def test_whoever_sees_no_colors_tells_lines_and_bars_apart(serve: Serve, browser: Chromium) -> None:
@@ -238,7 +238,7 @@ def test_the_token_is_asked_for_once(serve: Serve, browser: Chromium) -> None:
     browser.until("Number(document.body.dataset.looks) >= 2")
     assert browser.value("document.querySelector('#ask').hidden")
     assert browser.value("document.querySelector('#token').value + document.cookie + localStorage.length") == "0"
-    complaints = [output for output in browser.said if "401" not in output]
+    complaints = [message for message in browser.messages if "401" not in message]
     assert complaints == [], "the browser itself notes each 401; nothing else is said"
 
 

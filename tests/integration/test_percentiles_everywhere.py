@@ -122,7 +122,7 @@ def test_the_page_has_them(seen: Seen, tmp_path: Path) -> None:
             browser.value("[...document.querySelectorAll('[data-path]')].map((e) => [e.dataset.path, e.dataset.value])")
         )
         seen.is_right({name: cells[f"recent.latenciesMs.{STAGE}.{name}"] for name in (*PERCENTS, "max")})
-        assert browser.said == []
+        assert browser.messages == []
 
 
 def test_prometheus_has_them_within_one_bucket(seen: Seen) -> None:

@@ -215,10 +215,10 @@ def test_raw_connections_are_refused_or_closed(world: World) -> None:
         world.good()
 
 
-@pytest.mark.parametrize("what", ENDLESS)
-def test_what_never_ends_is_refused_at_the_limit_of_headers(world: World, what: str) -> None:
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_what_never_ends_is_refused_at_the_limit_of_headers(world: World, kind: str) -> None:
     """431 once more of it came than headers may have, wherever it stands."""
-    begins, more = ENDLESS[what]
+    begins, more = ENDLESS[kind]
     received = raw(world.receiver.address, begins + more * (ENOUGH_BYTES // len(more)))
     assert STATUS.findall(received) == [b"431"]
 

@@ -85,7 +85,7 @@ def post(running: ReceiverProcess, body: bytes, **headers: str) -> httpx.Respons
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def running_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("receiver")
     settings = {"HMAC_ID_HEADER": "x-delivery-id", **with_constants({BODY_S: 0.5})}
     with (
@@ -97,9 +97,9 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def served(one: Served) -> Served:
-    one.begin()
-    return one
+def served(running_receiver: Served) -> Served:
+    running_receiver.begin()
+    return running_receiver
 
 
 def test_a_stored_event_is_202_with_its_id(served: Served) -> None:
@@ -327,8 +327,8 @@ def test_latencies_are_of_verified_deliveries_and_strangers_are_counted_by_reaso
         for reason, count in reasons.items()
     }
 
-    def more(found: dict[str, float], name: str) -> float:
-        return found[name] - before[name]
+    def more(result: dict[str, float], name: str) -> float:
+        return result[name] - before[name]
 
     now = served.running.metrics_once(lambda metrics: all(more(metrics, name) == expected[name] for name in expected))
     assert now.keys() == before.keys()
@@ -406,10 +406,10 @@ def test_several_receivers_share_a_port_where_each_says_so(fake_aws: FakeAwsProc
             assert ended(alone) == (78, "STREAM_ROUTER_LISTEN")
 
 
-def test_what_cannot_be_had_is_one_line_and_78(one: Served) -> None:
+def test_what_cannot_be_had_is_one_line_and_78(running_receiver: Served) -> None:
     """No traceback, and nothing has started: an address that is taken, one of another host, a bundle that is none."""
     signed = {"STREAM_ROUTER_WEBHOOK_SCHEME": "hmac", "STREAM_ROUTER_WEBHOOK_SECRETS": KEY}
-    taken = one.running.environment | signed
+    taken = running_receiver.running.environment | signed
     assert ended(taken) == (78, "STREAM_ROUTER_LISTEN")
     assert ended({**taken, "STREAM_ROUTER_LISTEN": "192.0.2.1:0"}) == (78, "STREAM_ROUTER_LISTEN")
     free = {**taken, "STREAM_ROUTER_LISTEN": "127.0.0.1:0", "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": "127.0.0.1:0"}

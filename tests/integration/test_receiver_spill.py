@@ -28,11 +28,11 @@ LINES = [
 ]
 
 
-def with_spill(folder: Path, what: Callable[[Spill], Awaitable[Any]]) -> Any:
+def with_spill(folder: Path, kind: Callable[[Spill], Awaitable[Any]]) -> Any:
     async def run() -> Any:
         spill = Spill(folder, asyncio.get_running_loop())
         try:
-            return await what(spill)
+            return await kind(spill)
         finally:
             spill.close()
 

@@ -143,8 +143,8 @@ exec(sys.argv[-1])
 """
 
 
-def around(what: str) -> tuple[str, ...]:
-    return (sys.executable, "-c", STUCK, what)
+def around(kind: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", STUCK, kind)
 
 
 def test_a_loop_that_stands_still_makes_it_ill(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:

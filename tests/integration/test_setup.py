@@ -37,17 +37,17 @@ def _one_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Said:
+def output(capsys: pytest.CaptureFixture[str]) -> Said:
     return lambda: capsys.readouterr().out.splitlines()  # noqa: PLW0108 - each time what was said since
 
 
-def run(name: str, *, plan: bool = False, exit_code: bool = False, yes: bool = False, **given: Any) -> int:
+def run(name: str, *, plan: bool = False, exit_code: bool = False, yes: bool = False, **values: Any) -> int:
     """`setup` of a deployment whose stream and rule have this name."""
-    return setup.run(load(Setup, stream=name, rule=name, **given), plan=plan, exit_code=exit_code, yes=yes)
+    return setup.run(load(Setup, stream=name, rule=name, **values), plan=plan, exit_code=exit_code, yes=yes)
 
 
-def teardown(name: str, *, yes: bool = False, force: bool = False, **given: Any) -> int:
-    return setup.teardown(load(Setup, stream=name, rule=name, **given), yes=yes, force=force)
+def teardown(name: str, *, yes: bool = False, force: bool = False, **values: Any) -> int:
+    return setup.teardown(load(Setup, stream=name, rule=name, **values), yes=yes, force=force)
 
 
 def rule_of(clients: Clients, name: str, bus: str = "default") -> dict[str, Any]:
@@ -85,7 +85,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch, operation: str, error: Exception) 
 
 
 def test_the_spill_queue_is_made_if_the_setting_names_it_and_teardown_takes_it_away(
-    clients: Clients, said: Said
+    clients: Clients, output: Said
 ) -> None:
     """With 14 days of retention, encrypted, for messages of 1 MiB, under the setting's name."""
     value: dict[str, Any] = {"spill_queue": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/spilled-here"}
@@ -93,20 +93,20 @@ def test_the_spill_queue_is_made_if_the_setting_names_it_and_teardown_takes_it_a
     has = queue_arn(clients, "spilled-here")
     assert (has["MessageRetentionPeriod"], has["SqsManagedSseEnabled"]) == ("1209600", "true")
     assert has["MaximumMessageSize"] == "1048576"
-    said()
+    output()
     assert run("spilling", **value) == 0
-    assert any(line.startswith("= queue spilled-here") for line in said())
+    assert any(line.startswith("= queue spilled-here") for line in output())
 
 
 DENIED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "PutRule")
 
 
-def test_all_is_made_as_the_contract_says_and_a_second_run_changes_nothing(clients: Clients, said: Said) -> None:
+def test_all_is_made_as_the_contract_says_and_a_second_run_changes_nothing(clients: Clients, output: Said) -> None:
     """Stream, both queues, bus, rule and target; tags on all; the target keeps AWS's own retry policy."""
     clients.sqs.create_queue(QueueName="out")
     value: dict[str, Any] = {"event_bus": "cx", "target_arn": f"{QUEUES}:out", "tags": "team=cx"}
     assert run("whole", **value) == 0
-    lines = said()
+    lines = output()
     assert lines[-1] == f"export SQS_DLQ_URL={clients.sqs.get_queue_url(QueueName='whole-dead-letters')['QueueUrl']}"
     assert any("TestEventPattern" in line for line in lines)
 
@@ -131,7 +131,7 @@ def test_all_is_made_as_the_contract_says_and_a_second_run_changes_nothing(clien
         assert sorted(listed, key=lambda tag: tag["Key"]) == tags
 
     assert run("whole", **value) == run("whole", **value, plan=True, exit_code=True) == 0
-    assert said().count(NOTHING) == 2
+    assert output().count(NOTHING) == 2
     assert rule_of(clients, "whole", "cx") == rule
 
 
@@ -167,7 +167,7 @@ def articles_rule(clients: Clients, name: str, **more: Any) -> None:
     clients.events.put_targets(Rule=name, Targets=[target, beside])
 
 
-def test_the_articles_rule_is_taken_over_as_it_is(clients: Clients, said: Said) -> None:
+def test_the_articles_rule_is_taken_over_as_it_is(clients: Clients, output: Said) -> None:
     """Its targets stay, with what was chosen on ours; only the dead-letter queue that was missing is added.
 
     A further filter stays too: a team may let less through to its own target.
@@ -185,14 +185,14 @@ def test_the_articles_rule_is_taken_over_as_it_is(clients: Clients, said: Said) 
         "--action lambda:InvokeFunction --principal events.amazonaws.com "
         f"--source-arn arn:aws:events:{REGION}:{ACCOUNT}:rule/article"
     )
-    assert any(line.endswith(permission) for line in said())
+    assert any(line.endswith(permission) for line in output())
     assert run("article", target_arn=FUNCTION) == 0
-    assert NOTHING in said()
+    assert NOTHING in output()
     assert teardown("article", yes=True, target_arn=FUNCTION) == 0
     assert rule_of(clients, "article") == after, "it is not ours to take away"
 
 
-def test_no_live_rule_is_narrowed_or_enabled_without_a_word(clients: Clients, said: Said) -> None:
+def test_no_live_rule_is_narrowed_or_enabled_without_a_word(clients: Clients, output: Said) -> None:
     """Without --yes the difference is said, and nothing at all is changed; more types need no word.
 
     That somebody disabled it may have been meant.
@@ -200,10 +200,10 @@ def test_no_live_rule_is_narrowed_or_enabled_without_a_word(clients: Clients, sa
     wide = ",".join([*TYPES, "order.created"])
     assert run("live", event_types=wide, target_arn=FUNCTION) == 0
     before = rule_of(clients, "live")
-    said()
+    output()
     clients.sqs.create_queue(QueueName="new")
     assert run("live", target_arn=f"{QUEUES}:new") == 1
-    lines = said()
+    lines = output()
     assert any(line.startswith("~ rule live on bus default: pattern ") for line in lines)
     assert any(line.startswith("  needs --yes: the pattern changes by more than further event types") for line in lines)
     assert (
@@ -216,7 +216,7 @@ def test_no_live_rule_is_narrowed_or_enabled_without_a_word(clients: Clients, sa
     assert run("live", event_types=wide, target_arn=FUNCTION) == 0
     clients.events.disable_rule(Name="live")
     assert run("live", event_types=wide) == 1
-    assert any(line.startswith("  needs --yes: somebody disabled it") for line in said())
+    assert any(line.startswith("  needs --yes: somebody disabled it") for line in output())
     assert rule_of(clients, "live")["state"] == "DISABLED"
     assert run("live", event_types=wide, yes=True) == 0
     assert rule_of(clients, "live")["state"] == "ENABLED"
@@ -235,7 +235,7 @@ def test_the_target_file_says_every_field(clients: Clients, tmp_path: Path) -> N
     assert target == {**wanted, "DeadLetterConfig": dead_letters}
 
 
-def test_an_id_of_the_file_takes_no_target_away_unasked(clients: Clients, tmp_path: Path, said: Said) -> None:
+def test_an_id_of_the_file_takes_no_target_away_unasked(clients: Clients, tmp_path: Path, output: Said) -> None:
     """PutTargets replaces what has the same id: the events of another target would end."""
     articles_rule(clients, "stolen")
     clients.sqs.create_queue(QueueName="stolen-out")
@@ -243,26 +243,28 @@ def test_an_id_of_the_file_takes_no_target_away_unasked(clients: Clients, tmp_pa
     file = tmp_path / "target.json"
     file.write_text(json.dumps({"Id": "2", "Arn": f"{QUEUES}:stolen-out"}))
     assert run("stolen", target_file=file) == 1
-    assert any(f"target {QUEUES}:billing has the id 2 " in line for line in said())
+    assert any(f"target {QUEUES}:billing has the id 2 " in line for line in output())
     assert rule_of(clients, "stolen") == before
     assert run("stolen", target_file=file, yes=True) == 0
     assert [target["Arn"] for target in rule_of(clients, "stolen")["targets"]] == [FUNCTION, f"{QUEUES}:stolen-out"]
 
 
-def test_a_second_target_stands_beside_the_first_and_is_told_of(clients: Clients, said: Said) -> None:
+def test_a_second_target_stands_beside_the_first_and_is_told_of(clients: Clients, output: Said) -> None:
     """Both get every event; the command that ends the first is said, and not run."""
     for name in ("one", "two"):
         clients.sqs.create_queue(QueueName=name)
         assert run("both", target_arn=f"{QUEUES}:{name}") == 0
     assert {target["Arn"] for target in rule_of(clients, "both")["targets"]} == {f"{QUEUES}:one", f"{QUEUES}:two"}
-    assert any("of an earlier setup gets every event too; to end that: aws events remove-t" in line for line in said())
+    assert any(
+        "of an earlier setup gets every event too; to end that: aws events remove-t" in line for line in output()
+    )
 
 
-def test_a_plan_shows_the_difference_and_makes_nothing(clients: Clients, said: Said) -> None:
+def test_a_plan_shows_the_difference_and_makes_nothing(clients: Clients, output: Said) -> None:
     """`+`, `~` and `=`, from what to what; 2 with --exit-code, 0 without."""
     clients.sqs.create_queue(QueueName="planned-dead-letters", Attributes={"MessageRetentionPeriod": "345600"})
     assert run("planned", plan=True, exit_code=True, application="planned-app") == 2
-    lines = said()
+    lines = output()
     assert lines[0] == "  lease table planned-app: `consume` makes it at its first start"
     assert lines[1].startswith("+ stream planned: shards 2, retention (hours) 168, ")
     assert lines[2].startswith("~ queue planned-dead-letters: retention (s) 345600 -> 1209600")
@@ -273,7 +275,7 @@ def test_a_plan_shows_the_difference_and_makes_nothing(clients: Clients, said: S
 
 
 @pytest.mark.parametrize(
-    ("name", "given"),
+    ("name", "values"),
     [
         ("EVENTBRIDGE_TARGET_ARN", {"target_arn": "arn:x"}),
         ("EVENTBRIDGE_TARGET_ARN", {"target_arn": f"{QUEUES}:nowhere"}),
@@ -300,18 +302,18 @@ def test_a_plan_shows_the_difference_and_makes_nothing(clients: Clients, said: S
     ],
 )
 def test_a_setting_at_fault_is_78_and_nothing_was_made(
-    clients: Clients, tmp_path: Path, said: Said, name: str, given: dict[str, Any]
+    clients: Clients, tmp_path: Path, output: Said, name: str, values: dict[str, Any]
 ) -> None:
     """The line names the setting and the cure; the stream, which would be made first, is not there."""
-    if text := given.get("target_file"):
+    if text := values.get("target_file"):
         file = tmp_path / "target.json"
         if text != "nowhere":
             file.write_text(text)
-        given = {**given, "target_file": file}
+        values = {**values, "target_file": file}
     with pytest.raises(SettingsError, match=f"^{name}: .*; "):
-        setup.run(load(Setup, **{"stream": "untouched", "rule": "untouched", **given}), plan=False)
+        setup.run(load(Setup, **{"stream": "untouched", "rule": "untouched", **values}), plan=False)
     assert present(clients, "untouched") == []
-    assert said() == []
+    assert output() == []
 
 
 def test_a_rule_of_another_stream_is_not_taken_over(clients: Clients) -> None:
@@ -331,7 +333,7 @@ def test_a_rule_of_another_stream_is_not_taken_over(clients: Clients) -> None:
 
 
 def test_a_run_that_is_broken_off_is_gone_on_with(
-    clients: Clients, said: Said, capsys: pytest.CaptureFixture[str]
+    clients: Clients, output: Said, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Stream and queues are there and said, the rule is not; the next run makes it.
 
@@ -345,23 +347,25 @@ def test_a_run_that_is_broken_off_is_gone_on_with(
     with pytest.MonkeyPatch.context() as monkeypatch:
         refusing(monkeypatch, "PutRule", DENIED)
         assert run("half") == 1
-    lines = said()
+    lines = output()
     assert any(line.startswith("+ queue half-dead-letters") for line in lines)
     assert not any(line.startswith("+ rule") for line in lines)
     assert run("half") == run("half", plan=True) == 0
-    assert NOTHING in said()
+    assert NOTHING in output()
 
 
-def test_teardown_shows_and_with_yes_takes_away_what_setup_made_and_nothing_else(clients: Clients, said: Said) -> None:
+def test_teardown_shows_and_with_yes_takes_away_what_setup_made_and_nothing_else(
+    clients: Clients, output: Said
+) -> None:
     """Backwards, the rule first; the target's queue was there before, and another deployment's things are another's."""
     clients.sqs.create_queue(QueueName="torn-out")
     value: dict[str, Any] = {"event_bus": "torn-bus", "target_arn": f"{QUEUES}:torn-out"}
     assert run("torn", **value) == run("torn-other") == 0
     others = [item for item in present(clients, "torn") if item.startswith("torn-other")]
     before = present(clients, "torn")
-    said()
+    output()
     assert teardown("torn", **value) == 0
-    lines = said()
+    lines = output()
     assert [line for line in lines if line.startswith("- ")] == [
         "- rule torn on bus torn-bus",
         "- event bus torn-bus",
@@ -374,15 +378,15 @@ def test_teardown_shows_and_with_yes_takes_away_what_setup_made_and_nothing_else
     with pytest.MonkeyPatch.context() as monkeypatch:
         refusing(monkeypatch, "DeleteQueue", DENIED)
         assert teardown("torn", yes=True, **value) == 1
-    assert said()[-2:] == ["deleted rule torn on bus torn-bus", "deleted event bus torn-bus"]
+    assert output()[-2:] == ["deleted rule torn on bus torn-bus", "deleted event bus torn-bus"]
     assert teardown("torn", yes=True, **value) == teardown("torn", yes=True, **value) == 0
-    assert said()[-1].startswith("no resource of `setup` exists under the current names (stream torn, ")
+    assert output()[-1].startswith("no resource of `setup` exists under the current names (stream torn, ")
     assert present(clients, "torn") == sorted([*others, "torn-out"])
 
 
 @pytest.mark.parametrize("holder", ["stream", "dead letters", "targets of others"])
 def test_while_something_holds_events_nothing_is_deleted_and_the_loss_is_said(
-    clients: Clients, said: Said, holder: str
+    clients: Clients, output: Said, holder: str
 ) -> None:
     """A record that was read counts too: replay needs it. Nobody is told to add --force (FINDINGS F22)."""
     name = f"full-{holder.partition(' ')[0]}"
@@ -395,9 +399,9 @@ def test_while_something_holds_events_nothing_is_deleted_and_the_loss_is_said(
     else:
         clients.events.put_targets(Rule=name, Targets=[{"Id": "theirs", "Arn": f"{QUEUES}:billing"}])
     before = present(clients, name)
-    said()
+    output()
     assert teardown(name, yes=True) == 1
-    lines = said()
+    lines = output()
     lost = {
         "stream": f"stream {name}: events since ",
         "dead letters": f"queue {name}-dead-letters: 1 messages",
@@ -408,7 +412,7 @@ def test_while_something_holds_events_nothing_is_deleted_and_the_loss_is_said(
     )
     assert not any("--yes --force" in line for line in lines)
     assert teardown(name, force=True) == 0
-    assert any(line.startswith(f"with --yes this is lost for good: {lost[holder]}") for line in said())
+    assert any(line.startswith(f"with --yes this is lost for good: {lost[holder]}") for line in output())
     assert present(clients, name) == before
     assert teardown(name, yes=True, force=True) == 0
     assert present(clients, name) == []
@@ -418,15 +422,15 @@ def tables(clients: Clients) -> list[str]:
     return clients.dynamodb.list_tables()["TableNames"]
 
 
-def test_the_lease_table_is_shown_and_goes_after_its_stream(clients: Clients, said: Said) -> None:
+def test_the_lease_table_is_shown_and_goes_after_its_stream(clients: Clients, output: Said) -> None:
     """With `consume`'s tag it is deleted, and a plan says nothing else of it than that it is there."""
     own: dict[str, Any] = {"application": "leased-app"}
     lease_table.create_table(clients.dynamodb, "leased-app", {"stream-router-setup": "leased"})
     assert run("leased", **own) == 0
-    assert said()[0] == "= lease table leased-app"
+    assert output()[0] == "= lease table leased-app"
     assert run("leased", plan=True, exit_code=True, **own) == 0
     assert teardown("leased", yes=True, force=True, **own) == 0
-    deleted = [line for line in said() if line.startswith("deleted")]
+    deleted = [line for line in output() if line.startswith("deleted")]
     assert deleted[-2:] == ["deleted stream leased", "deleted lease table leased-app"]
     assert "leased-app" not in tables(clients)
 
@@ -438,18 +442,18 @@ def test_the_lease_table_is_shown_and_goes_after_its_stream(clients: Clients, sa
         ({"stream-router-setup": "stays"}, "it has the checkpoints of a stream that stays"),
     ],
 )
-def test_a_lease_table_stays(clients: Clients, said: Said, tags: dict[str, str] | None, why: str) -> None:
+def test_a_lease_table_stays(clients: Clients, output: Said, tags: dict[str, str] | None, why: str) -> None:
     """One that the KCL made, or one whose stream stays: without it all of the stream would come again."""
     name = f"stays-{len(tags or {})}"
     assert run("stays", application=name) == 0
     clients.kinesis.remove_tags_from_stream(StreamName="stays", TagKeys=["stream-router-setup"])
     lease_table.create_table(clients.dynamodb, name, tags)
     assert teardown("stays", yes=True, force=True, application=name) == 0
-    assert any(line.startswith(f"= lease table {name} stays: {why}") for line in said())
+    assert any(line.startswith(f"= lease table {name} stays: {why}") for line in output())
     assert name in tables(clients)
 
 
-def test_the_index_of_a_lease_table_that_is_not_there_is_noted(clients: Clients, said: Said) -> None:
+def test_the_index_of_a_lease_table_that_is_not_there_is_noted(clients: Clients, output: Said) -> None:
     """An older KCL made the table: the first start of `consume` takes up to 20 minutes."""
     clients.dynamodb.create_table(
         TableName="old-app",
@@ -458,16 +462,16 @@ def test_the_index_of_a_lease_table_that_is_not_there_is_noted(clients: Clients,
         KeySchema=[{"AttributeName": "leaseKey", "KeyType": "HASH"}],
     )
     assert run("old", plan=True, application="old-app") == 0
-    assert any("its index LeaseOwnerToLeaseKeyIndex is not there yet" in line for line in said())
+    assert any("its index LeaseOwnerToLeaseKeyIndex is not there yet" in line for line in output())
 
 
-def test_what_is_not_ours_stays_and_keeps_its_bus(clients: Clients, said: Said) -> None:
+def test_what_is_not_ours_stays_and_keeps_its_bus(clients: Clients, output: Said) -> None:
     """Somebody made the stream by hand, or put a rule of his own on the bus."""
     assert run("kept", event_bus="kept-bus") == 0
     clients.kinesis.remove_tags_from_stream(StreamName="kept", TagKeys=["stream-router-setup"])
     clients.events.put_rule(Name="theirs", EventBusName="kept-bus", EventPattern='{"source":["x"]}')
     assert teardown("kept", yes=True, force=True, event_bus="kept-bus") == 0
-    lines = said()
+    lines = output()
     assert "= stream kept stays: it does not carry the tag stream-router-setup of this stream" in lines
     assert "= event bus kept-bus stays: it has rules that stay (theirs)" in lines
     assert "kept" in clients.kinesis.list_streams()["StreamNames"]

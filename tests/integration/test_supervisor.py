@@ -53,7 +53,7 @@ def test_a_jvm_that_dies_is_started_again_later_each_time(run: Run) -> None:
     running.python.symlink_to(sys.executable)
     running.until(lambda: "SIGKILL" in running.lines())
     running.stop()
-    ends = [line for line in running.said() if line.get("event") == "daemon-ended"]
+    ends = [line for line in running.log_lines() if line.get("event") == "daemon-ended"]
     assert [line["waitS"] for line in ends] == [0.25, 0.5, 1.0, 2.0, 4.0]
     for line, word in zip(ends, ("status 7", "heap is full", "status 71", "heap is full", "by SIGKILL"), strict=True):
         assert word in line["message"]
@@ -171,9 +171,9 @@ def test_a_daemon_that_did_not_initialize_is_restarted_at_once_and_that_is_no_cr
     assert not any(map(alive, (first, second, third)))
     running.stop()
     assert not alive(fourth)
-    planned = [line for line in running.said() if line.get("event") == "daemon-restart-planned"]
+    planned = [line for line in running.log_lines() if line.get("event") == "daemon-restart-planned"]
     assert [(line["level"], line["cause"]) for line in planned] == [("WARNING", "not_initialized")] * 3
-    assert not [line for line in running.said() if line["level"] == "ERROR" and line["event"] != "kcl"]
+    assert not [line for line in running.log_lines() if line["level"] == "ERROR" and line["event"] != "kcl"]
 
 
 def test_a_stop_that_comes_during_a_planned_restart_is_obeyed(run: Run) -> None:

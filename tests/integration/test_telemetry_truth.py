@@ -36,7 +36,7 @@ def batch(first: int, records: int, **fields: Any) -> list[bytes]:
     return [b"\n".join(envelope(first + 10 * r + n, **fields) for n in range(10)) for r in range(records)]
 
 
-def said(state: Path, event: str) -> list[dict[str, Any]]:
+def log_lines(state: Path, event: str) -> list[dict[str, Any]]:
     """The lines of the child's log with that event."""
     lines = (json.loads(line) for line in (state / "stderr").read_text("utf-8").splitlines())
     return [line for line in lines if line.get("event") == event]
@@ -123,7 +123,11 @@ def test_the_stages_of_the_way_add_up_and_each_dead_letter_is_told(fake_aws: Fak
         child.settle()
         child.process_batch([b"{c4n4ry"] * 59)
         until = time.monotonic() + 10
-        while sum(line["letters"] for line in said(state, "dead-letters-more")) + len(said(state, "dead-letter")) < 60:
+        while (
+            sum(line["letters"] for line in log_lines(state, "dead-letters-more"))
+            + len(log_lines(state, "dead-letter"))
+            < 60
+        ):
             assert time.monotonic() < until
             child.settle()
             time.sleep(0.05)
@@ -139,10 +143,10 @@ def test_the_stages_of_the_way_add_up_and_each_dead_letter_is_told(fake_aws: Fak
     assert mean_ms["received_to_accepted"] == pytest.approx(sum(mean_ms[part] for part in parts), rel=0.03)
     (file,) = (state / "audit").iterdir()
     assert [json.loads(line)["metrics"]["batch"] for line in file.read_bytes().splitlines()[:2]] == [2, 1]
-    first, *others = said(state, "dead-letter")
+    first, *others = log_lines(state, "dead-letter")
     assert first["message"].endswith(f"unroutable (UnroutableEventType). See `stream-router dlq show {1000:032x}`.")
     assert {other["reason"] for other in others} == {"malformed_json"}
-    assert said(state, "dead-letters-more")
+    assert log_lines(state, "dead-letters-more")
     assert "c4n4ry" not in (state / "stderr").read_text("utf-8")
 
 
@@ -195,5 +199,5 @@ def test_a_folder_that_takes_nothing_holds_up_no_event(fake_aws: FakeAwsProcess,
     assert len(fake_aws.lines("PutEvents", "accepted")) == 1000
     assert took_s < 5.0
     assert fake_aws.lines("PutMetricData") == []
-    (line,) = said(state, "audit-unwritten")
+    (line,) = log_lines(state, "audit-unwritten")
     assert line["message"].startswith("10 audit records were not written")

@@ -286,14 +286,14 @@ def terminal(admin: Admin) -> Iterator[Terminal]:
     opened.close()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_the_terminal_is_put_back(terminal: Terminal, how: signal.Signals) -> None:
+@pytest.mark.parametrize("mode", [signal.SIGINT, signal.SIGTERM])
+def test_the_terminal_is_put_back(terminal: Terminal, mode: signal.Signals) -> None:
     """Its modes, its screen, its cursor; the status is 0, and no traceback is left on it."""
     terminal.until("a shard holds")
     assert ALTERNATE_SCREEN in terminal.output
     assert termios.tcgetattr(terminal.slave) != terminal.before, "keys come one by one while it runs"
     terminal.output = b""
-    os.killpg(terminal.process.pid, how)
+    os.killpg(terminal.process.pid, mode)
     terminal.is_put_back()
 
 

@@ -51,10 +51,10 @@ ATTRIBUTE = re.compile(r"@(?:[0-9]{1,5}:)?([^:]*)")
 ID_FORM = re.compile(r"[A-Za-z0-9_.:-]{0,128}")
 
 
-def compiled(folder: Path, said: dict[str, Any], key: bytes | None) -> MaskingPolicy:
+def compiled(folder: Path, output: dict[str, Any], key: bytes | None) -> MaskingPolicy:
     """The policy that a drawn one says, as a file; JSON's texts and lists are TOML's too."""
     file = folder / "policy.toml"
-    file.write_text("\n".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in said.items() if value))
+    file.write_text("\n".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in output.items() if value))
     return policy_file.load(str(file), key)
 
 
@@ -119,10 +119,12 @@ def leaves(value: Any, where: tuple[str | None, ...] = ()) -> Iterator[tuple[tup
         yield where, value
 
 
-@given(payload=st.dictionaries(KEYS, JSON, max_size=5), said=POLICIES, key=st.sampled_from([None, b"0123456789abcdef"]))
+@given(
+    payload=st.dictionaries(KEYS, JSON, max_size=5), output=POLICIES, key=st.sampled_from([None, b"0123456789abcdef"])
+)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_each_leaf_is_allowed_by_a_rule_or_is_a_mask(
-    tmp_path: Path, payload: dict[str, Any], said: dict[str, Any], key: bytes | None
+    tmp_path: Path, payload: dict[str, Any], output: dict[str, Any], key: bytes | None
 ) -> None:
     """For any JSON and any policy that redacts what it does not know; null and what is empty hold nothing.
 
@@ -130,17 +132,17 @@ def test_each_leaf_is_allowed_by_a_rule_or_is_a_mask(
     leaves as it is.
     """
     before = orjson.dumps(payload)
-    policy = compiled(tmp_path, said, key)
+    policy = compiled(tmp_path, output, key)
     masked = policy.mask({"payload": payload}, Counter())["payload"]
     assert orjson.dumps(payload) == before, "the event itself is not touched"
-    paths = [path for name in LISTS for path in said[name]] + [path for path, _ in said.get("keep_last", ())]
+    paths = [path for name in LISTS for path in output[name]] + [path for path, _ in output.get("keep_last", ())]
     for where, value in leaves(masked, ("payload",)):
-        allowed = any(fits(path, where) for path in said["allow"] + said["search"])
-        as_id = any(fits(path, where) for path in said["allow_ids"])
+        allowed = any(fits(path, where) for path in output["allow"] + output["search"])
+        as_id = any(fits(path, where) for path in output["allow_ids"])
         mask = isinstance(value, str) and MASK.fullmatch(value) is not None
         form = not isinstance(value, str) or ID_FORM.fullmatch(value) is not None
         assert value in (None, {}, []) or mask or allowed or (as_id and form), (where, value)
-        assert not any(fits(path, where) for path in said["drop"]), where
+        assert not any(fits(path, where) for path in output["drop"]), where
         for at, step in enumerate(where[1:], 2):
             named = step is None or any(names_key(path, where[:at]) for path in paths)
             assert named or step == "[REDACTED]" or is_field_name(str(step)), step

@@ -37,15 +37,15 @@ def entries(draw: st.DrawFn) -> list[Entry]:
 
 @settings(max_examples=300, deadline=None)
 @given(entries(), st.integers(1, 25))
-def test_calls_are_valid_full_and_in_order(made: list[Entry], most: int) -> None:
+def test_calls_are_valid_full_and_in_order(created: list[Entry], most: int) -> None:
     """Every call is within both limits by AWS's own formula, could not have taken the next entry, and order is kept."""
     limits = CallLimits(most, LIMIT_BYTES)
-    oversize = [item for item in made if item.size_bytes > LIMIT_BYTES]
-    ready = deque(item for item in made if item not in oversize)
+    oversize = [item for item in created if item.size_bytes > LIMIT_BYTES]
+    ready = deque(item for item in created if item not in oversize)
     calls = []
     while ready:
         calls.append(take(ready, limits))
-    assert [item for call in calls for item in call] == [item for item in made if item not in oversize]
+    assert [item for call in calls for item in call] == [item for item in created if item not in oversize]
     sizes = [[aws_size(sent) for sent in orjson.loads(wire_format.put_events("b", call))["Entries"]] for call in calls]
     for number, call_sizes in enumerate(sizes):
         assert len(call_sizes) <= most

@@ -18,28 +18,28 @@ def shard_of(conversation: int, groups: int, starts: list[int]) -> int:
     return max(number for number, start in enumerate(starts) if start <= int(hash_key))
 
 
-@given(conversation=HASHES, shards=st.integers(1, 64), one=st.integers(1, 64), other=st.integers(1, 64))
+@given(conversation=HASHES, shards=st.integers(1, 64), item=st.integers(1, 64), other=st.integers(1, 64))
 def test_a_conversation_keeps_its_shard_for_any_two_multiples_of_the_number_of_shards(
-    conversation: int, shards: int, one: int, other: int
+    conversation: int, shards: int, item: int, other: int
 ) -> None:
     """With shards of even size, as UpdateShardCount makes them."""
     starts = [HASH_SPACE * number // shards for number in range(shards)]
-    assert shard_of(conversation, shards * one, starts) == shard_of(conversation, shards * other, starts)
+    assert shard_of(conversation, shards * item, starts) == shard_of(conversation, shards * other, starts)
 
 
 @given(
     conversation=HASHES,
     unit=st.integers(1, 64),
     cuts=st.sets(st.integers(1, 63)),
-    one=st.integers(1, 64),
+    item=st.integers(1, 64),
     other=st.integers(1, 64),
 )
 def test_shards_of_any_size_will_do_if_they_begin_at_multiples_of_one_nth(
-    conversation: int, unit: int, cuts: set[int], one: int, other: int
+    conversation: int, unit: int, cuts: set[int], item: int, other: int
 ) -> None:
     """After a split or a merge of single shards, too."""
     starts = [0, *sorted(HASH_SPACE * cut // unit for cut in cuts if cut < unit)]
-    assert shard_of(conversation, unit * one, starts) == shard_of(conversation, unit * other, starts)
+    assert shard_of(conversation, unit * item, starts) == shard_of(conversation, unit * other, starts)
 
 
 @given(conversation=HASHES, groups=st.integers(1, MAX_GROUPS))

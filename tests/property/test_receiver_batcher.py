@@ -72,21 +72,21 @@ class World:
         self.sent: list[Sent] = []
         self.acceptances = 0
 
-    def submit(self, one: Sent) -> None:
-        one.asked_s = self.loop.time()
+    def submit(self, element: Sent) -> None:
+        element.asked_s = self.loop.time()
 
         def record_outcome(outcome: str) -> None:
-            assert one.asked_s is not None, "told twice"
-            assert self.loop.time() - one.asked_s < 0.88
-            one.asked_s = None
-            one.outcomes.append(outcome)
+            assert element.asked_s is not None, "told twice"
+            assert self.loop.time() - element.asked_s < 0.88
+            element.asked_s = None
+            element.outcomes.append(outcome)
             if outcome in ACCEPTED:
                 safe = {line for _, line in self.stream.stored} | set(self.disk.synced if self.disk else [])
-                assert safe.issuperset(event.line for event in one.events), "told as accepted, and stored nowhere"
+                assert safe.issuperset(event.line for event in element.events), "told as accepted, and stored nowhere"
                 self.acceptances += 1
-                one.accepted_at = self.acceptances
+                element.accepted_at = self.acceptances
 
-        self.batcher.submit(one.events, self.loop.time(), record_outcome, has_delivery_id=True)
+        self.batcher.submit(element.events, self.loop.time(), record_outcome, has_delivery_id=True)
 
     def move(self, seconds: float) -> None:
         self.loop.move(seconds)

@@ -76,16 +76,16 @@ class World:
         """Lines that may come again, or never: settled, or refused."""
         self._files = SpillFiles(folder)
 
-    def take(self, step: str, how: Any) -> None:
+    def take(self, step: str, manner: Any) -> None:
         match step:
             case "append":
-                self._append(how)
+                self._append(manner)
             case "refuse":
-                self._disk.refused = set(how)
+                self._disk.refused = set(manner)
             case "read":
                 self.read()
             case "settle":
-                self._settle(how)
+                self._settle(manner)
             case _:
                 self.end()
 

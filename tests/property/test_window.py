@@ -30,7 +30,7 @@ from stream_router.model import Batch, Record
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([1, 1, 2, 9]), st.integers(0, 150)), max_size=12), st.integers(1, 4))
-def test_slices_hold_every_record_and_cut_no_aggregated_one(made: list[tuple[int, int]], most: int) -> None:
+def test_slices_hold_every_record_and_cut_no_aggregated_one(generated: list[tuple[int, int]], most: int) -> None:
     """In order, each as the daemon gave it. A slice ends with what reaches its bytes or its records, and all of it."""
     raw_records = [
         {
@@ -39,7 +39,7 @@ def test_slices_hold_every_record_and_cut_no_aggregated_one(made: list[tuple[int
             "subSequenceNumber": part or None,
             "approximateArrivalTimestamp": number or None,
         }
-        for number, (parts, size) in enumerate(made)
+        for number, (parts, size) in enumerate(generated)
         for part in range(parts)
     ]
     batch = Batch(1)
@@ -47,7 +47,7 @@ def test_slices_hold_every_record_and_cut_no_aggregated_one(made: list[tuple[int
         cut = list(slice_records(raw_records, batch, lambda: most))
     taken = [record for item in cut for record in item]
     assert [(len(r.data), r.sequence_number - 2**180, r.sub_sequence_number, r.arrived_at_ms) for r in taken] == [
-        (size, number, part, number) for number, (parts, size) in enumerate(made) for part in range(parts)
+        (size, number, part, number) for number, (parts, size) in enumerate(generated) for part in range(parts)
     ]
     assert all(record.batch is batch for record in taken)
     for candidate, following in itertools.pairwise(cut):

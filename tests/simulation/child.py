@@ -129,10 +129,10 @@ class Child:
     def _deadly(
         self, transform: Callable[[Event | DeadLetter], Transformed]
     ) -> Callable[[Event | DeadLetter], Transformed]:
-        def read(found: Event | DeadLetter) -> Transformed:
-            if isinstance(found, Event) and self._kinds[found.event_id] is Kind.KILLER:
+        def read(result: Event | DeadLetter) -> Transformed:
+            if isinstance(result, Event) and self._kinds[result.event_id] is Kind.KILLER:
                 raise KilledError
-            return transform(found)
+            return transform(result)
 
         return read
 

@@ -114,11 +114,11 @@ class ShardRun:
         if self.other_host:
             self.hosts.reverse()
 
-    def _live(self, child: Child, ends_at: float, what: str) -> None:
+    def _live(self, child: Child, ends_at: float, label: str) -> None:
         while True:
             now = child.world.now
             if now >= ends_at or child.leaves:
-                self._end(child, what if now >= ends_at else "stop")
+                self._end(child, label if now >= ends_at else "stop")
                 return
             due = self.at
             while due < len(self.records) and self.records[due][0] <= now and due - self.at < 2_000:
@@ -134,20 +134,20 @@ class ShardRun:
             self._send_company(child, waiting)
             child.rest(min(child.world.now + self.scenario.poll_s, max(child.world.now, ends_at)))
 
-    def _end(self, child: Child, what: str) -> None:
+    def _end(self, child: Child, label: str) -> None:
         """The daemon ends this child's work, as the KCL does for each reason."""
         asked = child.world.now
-        if what == "lease lost":
+        if label == "lease lost":
             self.lease_is_ours = False
             child.hear(
                 "processRecords", records=self._handed(self.at, min(len(self.records), self.at)), millisBehindLatest=0
             )
             child.hear("leaseLost")
             return
-        if what == "again" and self.at > self.begun_at:
+        if label == "again" and self.at > self.begun_at:
             child.hear("processRecords", records=self._handed(self.at - 1, self.at), millisBehindLatest=0)
             raise AssertionError("the child took records a second time")
-        if what == "untrue end":
+        if label == "untrue end":
             self._end_untruly(child)
         child.hear("shutdownRequested")
         assert child.world.now - asked <= HAND_OVER_WITHIN_S + 20.0, "the hand-off came too late"

@@ -56,12 +56,12 @@ def many(first: int, seconds: float, simulated: Callable[[int], Verdict] = simul
     return verdicts
 
 
-def check_bitten(found: list[Verdict], least: int) -> None:
+def check_bitten(outcome: list[Verdict], least: int) -> None:
     """A fault that never bit would prove nothing."""
-    bitten = {name for verdict in found for name, times in verdict.bitten.items() if times >= 5}
+    bitten = {name for verdict in outcome for name, times in verdict.bitten.items() if times >= 5}
     assert len(bitten) >= least, bitten
-    assert sum(verdict.lives for verdict in found) > len(found) * 1.5
-    assert any(verdict.twice for verdict in found)
+    assert sum(verdict.lives for verdict in outcome) > len(outcome) * 1.5
+    assert any(verdict.twice for verdict in outcome)
 
 
 def test_no_seed_breaks_a_promise() -> None:

@@ -214,10 +214,10 @@ class Stream(Kinesis):
         super().__init__(world)
         self._outside = outside
 
-    def _ask(self, operation: str, what: dict[str, Any], done: Done) -> None:
+    def _ask(self, operation: str, kind: dict[str, Any], done: Done) -> None:
         if operation == "GetRecords" and self._outside.is_open:
             self.will_answer(ok({"Records": [], "NextShardIterator": "next", "MillisBehindLatest": 0}))
-        super()._ask(operation, what, done)
+        super()._ask(operation, kind, done)
 
 
 class Queue:

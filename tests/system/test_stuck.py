@@ -147,9 +147,9 @@ class Feed(Background):
             self.came.add(payload["n"])
             self.latest[payload["shard"]] = time.monotonic()
 
-    def read_since(self, since: float, within_s: float, what: str) -> float:
+    def read_since(self, since: float, within_s: float, kind: str) -> float:
         """Seconds until an event of each shard has come out after `since` (monotonic)."""
-        until(lambda: min(self.latest.values()) > since, within_s, what)
+        until(lambda: min(self.latest.values()) > since, within_s, kind)
         return time.monotonic() - since
 
     def all_came(self, within_s: float) -> None:

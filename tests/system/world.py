@@ -242,14 +242,14 @@ class World:
         begun = time.monotonic()
         sent: dict[str, bytes] = {}
 
-        def one(number: int) -> None:
+        def send_one(number: int) -> None:
             time.sleep(max(0.0, begun + number / rate - time.monotonic()))
             body = webhook(number)
             assert self.post_patiently(f"d-{number}", body) == event_id("hmac", f"d-{number}", 0, body)
             sent[event_id("hmac", f"d-{number}", 0, body)] = body
 
         with ThreadPoolExecutor(8) as pool:
-            for future in [pool.submit(one, number) for number in range(count)]:
+            for future in [pool.submit(send_one, number) for number in range(count)]:
                 future.result()
         return sent
 
@@ -312,9 +312,9 @@ def original(letter: dict[str, Any]) -> bytes:
     return base64.b64decode(letter["record"]["data"])
 
 
-def until(is_so: Callable[[], bool], timeout_s: float, what: str) -> None:
+def until(is_so: Callable[[], bool], timeout_s: float, kind: str) -> None:
     """Wait for it; fail with its name where it does not come."""
     deadline = time.monotonic() + timeout_s
     while not is_so():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {kind}"
         time.sleep(0.1)

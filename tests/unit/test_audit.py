@@ -41,7 +41,7 @@ def read_values(path: Path, name: str = "eventsProcessed") -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("made", "reasons"),
+    ("created", "reasons"),
     [
         (record(7, delivered=6), ["events_unaccounted"]),
         (record(7, masking="off"), ["masking_off"]),
@@ -50,10 +50,10 @@ def read_values(path: Path, name: str = "eventsProcessed") -> list[Any]:
         (record(7, delivered=5, dropped=1, probes=1), None),
     ],
 )
-def test_verified_is_what_is_accounted_for_and_was_masked(made: dict[str, Any], reasons: list[str] | None) -> None:
+def test_verified_is_what_is_accounted_for_and_was_masked(created: dict[str, Any], reasons: list[str] | None) -> None:
     """Every event of the batch has an end, and a masking policy ran on each that was published."""
-    assert made.get("complianceReasons") == reasons
-    assert made["complianceStatus"] == ("unverified" if reasons else "verified")
+    assert created.get("complianceReasons") == reasons
+    assert created["complianceStatus"] == ("unverified" if reasons else "verified")
 
 
 @given(data=st.data(), key=st.sampled_from([None, b"k"]))

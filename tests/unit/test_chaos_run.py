@@ -48,8 +48,8 @@ def well() -> Evidence:
     return evidence
 
 
-def act(family: str, begun: float, ended: float | None = None, what: str = "", workers: str = "one") -> Change:
-    result = Act(family, T + begun, T + (begun if ended is None else ended), what, (workers,) if workers else ())
+def act(family: str, begun: float, ended: float | None = None, subject: str = "", workers: str = "one") -> Change:
+    result = Act(family, T + begun, T + (begun if ended is None else ended), subject, (workers,) if workers else ())
     return lambda evidence: evidence.acts.append(result)
 
 
@@ -132,10 +132,10 @@ def posted_again(evidence: Evidence) -> None:
 KILL = act("kill child", 9.6)
 SICK = (kind(0, "sick"), gone(0), refused(0, 0.2))
 AGAIN_SICK = (letter(0, 1.0), act("kill child", 1.1), refused(0, 1.3), letter(0, 9.0))
-TWICE = (posted_again, act("kill receiver", 9.5, what="receiver", workers=""), stored(9, 10.1))
+TWICE = (posted_again, act("kill receiver", 9.5, subject="receiver", workers=""), stored(9, 10.1))
 """The receiver was killed before the sender of e9 had its answer, and e9 was posted again."""
 RESTART = act("kill child", 10.4)
-CUT = act("wire sink", 9.3, what="reset", workers="")
+CUT = act("wire sink", 9.3, subject="reset", workers="")
 OLD_COPY, NO_CAUSE, STORED = "copy older than its kill allows", "copy without a cause", "stored again without a cause"
 PAST, ORDER, DEAD = "checkpoint past an unsettled record", "out of order", "not alive after healing"
 

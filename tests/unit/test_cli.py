@@ -14,7 +14,7 @@ from stream_router.errors import EX_CONFIG, SettingProblem, SettingsError
 from stream_router.operate import config
 from stream_router.operate.console import parse_time_ms, print_line, readable, warn, write_line
 from stream_router.settings import reading
-from tests.environment import CONSUMER, CXONE, RECEIVER, given
+from tests.environment import CONSUMER, CXONE, RECEIVER, set_environment
 from tests.ports import free_port
 from tests.raw_server import RawServer, Seen, answer
 
@@ -66,7 +66,7 @@ def test_what_is_wrong_with_aws_s_variables_is_one_line_and_78(
 ) -> None:
     """Not botocore's own error; with the cure; what may hold a password is not quoted."""
     (tmp_path / "config").write_text("[default]\ncredential_process = echo trouble\n")
-    given(monkeypatch, {**ACCESS, "AWS_CONFIG_FILE": str(tmp_path / "config"), **settings})
+    set_environment(monkeypatch, {**ACCESS, "AWS_CONFIG_FILE": str(tmp_path / "config"), **settings})
     assert main(monkeypatch, "shards") == EX_CONFIG
     output = capsys.readouterr()
     assert output.err.startswith(f"stream-router: {line}")
@@ -74,7 +74,7 @@ def test_what_is_wrong_with_aws_s_variables_is_one_line_and_78(
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "said"),
+    ("error", "status", "printed"),
     [
         (RuntimeError("something\nbroke"), 1, "stream-router: RuntimeError: something broke (--debug shows where)\n"),
         (TWO_WRONG, 78, "stream-router: A: is bad; mend it\nstream-router: B: too\n"),
@@ -82,7 +82,7 @@ def test_what_is_wrong_with_aws_s_variables_is_one_line_and_78(
     ],
 )
 def test_whatever_a_command_raises_is_lines_and_no_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, status: int, said: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, status: int, printed: str
 ) -> None:
     """One for what nobody foresaw; one for each wrong setting; none for Ctrl-C. With --debug the traceback is shown."""
 
@@ -91,7 +91,7 @@ def test_whatever_a_command_raises_is_lines_and_no_traceback(
 
     monkeypatch.setattr("stream_router.operate.audit.run", broken)
     assert main(monkeypatch, "audit", "verify", __file__) == status
-    assert capsys.readouterr().err.strip("\n") == said.strip("\n")
+    assert capsys.readouterr().err.strip("\n") == printed.strip("\n")
     if isinstance(error, Exception):
         with pytest.raises(type(error)):
             main(monkeypatch, "--debug", "audit", "verify", __file__)
@@ -125,8 +125,8 @@ def test_a_dead_consumer_beside_a_living_receiver_ends_it_with_1(monkeypatch: py
 
     with RawServer(well) as receiver, RawServer(lambda _: answer(503)) as ill:
         for consumer in (nobody, f"127.0.0.1:{ill.port}"):
-            given(monkeypatch, {"STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{receiver.port}"})
-            given(monkeypatch, {"STREAM_ROUTER_ADMIN_LISTEN": consumer, "http_proxy": f"http://{nobody}"})
+            set_environment(monkeypatch, {"STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{receiver.port}"})
+            set_environment(monkeypatch, {"STREAM_ROUTER_ADMIN_LISTEN": consumer, "http_proxy": f"http://{nobody}"})
             for words, status in ((["receive"], 0), (["consume"], 1), ([], 2)):
                 assert CliRunner().invoke(cli.app, ["health", *words]).exit_code == status
 
@@ -153,7 +153,7 @@ def test_every_setting_is_told_once_with_its_source_and_no_secret(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Environment, default, or not set. Where a secret is read from is none; a password in a URL is one."""
-    given(monkeypatch, SET)
+    set_environment(monkeypatch, SET)
     assert config.run(None) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "c4n4ry" not in "".join(lines)
@@ -182,7 +182,7 @@ def test_only_the_program_that_is_named_can_fail(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str, wrong: str
 ) -> None:
     """Its list comes first, then the line that the program itself would end with."""
-    given(monkeypatch, {**RECEIVER, "STREAM_ROUTER_SHARDS": "0"})
+    set_environment(monkeypatch, {**RECEIVER, "STREAM_ROUTER_SHARDS": "0"})
     if not wrong:
         assert config.run(program) == 0
         return

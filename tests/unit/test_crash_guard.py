@@ -76,10 +76,10 @@ def live(folder: Path, records: Sequence[Record] = (), drain: Drain = Rig.drain)
 def dies_at(folder: Path, at: int, line: int, records: Sequence[Record] = ()) -> None:
     """A life that ends while this event is at work."""
 
-    def drain(made: Rig) -> None:
+    def drain(created: Rig) -> None:
         if life_of(folder).at_work == EventPlace(at, 0, line):
             raise KilledError
-        made.drain()
+        created.drain()
 
     with pytest.raises(KilledError):
         live(folder, records, drain)
@@ -93,15 +93,15 @@ def convicted(folder: Path) -> list[tuple[int, int]]:
     return result
 
 
-def outcome(made: Rig) -> tuple[list[tuple[Reason, int, int]], list[int]]:
+def outcome(created: Rig) -> tuple[list[tuple[Reason, int, int]], list[int]]:
     """The letters, and the records of what was delivered."""
-    dead = [(letter.reason, letter.event.record.sequence_number, letter.event.line) for letter in made.tally.dead]
-    return dead, [entry.event.record.sequence_number for entry in made.tally.delivered]
+    dead = [(letter.reason, letter.event.record.sequence_number, letter.event.line) for letter in created.tally.dead]
+    return dead, [entry.event.record.sequence_number for entry in created.tally.delivered]
 
 
-def kept(made: Rig) -> list[object]:
+def kept(created: Rig) -> list[object]:
     """What the stored letters keep of their events."""
-    letters = [orjson.loads(str(message["MessageBody"])) for message in made.queue.messages]
+    letters = [orjson.loads(str(message["MessageBody"])) for message in created.queue.messages]
     return [orjson.loads(base64.b64decode(letter["record"]["data"])) for letter in letters]
 
 
@@ -208,10 +208,10 @@ def test_a_death_at_a_burial_is_charged_to_what_is_buried(careful: Path, line: i
     for _ in range(2):
         born(careful)._mark_in_work(three()[1], line, crashed_before=False)
 
-    def dying(made: Rig) -> None:
-        if made.router.dead_letters.dispatcher.backlog:
+    def dying(created: Rig) -> None:
+        if created.router.dead_letters.dispatcher.backlog:
             raise KilledError
-        made.drain()
+        created.drain()
 
     for _ in range(4):
         with pytest.raises(KilledError):
@@ -226,14 +226,14 @@ def test_a_record_that_cannot_be_opened_is_buried_line_by_line_in_slices(careful
         born(careful)._mark_in_work(many, WHOLE_RECORD_LINE, crashed_before=False)
     backlogs: list[int] = []
 
-    def drain(made: Rig) -> None:
-        backlogs.append(made.router.backlog)
-        made.drain()
+    def drain(created: Rig) -> None:
+        backlogs.append(created.router.backlog)
+        created.drain()
 
-    made = live(careful, [many], drain)
+    created = live(careful, [many], drain)
     assert max(backlogs) <= SLICE_EVENTS
-    assert [letter.event.line for letter in made.tally.dead] == list(range(1_234))
-    assert kept(made) == [WITHHELD] * 1_234
+    assert [letter.event.line for letter in created.tally.dead] == list(range(1_234))
+    assert kept(created) == [WITHHELD] * 1_234
     assert not many.unsettled
 
 

@@ -38,7 +38,7 @@ class World:
         line = {"time": "2026-11-25T10:00:00.000Z", "level": "INFO", "event": "kcl", "logger": logger}
         self.log.take(json.dumps({**line, "message": message}))
 
-    def said(self) -> list[dict[str, Any]]:
+    def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.lines]
 
 
@@ -51,13 +51,13 @@ def test_a_repeated_trace_is_said_once_a_minute_with_its_count() -> None:
         if second in (0, 1):
             world.kcl("AccessDeniedException")
             world.kcl("AccessDeniedException", logger="another")
-    assert [line.get("repeated") for line in world.said()] == [None, None, None, 59]
-    assert {line["pid"] for line in world.said()} == {PID}, "Java does not write its own"
+    assert [line.get("repeated") for line in world.log_lines()] == [None, None, None, 59]
+    assert {line["pid"] for line in world.log_lines()} == {PID}, "Java does not write its own"
     world.kcl("x" * 10_000)
-    assert len(world.said()[-1]["message"]) == MAX_MESSAGE_CHARS
+    assert len(world.log_lines()[-1]["message"]) == MAX_MESSAGE_CHARS
     for _ in range(3):
         world.log.take('{"time":"t","level":"WARNING","event":"holding","message":"m","pid":12}')
-    assert [line["pid"] for line in world.said()[-3:]] == [12, 12, 12]
+    assert [line["pid"] for line in world.log_lines()[-3:]] == [12, 12, 12]
 
 
 @pytest.mark.parametrize(

@@ -168,8 +168,10 @@ def test_the_source_is_the_receiver_s_word_and_no_sender_s() -> None:
 def test_types_that_no_rule_takes_are_buried_and_each_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """However many of their events come: two types, one line each."""
 
-    def transform(found: Event) -> DeadLetter:
-        return DeadLetter(found, Reason.UNROUTABLE, "X", "why", event_type=f"agent.{found.record.sequence_number % 2}")
+    def transform(outcome: Event) -> DeadLetter:
+        return DeadLetter(
+            outcome, Reason.UNROUTABLE, "X", "why", event_type=f"agent.{outcome.record.sequence_number % 2}"
+        )
 
     pipeline = rig(transform=transform)
     pipeline.router.route_opened([event(n) for n in range(400)])
@@ -181,16 +183,16 @@ def test_types_that_no_rule_takes_are_buried_and_each_is_said_once(caplog: pytes
 def test_bad_events_hold_nobody_up() -> None:
     """Nineteen of twenty become dead letters, and what is good goes through."""
 
-    def transform(found: Event) -> Entry | DeadLetter:
-        good = found.record.sequence_number % 20 == 0
-        return entry(found.line)._replace(event=found) if good else DeadLetter(found, BAD, "X", "why")
+    def transform(outcome: Event) -> Entry | DeadLetter:
+        good = outcome.record.sequence_number % 20 == 0
+        return entry(outcome.line)._replace(event=outcome) if good else DeadLetter(outcome, BAD, "X", "why")
 
     pipeline = rig(transform=transform)
-    found = [event(n) for n in range(2_000)]
-    pipeline.router.route_opened(found)
+    outcome = [event(n) for n in range(2_000)]
+    pipeline.router.route_opened(outcome)
     pipeline.drain()
     assert (len(pipeline.tally.dead), len(pipeline.tally.delivered)) == (1_900, 100)
-    assert not any(item.record.unsettled for item in found)
+    assert not any(item.record.unsettled for item in outcome)
 
 
 def test_a_size_of_a_call_that_no_event_fits_is_a_dead_letter_each() -> None:

@@ -23,10 +23,10 @@ def bury(pipeline: Rig, numbers: range, raw: bytes = b"") -> list[DeadLetter]:
     return dead_letters
 
 
-def partly(pipeline: Rig, stored: Messages, failed: Messages, **how: object) -> Answer:
+def partly(pipeline: Rig, stored: Messages, failed: Messages, **mode: object) -> Answer:
     """Some messages are stored, of others SQS says `how` they failed."""
     taken = orjson.loads(pipeline.queue.store(stored).body)
-    return ok({**taken, "Failed": [{"Id": message["Id"], **how} for message in failed]})
+    return ok({**taken, "Failed": [{"Id": message["Id"], **mode} for message in failed]})
 
 
 BLAMED = {"Code": "InvalidMessageContents", "SenderFault": True}

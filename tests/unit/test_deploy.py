@@ -22,7 +22,7 @@ from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load, setting_names
 from stream_router.settings.receiver import Receiver, Signature
 from stream_router.settings.types import Scheme
-from tests.environment import QUEUE, given
+from tests.environment import QUEUE, set_environment
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
@@ -65,7 +65,7 @@ def test_a_receiver_starts_with_each_scheme_and_all_that_hmac_can_be_told(
     """Every scheme but `none`, which is for loopback; a parameter that is left empty is not a setting."""
     environment = of_task("ReceiverTask", "SignsByHmac" if scheme == "hmac" else "", WebhookScheme=scheme)
     secret = {"standard-webhooks": f"whsec_{'A' * 32}", "basic": f"user:{SECRET}"}.get(scheme, SECRET)
-    given(monkeypatch, environment | {"STREAM_ROUTER_WEBHOOK_SECRETS": secret})
+    set_environment(monkeypatch, environment | {"STREAM_ROUTER_WEBHOOK_SECRETS": secret})
     assert auth.make_check(load(Receiver))
     of_hmac = {f"STREAM_ROUTER_{name.upper()}" for name in Signature.model_fields if name.startswith("hmac_")}
     assert of_hmac & environment.keys() == (of_hmac if scheme == "hmac" else set())
@@ -143,7 +143,7 @@ def test_the_template_s_drain_and_stop_times_fit_one_another(monkeypatch: pytest
     unhealthy_s = group["HealthCheckIntervalSeconds"] * group["UnhealthyThresholdCount"]
     assert unhealthy_s < drain_delay_s < float(attribute["Value"])
     assert drain_delay_s + STOPPED_WITHIN_S < stop_s["ReceiverTask"] <= 120, "the most that Fargate gives"
-    given(monkeypatch, of_task("ConsumerTask"))
+    set_environment(monkeypatch, of_task("ConsumerTask"))
     grace_s = properties.render(load(Consumer), properties.Endpoints("", ""), "any").grace_s
     assert grace_s + KILL_MARGIN_S < stop_s["ConsumerTask"] <= 120
 
@@ -174,7 +174,7 @@ def test_the_stack_s_parts_fit_one_another(monkeypatch: pytest.MonkeyPatch) -> N
     assert application == {"Ref": "Application"}, "the alarms ask for these metrics alone"
     environments = [of_task(task, Application="abc") for task in ("ReceiverTask", "ConsumerTask")]
     assert [environment["STREAM_ROUTER_APPLICATION"] for environment in environments] == ["abc", "abc"]
-    given(monkeypatch, environments[1])
+    set_environment(monkeypatch, environments[1])
     assert load(Consumer).masking == "default"
     assert PARAMETERS["HeadroomSeconds"]["Default"] == 1800 * PARAMETERS["RetentionHours"]["Default"]
 
@@ -219,7 +219,7 @@ def test_a_pod_s_settings_are_ones_that_its_program_takes(
     """Numbers too, which Helm reads as 1.34217728e+08; its ports are those at which it listens; it masks."""
     environment = {**RENDERED["ConfigMap", "cx-settings"]["data"], **of_pod(PODS[program])}
     secrets = dict.fromkeys(["STREAM_ROUTER_WEBHOOK_SECRETS", "STREAM_ROUTER_ADMIN_TOKEN"], SECRET)
-    given(monkeypatch, {name: value or "from-the-pod" for name, value in environment.items()} | secrets)
+    set_environment(monkeypatch, {name: value or "from-the-pod" for name, value in environment.items()} | secrets)
     assert load(kind)
     assert environment["STREAM_ROUTER_MASKING"] == "default"
     at = {"receive": ["LISTEN", "RECEIVER_ADMIN_LISTEN"], "consume": ["ADMIN_LISTEN"]}[program]
@@ -244,7 +244,7 @@ def test_a_spill_has_a_volume_that_lasts_and_a_platform_gives_user_and_role() ->
 
 @needs_helm
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "output"),
     [
         ("settings.AWS_REGION=", "settings.AWS_REGION: is not set"),
         ("roles.consume=", "roles.consume: name the IAM role"),
@@ -253,10 +253,10 @@ def test_a_spill_has_a_volume_that_lasts_and_a_platform_gives_user_and_role() ->
         ("metrics.enabled=false", ": needs metrics.enabled"),
     ],
 )
-def test_a_value_that_cannot_work_is_named_and_renders_nothing(value: str, said: str) -> None:
+def test_a_value_that_cannot_work_is_named_and_renders_nothing(value: str, output: str) -> None:
     """A spill that goes with its pod would lose what was answered 202."""
     done = rendered(value)
-    assert (done.returncode == 0, said in done.stderr) == (False, True)
+    assert (done.returncode == 0, output in done.stderr) == (False, True)
 
 
 # --- what every way to run the programs has in common

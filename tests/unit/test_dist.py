@@ -35,19 +35,19 @@ def _tools(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "printed"),
     [
         ("dist.py", "kept is not empty; name a new folder"),
         ("make_env.py", "kept is a folder, but no Python environment"),
     ],
 )
-def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path, script: str, said: str) -> None:
+def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path, script: str, printed: str) -> None:
     """A slip in a name must not cost somebody's files. Needs nothing but Python."""
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/letters.jsonl").write_text("kept")
     command = [sys.executable, "-S", "-I", str(ROOT / "tools" / script), f"{tmp_path}/kept"]
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60)
-    assert said in done.stdout + done.stderr
+    assert printed in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["kept", "letters.jsonl"]
 

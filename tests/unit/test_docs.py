@@ -24,7 +24,7 @@ from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
-from tests.environment import given
+from tests.environment import set_environment
 from tests.events import IDENTITY, RECEIVED_MS, sent
 from tests.fakes import event
 from tests.schema_check import NAMES
@@ -42,7 +42,7 @@ def test_what_code_writes_is_as_the_code_has_it(tool: str, monkeypatch: pytest.M
     """The template's roles have the rights of `setup --policy`; every setting and metric is told. See `make docs`."""
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     result = importlib.import_module(tool)
-    given(monkeypatch, getattr(result, "SETTINGS", {}))
+    set_environment(monkeypatch, getattr(result, "SETTINGS", {}))
     file, text = (result.PAGE, result.page) if hasattr(result, "PAGE") else (result.FILE, result.text)
     assert file.read_text("utf-8") == text(), "run `make docs`"
 
@@ -70,7 +70,7 @@ def test_each_policy_of_the_documents_is_what_setup_prints(name: str, monkeypatc
     """The receiver, where the world can reach it, puts records and its metrics; what deletes has one of its own."""
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     policies = importlib.import_module("policies")
-    given(monkeypatch, policies.SETTINGS)
+    set_environment(monkeypatch, policies.SETTINGS)
     assert json.loads((policies.FOLDER / f"{name}.json").read_text("utf-8")) == policy.build_policy(name, policies.HOME)
 
 
@@ -87,7 +87,7 @@ def test_the_configuration_page_begins_with_ten_that_work(monkeypatch: pytest.Mo
     table = (DOCS / "configuration.md").read_text("utf-8").split("\n## ")[1]
     ten = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` ", table, re.MULTILINE))
     assert len(ten) == 10
-    given(monkeypatch, ten)
+    set_environment(monkeypatch, ten)
     assert (load(Receiver).webhook_scheme, load(Receiver).is_unencrypted) == ("hmac", False)
     assert load(Consumer).sqs_dlq_url == ten["SQS_DLQ_URL"]
     assert load(Setup).target_arn == ten["EVENTBRIDGE_TARGET_ARN"]
@@ -149,13 +149,13 @@ def test_every_dead_letter_reason_stands_in_the_contract_and_in_its_runbook(page
 
 
 @pytest.mark.parametrize(
-    "what", ["a dead-letter reason", "a scheme", "a metric", "a setting", "a check", "a log event", "a destination"]
+    "kind", ["a dead-letter reason", "a scheme", "a metric", "a setting", "a check", "a log event", "a destination"]
 )
-def test_how_to_add_names_files_that_exist(what: str) -> None:
+def test_how_to_add_names_files_that_exist(kind: str) -> None:
     """Each kind of addition has a row in CONTRIBUTING, and every path of that row is there."""
-    (row,) = re.findall(rf"(?m)^\| {what}[^|]*\|(.*)\|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    (row,) = re.findall(rf"(?m)^\| {kind}[^|]*\|(.*)\|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
     paths = [path for path in re.findall(r"`([\w./-]+)`", row) if "/" in path or path.endswith(".py")]
-    assert paths or "log" in what
+    assert paths or "log" in kind
     for path in paths:
         places = (ROOT, ROOT / "stream_router", ROOT / "stream_router" / "pipeline")
         assert any((place / path).exists() for place in places), path

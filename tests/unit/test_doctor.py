@@ -13,7 +13,7 @@ from stream_router.checks import CheckVerdict, Finding, ok
 from stream_router.errors import SettingsError
 from stream_router.operate.doctor import command, host, stream
 from stream_router.operate.doctor.world import Check, Subject, World
-from tests.environment import CONSUMER, given
+from tests.environment import CONSUMER, set_environment
 from tests.fakeaws.in_process import Answer, InProcess
 from tests.fakeaws.kinesis import shard_of
 from tests.leases import lease_row
@@ -45,7 +45,7 @@ def test_what_a_look_raises_is_the_trouble_of_one_check(
     monkeypatch: pytest.MonkeyPatch, error: Exception, verdict: CheckVerdict, says: str
 ) -> None:
     """Of the one that it was at: those before it stand, those after it wait for it."""
-    given(monkeypatch, {"AWS_REGION": "eu-west-1"})
+    set_environment(monkeypatch, {"AWS_REGION": "eu-west-1"})
 
     def look(_: World) -> Iterator[Finding]:
         yield ok("SR101", "there")
@@ -83,7 +83,7 @@ def test_a_secret_of_aws_that_cannot_be_asked_for_is_no_wrong_setting(
 ) -> None:
     """AWS that is silent says nothing of a setting, and of missing credentials SR010 tells; offline nobody asks."""
     key = {"STREAM_ROUTER_MASKING": "default", "STREAM_ROUTER_MASKING_KEY": "ssm:/key"}
-    given(monkeypatch, {**RECEIVE, **CONSUMER, **key, "STREAM_ROUTER_WEBHOOK_SECRETS": "ssm:/secret"})
+    set_environment(monkeypatch, {**RECEIVE, **CONSUMER, **key, "STREAM_ROUTER_WEBHOOK_SECRETS": "ssm:/secret"})
     for offline, wanted in ((True, WELL), (False, verdict)):
         asked = []
 
@@ -107,7 +107,7 @@ def test_a_folder_that_can_be_written_is_well_and_nothing_is_left_there(
     monkeypatch.chdir(tmp_path)
     for audit in (str(tmp_path / "later"), "-"):  # which is standard error, and no folder
         folders = {"STREAM_ROUTER_STATE_DIR": str(there), "STREAM_ROUTER_AUDIT_DIR": audit}
-        given(monkeypatch, {**CONSUMER, **folders})
+        set_environment(monkeypatch, {**CONSUMER, **folders})
         result = {
             check_result.code: check_result.verdict
             for check_result in host.SETTINGS.check(World("consume", offline=True))
@@ -153,7 +153,7 @@ def test_owners_are_known_by_several_looks_and_the_lag_is_that_of_the_worst_shar
     says: str,
 ) -> None:
     """One look accuses nobody, and a look that is refused is none; what cannot be read is not called well."""
-    given(monkeypatch, {**KEYS, "AWS_REGION": "eu-west-1"})
+    set_environment(monkeypatch, {**KEYS, "AWS_REGION": "eu-west-1"})
     aws = InProcess(made=["cxone-events"])
     aws.kinesis.shards.arrange({"s0": (), "s1": ("s0",), "s2": ("s0",)}, closed=["s0"])
     left = list(looks)

@@ -4,7 +4,7 @@ import pytest
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import CallEndpoint
-from tests.environment import given
+from tests.environment import set_environment
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
@@ -47,7 +47,7 @@ def test_with_fips_a_call_goes_to_the_host_that_boto3_sends_to(
     monkeypatch: pytest.MonkeyPatch, region: str, service: str, dual_stack: str, host: str
 ) -> None:
     """A client's own endpoint is by an older table, which names hosts that there are not."""
-    given(monkeypatch, {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": dual_stack})
+    set_environment(monkeypatch, {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": dual_stack})
     assert _url(region, service) == f"https://{host}/"
     assert "s3-fips.aws-global" not in endpoints.find_put_object_endpoint(endpoints.create_session(REGION), "b").url
 
@@ -61,7 +61,7 @@ def test_a_v2_bus_and_an_endpoint_that_is_set(monkeypatch: pytest.MonkeyPatch) -
         "events",
     )
     for base in ("http://127.0.0.1:4566", "http://127.0.0.1:4566/base/"):
-        given(monkeypatch, {"AWS_ENDPOINT_URL": base, "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:1"})
+        set_environment(monkeypatch, {"AWS_ENDPOINT_URL": base, "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:1"})
         base = base.removesuffix("/")  # noqa: PLW2901
         assert {_url(REGION, service) for service in ("kinesis", "events")} == {f"{base}/"}
         assert _url(REGION, "sqs") == "http://127.0.0.1:1/"

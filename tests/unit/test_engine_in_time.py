@@ -51,8 +51,8 @@ def test_an_hour_of_random_failures_at_an_event_a_second_buries_nothing_but_the_
     dice, pipeline = random.Random(seed), rig(seed=seed)
     until = pipeline.world.now + 3_600
 
-    def fails(one: Entry) -> bool:
-        return one.order_key == "sick" or (pipeline.world.now < until and dice.random() < share)
+    def fails(candidate: Entry) -> bool:
+        return candidate.order_key == "sick" or (pipeline.world.now < until and dice.random() < share)
 
     pipeline.bus.judge = lambda call: pipeline.bus.answer(
         call, ["InternalFailure" if fails(item) else "" for item in call]

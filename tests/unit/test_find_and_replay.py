@@ -166,7 +166,7 @@ REDRIVEN = (line(), resubmit("redrive"))
 
 
 @pytest.mark.parametrize(
-    ("datas", "given", "status", "fate"),
+    ("datas", "values", "status", "fate"),
     [
         ([line()], {}, FOUND, f"{ACCEPTED} today's settings publish it as interaction.created"),
         ([line()], {"checkpoint": "9"}, FOUND, f"{WAITING} it will be .* when its turn comes"),
@@ -216,11 +216,11 @@ REDRIVEN = (line(), resubmit("redrive"))
     ],
 )  # fmt: skip
 def test_only_what_is_certain_is_said(
-    monkeypatch: pytest.MonkeyPatch, datas: Sequence[bytes], given: dict[str, Any], status: int, fate: str
+    monkeypatch: pytest.MonkeyPatch, datas: Sequence[bytes], values: dict[str, Any], status: int, fate: str
 ) -> None:
     """A letter counts for its own place; what was not seen makes a fate uncertain only where it can."""
     monkeypatch.setattr(limits, "REQUEST_BYTES_1MB", 1_400)
-    result, text = asked(*datas, **given)
+    result, text = asked(*datas, **values)
     assert re.search(f"verdict {fate}", text), text
     assert (result, text.count("verdict")) == (status, 1), text
 
@@ -230,7 +230,7 @@ WITHHELD = letter(data=b'{"withheld":"the policy masks dead letters"}', masking=
 
 
 @pytest.mark.parametrize(
-    ("given", "status"),
+    ("values", "status"),
     [
         # in the stream: as mapping finds it, else by whether it stands in what was sent
         (line(), FOUND),
@@ -253,10 +253,10 @@ WITHHELD = letter(data=b'{"withheld":"the policy masks dead letters"}', masking=
         ),
     ],
 )
-def test_a_conversation_is_looked_for_in_all_that_was_received(given: Any, status: int) -> None:
+def test_a_conversation_is_looked_for_in_all_that_was_received(values: Any, status: int) -> None:
     """An event that mapping refuses is not "not received", and neither is one that nobody can compare."""
-    held = isinstance(given, dict)
-    result, text = asked(*([] if held else [given]), letters=[given] if held else [], options=BY_CONVERSATION)
+    held = isinstance(values, dict)
+    result, text = asked(*([] if held else [values]), letters=[values] if held else [], options=BY_CONVERSATION)
     assert result == status
     assert ("conversation c-1: not in the stream" in text) is (status != FOUND)
     assert ("could not be compared" in text or "cannot be read" in text) == (status == CANNOT_JUDGE)

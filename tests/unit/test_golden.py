@@ -56,19 +56,19 @@ def run(case: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
     return [_shown(result) for result in door(data, **settings)]
 
 
-def _shown(made: Any) -> dict[str, Any]:
-    if isinstance(made, Entry):
+def _shown(created: Any) -> dict[str, Any]:
+    if isinstance(created, Entry):
         return {
-            "detailType": made.detail_type,
-            "time": made.time_s,
-            "sizeBytes": made.size_bytes,
-            "orderKey": made.order_key,
+            "detailType": created.detail_type,
+            "time": created.time_s,
+            "sizeBytes": created.size_bytes,
+            "orderKey": created.order_key,
             # The policy's version is a digest: any change of it, a comment's apart, is another one.
-            "detail": re.sub(r'"version":"[0-9a-f]{12}"', '"version":"*"', made.detail.decode()),
+            "detail": re.sub(r'"version":"[0-9a-f]{12}"', '"version":"*"', created.detail.decode()),
         }
-    if isinstance(made, DeadLetter):
-        return {"deadLetter": made.reason, "code": made.code, "eventType": made.event_type}
-    return {"dropped": made.event_type}
+    if isinstance(created, DeadLetter):
+        return {"deadLetter": created.reason, "code": created.code, "eventType": created.event_type}
+    return {"dropped": created.event_type}
 
 
 @CASES

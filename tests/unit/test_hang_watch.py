@@ -27,7 +27,7 @@ from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from stream_router.telemetry.merged import MergedShard
 from stream_router.telemetry.snapshot import Snapshot
-from tests.environment import CONSUMER, given
+from tests.environment import CONSUMER, set_environment
 
 JVM, CHILD, OTHER = 42, 43, 44
 MINUTE_LOOKS = int(60 / CHECK_INTERVAL_S)
@@ -190,6 +190,6 @@ def test_a_child_that_hangs_before_its_first_sign_of_life_is_ended_too(monkeypat
 
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **_: armed.append(seconds))
     monkeypatch.setattr(destinations, "DestinationEndpoints", asks)
-    given(monkeypatch, CONSUMER)
+    set_environment(monkeypatch, CONSUMER)
     with pytest.raises(SettingsError, match="enough"):
         program._serve(load(Consumer), DaemonInput(os.open(os.devnull, os.O_RDONLY)), io.BytesIO(), [])

@@ -74,13 +74,13 @@ def cpu_s(run: Run) -> float:
     return min(taken)
 
 
-@pytest.mark.parametrize(("size", "made"), DEAR.values(), ids=DEAR)
-def test_an_event_costs_what_it_weighs(size: int, made: Callable[[int], Run]) -> None:
+@pytest.mark.parametrize(("size", "created"), DEAR.values(), ids=DEAR)
+def test_an_event_costs_what_it_weighs(size: int, created: Callable[[int], Run]) -> None:
     """Four times the bytes take about four times the CPU; by the square of their length they would take 16 times.
 
     Measured against itself: the machine's speed and its load do not matter.
     """
-    small, large = made(size), made(4 * size)
+    small, large = created(size), created(4 * size)
     assert cpu_s(large) < 8 * cpu_s(small) + 0.02
 
 
@@ -121,9 +121,9 @@ KEYS: dict[str, tuple[int, Callable[[random.Random], dict[str, Any]]]] = {
 }
 
 
-@pytest.mark.parametrize(("count", "made"), KEYS.values(), ids=KEYS)
+@pytest.mark.parametrize(("count", "created"), KEYS.values(), ids=KEYS)
 def test_ever_other_keys_leave_nothing_behind(
-    count: int, made: Callable[[random.Random], dict[str, Any]], tmp_path: Path
+    count: int, created: Callable[[random.Random], dict[str, Any]], tmp_path: Path
 ) -> None:
     """A sender chooses keys, and combines them level by level: what is remembered of them is bounded."""
     file = tmp_path / "policy.toml"
@@ -134,7 +134,7 @@ def test_ever_other_keys_leave_nothing_behind(
     tracemalloc.start()
     try:
         for _ in range(count):
-            route(event({**BODY, "payload": made(chosen)}))
+            route(event({**BODY, "payload": created(chosen)}))
         assert tracemalloc.get_traced_memory()[0] < 1_200_000
     finally:
         tracemalloc.stop()

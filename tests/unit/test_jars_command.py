@@ -77,15 +77,15 @@ def test_every_jar_comes_whole_and_is_fetched_once(
     assert "c4n4ry" not in "".join(capsys.readouterr()), "a mirror's password is sent and not said"
 
 
-@pytest.mark.parametrize(("how", "said"), [("cut", "(SHA-256)"), ("other", "(SHA-256)"), ("404", "(HTTP 404)")])
+@pytest.mark.parametrize(("manner", "output"), [("cut", "(SHA-256)"), ("other", "(SHA-256)"), ("404", "(HTTP 404)")])
 def test_another_content_or_none_is_one_line_and_nothing_is_kept(
-    repository: Repository, installed: Path, capsys: pytest.CaptureFixture[str], how: str, said: str
+    repository: Repository, installed: Path, capsys: pytest.CaptureFixture[str], manner: str, output: str
 ) -> None:
     """Whoever sits between us and Maven Central cannot give us a jar; who lacks it is not asked four times."""
-    repository.broken = [how] * 100
+    repository.broken = [manner] * 100
     assert fetch_jars.run(repository.source) == 1
     printed = capsys.readouterr().err
-    assert (printed.startswith("stream-router jars: part-"), printed.count("\n"), said in printed) == (True, 1, True)
+    assert (printed.startswith("stream-router jars: part-"), printed.count("\n"), output in printed) == (True, 1, True)
     assert "c4n4ry" not in printed
     assert len(repository.requests) <= len(LIST)
     assert not list(installed.parents[1].rglob("*.jar"))

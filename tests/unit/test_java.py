@@ -14,7 +14,7 @@ from stream_router.errors import SettingsError
 from stream_router.operate.doctor.host import SKEW_WARN_S
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
-from tests.environment import CONSUMER, given
+from tests.environment import CONSUMER, set_environment
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
@@ -51,7 +51,7 @@ def test_java_home_comes_first_then_the_path_then_the_package_s(
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "output"),
     [
         ("missing", "jar is missing"),
         ("cut", "jar was cut short"),
@@ -60,7 +60,7 @@ def test_java_home_comes_first_then_the_path_then_the_package_s(
     ],
 )
 def test_jars_that_are_not_the_listed_ones_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, output: str
 ) -> None:
     """With the command that mends it, before a JVM is started; an older list's jar beside them is not loaded."""
     for jar in jars.list_jars():
@@ -75,7 +75,7 @@ def test_jars_that_are_not_the_listed_ones_are_named(
         monkeypatch.setattr(jars, "folders", lambda: iter([tmp_path / "nowhere"]))
     elif fault != "missing":
         victim.write_bytes(content[:-1] + (b"" if fault == "cut" else bytes([content[-1] ^ 1])))
-    with pytest.raises(SettingsError, match=rf"^KCL daemon: .*{said}.*; run `stream-router jars`"):
+    with pytest.raises(SettingsError, match=rf"^KCL daemon: .*{output}.*; run `stream-router jars`"):
         java.check_daemon_loads(Path("/bin/false"))
 
 
@@ -146,7 +146,7 @@ def test_a_profile_that_signs_in_is_refused_and_no_other(
     """No jar of the daemon's knows how: it would end, and be started again, for ever. What Java reads too is not."""
     (tmp_path / "config").write_text(PROFILES)
     files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": "/none"}
-    given(monkeypatch, {"AWS_REGION": "eu-west-1", "AWS_PROFILE": name, **files, **more})
+    set_environment(monkeypatch, {"AWS_REGION": "eu-west-1", "AWS_PROFILE": name, **files, **more})
     rendered = Rendered(Path("consumer.properties"), {"AwsCredentialsProvider": provider}, [])
     if not refused:
         java.check_credentials(Session(), rendered)
@@ -166,7 +166,7 @@ LOCAL = Endpoints("http://127.0.0.1:4566", "http://127.0.0.1:4566")
 
 @pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch) -> Consumer:
-    given(monkeypatch, CONSUMER)
+    set_environment(monkeypatch, CONSUMER)
     return load(Consumer)
 
 
@@ -177,10 +177,10 @@ def own(configured: Consumer, folder: Path, text: str) -> Consumer:
     return configured
 
 
-@pytest.mark.parametrize("found", [AWS, LOCAL], ids=["aws", "local"])
-def test_the_daemon_is_told_what_nothing_is_lost_with(configured: Consumer, found: Endpoints) -> None:
+@pytest.mark.parametrize("outcome", [AWS, LOCAL], ids=["aws", "local"])
+def test_the_daemon_is_told_what_nothing_is_lost_with(configured: Consumer, outcome: Endpoints) -> None:
     """From the first record on, also on quiet shards, with no time-out for a child that holds, and time to drain."""
-    rendered = properties.render(configured, found, "host-1").properties
+    rendered = properties.render(configured, outcome, "host-1").properties
     assert rendered["initialPositionInStream"] == "TRIM_HORIZON"
     assert "timeoutInSeconds" not in rendered
     assert rendered["callProcessRecordsEvenForEmptyRecordList"] == "true"

@@ -16,7 +16,7 @@ from stream_router.dead_letter_reasons import Reason
 from stream_router.model import DeadLetter, Entry
 from stream_router.operate import mask
 from stream_router.pipeline.transform import Transform
-from tests.environment import given
+from tests.environment import set_environment
 from tests.events import BODY, NOW_MS, config_of, consumer, event
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -109,7 +109,7 @@ def test_a_broken_sample_ends_1_and_a_sample_drives_no_terminal(
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_shard_s_dead_letters_say_it(masked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each names the policy by which its record is masked, and nothing where the record is as it came."""
-    given(monkeypatch, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+    set_environment(monkeypatch, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
     with patch.object(Destinations, "build_dead_letter_queue", autospec=True) as result:
         (tmp_path / "policy.toml").write_text(f'base = "default"\ndead_letters = {str(masked).lower()}\n')
         settings = consumer(masking=str(tmp_path / "policy.toml"), state_dir=tmp_path)

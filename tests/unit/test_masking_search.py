@@ -23,7 +23,7 @@ PER_LOCALE = 40
 PLAIN = TextSearch(())
 
 
-def found(searched: TextSearch, text: str) -> tuple[str, list[str]]:
+def search_text(searched: TextSearch, text: str) -> tuple[str, list[str]]:
     searched.begin()
     return searched.text(text)
 
@@ -37,10 +37,10 @@ class Drawn:
         self.faker.seed_instance(20261130)
         self.draw = random.Random(f"{locale} 20261130")
 
-    def sentence(self, what: str) -> str:
+    def sentence(self, subject: str) -> str:
         before = self.faker.sentence(nb_words=self.draw.randint(3, 8)).rstrip(".。")
         end = self.draw.choice(["", ".", ",", " ", "!", "?", ";", ")"])
-        return f"{before} {what}{end} {self.faker.sentence(nb_words=self.draw.randint(2, 6))}"
+        return f"{before} {subject}{end} {self.faker.sentence(nb_words=self.draw.randint(2, 6))}"
 
     def number(self) -> PhoneNumber:
         """A valid one of the region, of a land line or a mobile."""
@@ -118,11 +118,11 @@ def test_what_is_private_is_found() -> None:
         for _ in range(PER_LOCALE):
             for name, (kind, make) in KINDS.items():
                 secret = make(drawn)
-                masked, kinds = found(named if "region" in name else PLAIN, drawn.sentence(secret))
+                masked, kinds = search_text(named if "region" in name else PLAIN, drawn.sentence(secret))
                 right[name] += secret not in masked and kind in kinds
             text = drawn.sentence(drawn.harmless())
             for name, searched in (("kept", PLAIN), ("kept, region named", named)):
-                right[name] += found(searched, text) == (text, [])
+                right[name] += search_text(searched, text) == (text, [])
     shares = {name: right[name] / (PER_LOCALE * len(LOCALES)) for name in WANTED}
     assert all(shares[name] >= wanted for name, wanted in WANTED.items()), shares
 
@@ -154,9 +154,9 @@ SECRETS = {
 def test_a_find_is_replaced_by_its_kind(secret: str, mask: str) -> None:
     """What stands around it stays: words, brackets, an expiry date; of two in a row nothing stays."""
     for text in ("it is {}, ok", "({})", "{}\n12/27", "\u5f20 {} \u5f20"):
-        assert found(PLAIN, text.replace("{}", secret))[0] == text.replace("{}", mask)
+        assert search_text(PLAIN, text.replace("{}", secret))[0] == text.replace("{}", mask)
     for text in (f"{secret} {secret}", f"\u5f20{secret}\u3002", f"={secret.upper()}", f"{secret}-"):
-        masked, kinds = found(PLAIN, text)
+        masked, kinds = search_text(PLAIN, text)
         assert set(kinds) == {mask.strip("[]").lower()}
         assert secret[-4:] not in masked
 
@@ -165,7 +165,7 @@ def test_a_find_is_replaced_by_its_kind(secret: str, mask: str) -> None:
 def test_width_and_what_is_invisible_hide_nothing(hide: Callable[[str], str]) -> None:
     """The text is folded before it is searched."""
     for secret, mask in SECRETS.items():
-        masked, kinds = found(PLAIN, f"it is {hide(secret)}, ok")
+        masked, kinds = search_text(PLAIN, f"it is {hide(secret)}, ok")
         assert kinds == [mask.strip("[]").lower()]
         assert not any(char.isdecimal() for char in masked)
 
@@ -173,15 +173,15 @@ def test_width_and_what_is_invisible_hide_nothing(hide: Callable[[str], str]) ->
 def test_a_national_number_is_found_where_its_region_is_named() -> None:
     """And only there: elsewhere the same digits may be anything."""
     text = "ring 030 901820 or 01/23/45/67/89"
-    assert found(PLAIN, text)[0] == text
-    assert found(TextSearch(("DE", "FR")), text)[0] == "ring [PHONE] or [PHONE]"
+    assert search_text(PLAIN, text)[0] == text
+    assert search_text(TextSearch(("DE", "FR")), text)[0] == "ring [PHONE] or [PHONE]"
 
 
 def test_what_is_beyond_an_events_limit_is_hidden_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Signs are counted over all texts of an event, by the regions; a text without a digit passes all the same."""
     monkeypatch.setattr(search, "MAX_SIGNS", 100)
     searched = TextSearch(("DE", "GB"))
-    assert found(searched, "1" * 51) == ("[REDACTED]", ["redact"])
+    assert search_text(searched, "1" * 51) == ("[REDACTED]", ["redact"])
     searched.begin()
     assert searched.text("order " + "12 " * 25)[1] == []
     assert searched.text("one 1") == ("[REDACTED]", ["redact"])
@@ -193,10 +193,10 @@ def test_what_is_beyond_an_events_limit_is_hidden_unread(monkeypatch: pytest.Mon
 def test_a_text_may_have_four_thousand_digits() -> None:
     """The last of them is searched as the first is; with one digit more nothing of the text leaves."""
     text = "12a " * 1_993 + "4111 1111 1111 11"
-    assert found(PLAIN, text) == (text, [])
-    assert found(PLAIN, text.replace("11 11", "11 1111 11", 1))[0] == "[REDACTED]"
+    assert search_text(PLAIN, text) == (text, [])
+    assert search_text(PLAIN, text.replace("11 11", "11 1111 11", 1))[0] == "[REDACTED]"
     text = "12a " * 1_992 + "4111 1111 1111 1111"
-    assert found(PLAIN, text)[0] == "12a " * 1_992 + "[CARD]"
+    assert search_text(PLAIN, text)[0] == "12a " * 1_992 + "[CARD]"
 
 
 CANDIDATES = {
@@ -213,14 +213,14 @@ def test_a_text_with_too_many_candidates_is_hidden(
     """What the libraries did not check may be private. The next event may have as many candidates again."""
     monkeypatch.setattr(search, "MAX_TRIES", 300)
     searched = TextSearch(regions)
-    assert found(searched, candidates)[0] == "[REDACTED]"
+    assert search_text(searched, candidates)[0] == "[REDACTED]"
     assert searched.text("mail a@example.com")[0] == "[REDACTED]"
-    assert found(searched, "mail a@example.com")[0] == "mail [EMAIL]"
+    assert search_text(searched, "mail a@example.com")[0] == "mail [EMAIL]"
 
 
 def test_characters_that_grow_are_known() -> None:
     """All that become more than four plain ones are counted before they grow."""
     grows = {chr(code) for code in range(sys.maxunicode + 1) if len(unicodedata.normalize("NFKC", chr(code))) > 4}
     assert all(search._GROWING.match(char) for char in grows)
-    assert found(PLAIN, "\ufdfa" * 2_000 + "1")[0] == "[REDACTED]"
-    assert found(PLAIN, "\ufdfa 1")[1] == []
+    assert search_text(PLAIN, "\ufdfa" * 2_000 + "1")[0] == "[REDACTED]"
+    assert search_text(PLAIN, "\ufdfa 1")[1] == []

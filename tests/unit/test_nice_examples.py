@@ -28,8 +28,8 @@ TRANSFORMS = {
 }
 
 
-def sent(how: str, body: Any) -> dict[str, Any]:
-    entry = TRANSFORMS[how](event(body))
+def sent(mode: str, body: Any) -> dict[str, Any]:
+    entry = TRANSFORMS[mode](event(body))
     assert isinstance(entry, Entry), entry
     parsed: dict[str, Any] = orjson.loads(entry.detail)
     return parsed

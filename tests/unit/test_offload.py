@@ -48,9 +48,9 @@ def nested(levels: int, inmost: bytes) -> bytes:
     return b'{"a":' * levels + inmost + b"}" * levels
 
 
-def through(made: Rig, body: bytes) -> None:
-    made.router.route_opened(open_record(Record(body, 100)))
-    made.drain()
+def through(created: Rig, body: bytes) -> None:
+    created.router.route_opened(open_record(Record(body, 100)))
+    created.drain()
 
 
 @pytest.mark.parametrize("levels", [1, 240])

@@ -14,7 +14,7 @@ import pytest
 
 from stream_router.operate import policy as command
 from stream_router.operate.arns import Home
-from tests.environment import given
+from tests.environment import set_environment
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
@@ -45,17 +45,17 @@ NO_RESOURCE = {
 
 
 def statements(monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, str]) -> list[dict[str, Any]]:
-    given(monkeypatch, settings)
+    set_environment(monkeypatch, settings)
     statement: list[dict[str, Any]] = command.build_policy(name, Home("aws", "eu-central-1", "123456789012"))[
         "Statement"
     ]
     return statement
 
 
-def granted(made: list[dict[str, Any]]) -> set[tuple[str, str]]:
+def granted(created: list[dict[str, Any]]) -> set[tuple[str, str]]:
     """Every action with each of its resources."""
     result = set()
-    for statement in made:
+    for statement in created:
         resources = statement["Resource"]
         for resource in resources if isinstance(resources, list) else [resources]:
             result |= {(action, resource) for action in statement["Action"]}

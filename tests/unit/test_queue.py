@@ -48,18 +48,18 @@ class Sqs:
         sent = {"SentTimestamp": str((BEGUN_S + sent_s) * 1000)}
         return {"MessageId": name, "ReceiptHandle": f"{name}#{self._shown}", "Body": name, "Attributes": sent}
 
-    def delete_message_batch(self, **given: Any) -> dict[str, Any]:
+    def delete_message_batch(self, **values: Any) -> dict[str, Any]:
         if self.refusals:
             self.refusals -= 1
-            return {"Failed": [{"Id": entry["Id"], "Code": "InternalError"} for entry in given["Entries"]]}
-        self.deleted += [entry["ReceiptHandle"] for entry in given["Entries"]]
-        return {"Successful": [{"Id": entry["Id"]} for entry in given["Entries"]]}
+            return {"Failed": [{"Id": entry["Id"], "Code": "InternalError"} for entry in values["Entries"]]}
+        self.deleted += [entry["ReceiptHandle"] for entry in values["Entries"]]
+        return {"Successful": [{"Id": entry["Id"]} for entry in values["Entries"]]}
 
-    def change_message_visibility_batch(self, **given: Any) -> dict[str, Any]:
-        return {"Successful": [{"Id": entry["Id"]} for entry in given["Entries"]]}
+    def change_message_visibility_batch(self, **values: Any) -> dict[str, Any]:
+        return {"Successful": [{"Id": entry["Id"]} for entry in values["Entries"]]}
 
-    def get_queue_url(self, **given: str) -> dict[str, str]:
-        self.asked.append(given)
+    def get_queue_url(self, **values: str) -> dict[str, str]:
+        self.asked.append(values)
         return {"QueueUrl": "https://sqs/1/u"}
 
 

@@ -78,7 +78,7 @@ def test_an_event_beyond_a_kinesis_record_is_too_large() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "settings"),
+    ("candidate", "other", "settings"),
     [
         ({"conversationId": "c1", "x": 1}, {"conversationId": "c1", "interactionId": "i9"}, {}),
         ({"interactionId": "i1"}, {"interactionId": "i1", "conversationId": ""}, {}),
@@ -87,10 +87,12 @@ def test_an_event_beyond_a_kinesis_record_is_too_large() -> None:
         ({"data": {"case": {"id": "k"}}, "n": 1}, {"data": {"case": {"id": "k"}}}, {"partition_path": "data.case.id"}),
     ],
 )
-def test_one_conversation_is_one_bucket(one: dict[str, Any], other: dict[str, Any], settings: dict[str, str]) -> None:
+def test_one_conversation_is_one_bucket(
+    candidate: dict[str, Any], other: dict[str, Any], settings: dict[str, str]
+) -> None:
     """conversationId decides, else interactionId, where they are a text or a number; or the place that a setting names.
     An event without a conversation goes by its id."""
-    first, second = sealed(orjson.dumps([one, other]), **settings)
+    first, second = sealed(orjson.dumps([candidate, other]), **settings)
     assert first.conversation == second.conversation
     alone = sealed(orjson.dumps([{"data": [], "n": n} for n in range(20)]), **settings)
     assert len({event.conversation for event in alone}) > 10

@@ -24,7 +24,7 @@ from stream_router.settings import secrets
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import AuditKey, Cxone, Mask, Top
 from stream_router.settings.reading import load
-from tests.environment import CONSUMER, given
+from tests.environment import CONSUMER, set_environment
 
 SECRET = "0123456789abcdef-of-a-file"
 FIRST, SECOND = b"first secret of 16", b"second secret of 16"
@@ -146,7 +146,7 @@ def test_a_store_that_does_not_answer_is_no_bad_setting(
     def fails(*_: object) -> None:
         raise error
 
-    given(monkeypatch, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+    set_environment(monkeypatch, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
     monkeypatch.setattr(BaseClient, "_make_api_call", fails)
     with pytest.raises(SettingsError, match="cannot be read from AWS") as raised:
         Secrets("ssm:/cxone/secrets", str.encode, "eu-west-1")

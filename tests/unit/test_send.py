@@ -29,8 +29,8 @@ BODY = b'{"a":1}'
 STORED = answer(202, b'{"accepted":1,"ids":["0123456789abcdef0123456789abcdef"]}')
 
 
-def settings(**given: Any) -> Receiver:
-    return Receiver(**{"aws_region": "us-east-1", "webhook_secrets": f"{SECRET},another one that is as long", **given})
+def settings(**values: Any) -> Receiver:
+    return Receiver(**{"aws_region": "us-east-1", "webhook_secrets": f"{SECRET},another one that is as long", **values})
 
 
 OWN: dict[str, Any] = {"webhook_scheme": "hmac", "hmac_id_header": "x-id"}
@@ -47,7 +47,7 @@ STANDARD = "whsec_" + base64.b64encode(SECRET.encode()).decode()
 
 
 @pytest.mark.parametrize(
-    "given",
+    "values",
     [
         {"webhook_scheme": "expert"},
         {"webhook_scheme": "standard-webhooks", "webhook_secrets": STANDARD},
@@ -59,9 +59,9 @@ STANDARD = "whsec_" + base64.b64encode(SECRET.encode()).decode()
         {**OWN, **IN_ONE_HEADER, "hmac_template": "{timestamp}.{body}"},
     ],
 )
-def test_the_receiver_takes_what_is_signed(given: dict[str, Any]) -> None:
+def test_the_receiver_takes_what_is_signed(values: dict[str, Any]) -> None:
     """Of every scheme, with the delivery id in it."""
-    receiver = settings(**given)
+    receiver = settings(**values)
     verifier, _ = auth.make_check(receiver)
     headers = Headers(dict(signer(receiver)("delivery-1", BODY, NOW_S).items()))
     assert verifier(headers, BODY, NOW_S) == "delivery-1"
@@ -82,7 +82,7 @@ BASIC = {"webhook_scheme": "basic", "webhook_secrets": f"user:{SECRET}"}
 
 
 @pytest.mark.parametrize(
-    ("given", "url", "goes"),
+    ("values", "url", "goes"),
     [
         (BEARER, "http://receiver.example/v1/events", False),
         (BEARER, "HTTP://10.0.0.6:8080/v1/events", False),
@@ -96,28 +96,28 @@ BASIC = {"webhook_scheme": "basic", "webhook_secrets": f"user:{SECRET}"}
         ({"webhook_scheme": "hmac"}, "http://receiver.example/v1/events", True),
     ],
 )
-def test_no_secret_goes_in_the_clear(given: dict[str, Any], url: str, goes: bool) -> None:
+def test_no_secret_goes_in_the_clear(values: dict[str, Any], url: str, goes: bool) -> None:
     """What must not be sent is one line, before anything is."""
     if goes:
-        check_url(settings(**given), url)
+        check_url(settings(**values), url)
         return
-    with pytest.raises(SettingsError, match=f"^--url: {given['webhook_scheme']} would send .*; "):
-        command.run(settings(**given), SendOptions(1, 0, "default", None, None, url))
+    with pytest.raises(SettingsError, match=f"^--url: {values['webhook_scheme']} would send .*; "):
+        command.run(settings(**values), SendOptions(1, 0, "default", None, None, url))
 
 
-def sent(*answers: bytes, **given: Any) -> tuple[int, list[Seen]]:
+def sent(*answers: bytes, **values: Any) -> tuple[int, list[Seen]]:
     """Runs the command against a server that answers so, in turn: its status, what was sent."""
     options = {"events": len(answers), "rate": 0.0, "preset": "default", "event_type": None, "file": None, "url": None}
     replies = iter(answers)
     with RawServer(lambda _: next(replies)) as server:
         send_options = SendOptions(
-            **{**options, "url": server.url, **{option: given.pop(option) for option in options if option in given}}
+            **{**options, "url": server.url, **{option: values.pop(option) for option in options if option in values}}
         )
-        return command.run(settings(**{"webhook_scheme": "none", **given}), send_options), server.requests
+        return command.run(settings(**{"webhook_scheme": "none", **values}), send_options), server.requests
 
 
-def slowest_ms(said: str) -> float:
-    return float(said.rpartition("max ")[2].replace(",", ""))
+def slowest_ms(printed: str) -> float:
+    return float(printed.rpartition("max ")[2].replace(",", ""))
 
 
 def test_what_was_answered_is_counted_in_the_receivers_words(capsys: pytest.CaptureFixture[str]) -> None:

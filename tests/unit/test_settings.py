@@ -27,7 +27,7 @@ from stream_router.settings.consumer import Consumer
 from stream_router.settings.operators import Cxone, Setup
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
-from tests.environment import CONSUMER, CXONE, GOOD, RECEIVER, SETUP, given
+from tests.environment import CONSUMER, CXONE, GOOD, RECEIVER, SETUP, set_environment
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
 
@@ -47,7 +47,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     monkeypatch.setattr(process, "end_on_early_signal", lambda **_: None)  # this process has signals of its own
 
     def run(command: str, settings: dict[str, str]) -> list[str]:
-        given(monkeypatch, settings)
+        set_environment(monkeypatch, settings)
         monkeypatch.setattr(sys, "argv", ["stream-router", *command.split()])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -139,13 +139,13 @@ def test_a_setting_takes_what_its_page_says_and_nothing_else(
         assert line.startswith(f"{named}: ")
         assert len(value) < 13 or value.strip() not in line
     for value in good:
-        given(monkeypatch, {**GOOD[kind], named: value})
+        set_environment(monkeypatch, {**GOOD[kind], named: value})
         load(kind)
-    given(monkeypatch, GOOD[kind])
+    set_environment(monkeypatch, GOOD[kind])
     if named not in GOOD[kind]:
         monkeypatch.delenv(named, raising=False)
         expected = load(kind)
-        given(monkeypatch, {named: ""})
+        set_environment(monkeypatch, {named: ""})
         assert load(kind) == expected
 
 
@@ -322,7 +322,7 @@ def test_a_good_secret_is_taken(
     monkeypatch: pytest.MonkeyPatch, scheme: str, secrets: str, more: dict[str, str]
 ) -> None:
     """16 bytes are enough; and whoever wants a weak one says so."""
-    given(monkeypatch, of_a_receiver(scheme, secrets, more))
+    set_environment(monkeypatch, of_a_receiver(scheme, secrets, more))
     load(Receiver)
 
 
@@ -333,26 +333,30 @@ def test_the_admin_token_is_as_strong(
     """Whoever reaches the port could try out a short one, so too where it stands in a file; on loopback nobody does."""
     token, short, kept = "STREAM_ROUTER_ADMIN_TOKEN", "x" * 15, f"file:{tmp_path / 'token'}"
     (tmp_path / "token").write_text(short)
-    given(monkeypatch, {**CONSUMER, **SIGNED})
+    set_environment(monkeypatch, {**CONSUMER, **SIGNED})
     for beyond, weak in (("127.0.0.1:1", "refuse"), ("[::1]:1", "refuse"), ("0.0.0.0:1", "allow")):
         listen = {f"STREAM_ROUTER_{name}ADMIN_LISTEN": beyond for name in ("", "RECEIVER_")}
         for where in (short, kept):
-            given(monkeypatch, {**listen, "STREAM_ROUTER_WEAK_SECRETS": weak, token: where})
+            set_environment(monkeypatch, {**listen, "STREAM_ROUTER_WEAK_SECRETS": weak, token: where})
             assert load(program).strong_secret("admin_token") == short
     monkeypatch.delenv("STREAM_ROUTER_WEAK_SECRETS")
     for where in (short, "$THE_TOKEN_OF_THE_PORT"):
         (line,) = refused(PROGRAMS[program], {token: where})
         assert line.startswith(f"{token}: ")
-    given(monkeypatch, {token: kept})
+    set_environment(monkeypatch, {token: kept})
     with pytest.raises(SettingsError, match=f"^{token}: "):
         load(program).strong_secret("admin_token")
 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither repr nor str of the settings holds a secret."""
-    given(monkeypatch, {**RECEIVER, **CXONE, **CONSUMER, "STREAM_ROUTER_WEBHOOK_SECRETS": "c4n4ry-1 is long enough"})
-    given(monkeypatch, {"CXONE_CLIENT_SECRET": "c4n4ry-2", "STREAM_ROUTER_AUDIT_KEY": "c4n4ry-3 is long enough"})
-    given(monkeypatch, {"STREAM_ROUTER_AUDIT_DIR": "/tmp"})
+    set_environment(
+        monkeypatch, {**RECEIVER, **CXONE, **CONSUMER, "STREAM_ROUTER_WEBHOOK_SECRETS": "c4n4ry-1 is long enough"}
+    )
+    set_environment(
+        monkeypatch, {"CXONE_CLIENT_SECRET": "c4n4ry-2", "STREAM_ROUTER_AUDIT_KEY": "c4n4ry-3 is long enough"}
+    )
+    set_environment(monkeypatch, {"STREAM_ROUTER_AUDIT_DIR": "/tmp"})
     assert "c4n4ry" not in "".join(f"{result!r}{result}" for result in (load(Receiver), load(Cxone), load(Consumer)))
 
 
@@ -361,10 +365,10 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_bus_and_the_region_decide_what_a_call_may_carry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for 25, a classic bus gives 10 and a v2 bus 25."""
-    given(monkeypatch, CONSUMER)
+    set_environment(monkeypatch, CONSUMER)
     assert (load(Consumer).entries_per_call, load(Consumer).bytes_per_call) == (10, 1_000_000)
     bus = "arn:aws:events:mx-central-1:123456789012:event-busv2/b/" + "a" * 25
-    given(monkeypatch, {"STREAM_ROUTER_EVENT_BUS": bus, "AWS_REGION": "mx-central-1"})
+    set_environment(monkeypatch, {"STREAM_ROUTER_EVENT_BUS": bus, "AWS_REGION": "mx-central-1"})
     assert (load(Consumer).entries_per_call, load(Consumer).bytes_per_call) == (25, 262_144)
 
 
@@ -377,7 +381,7 @@ def test_the_region_comes_from_where_boto3_reads_it(
     assert load(Setup).aws_region == "eu-west-3"
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     assert load(Setup).aws_region == "eu-west-1"
-    given(monkeypatch, {"AWS_REGION": "xx-nowhere-9", "AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:1"})
+    set_environment(monkeypatch, {"AWS_REGION": "xx-nowhere-9", "AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:1"})
     assert load(Setup).aws_region == "xx-nowhere-9"
     (line,) = refused("setup", {"AWS_REGION": "frankfurt"})
     assert line.startswith("AWS_REGION: 'frankfurt' is not a region")
@@ -387,9 +391,11 @@ def test_what_others_set_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> No
     """Settings of another program, empty ones of a newer template, what Kubernetes makes of a Service's name."""
     ends = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8080_TCP", "PORT_443_TCP_PROTO")
     for name in ("STREAM_ROUTER_", "STREAM_ROUTER_RECEIVER_"):
-        given(monkeypatch, {**SETUP, **CXONE, **{name + end: "tcp://10.0.0.1:8080" for end in ends}})
-    given(monkeypatch, {"STREAM_ROUTER_SPILL_DIR": "/x", "STREAM_ROUTER_CHECKPOINT_S": "no"})
-    given(monkeypatch, {"STREAM_ROUTER_OF_TOMORROW": "", "CXONE_OF_TOMORROW": "", "AUTH_URL": "https://elsewhere/"})
+        set_environment(monkeypatch, {**SETUP, **CXONE, **{name + end: "tcp://10.0.0.1:8080" for end in ends}})
+    set_environment(monkeypatch, {"STREAM_ROUTER_SPILL_DIR": "/x", "STREAM_ROUTER_CHECKPOINT_S": "no"})
+    set_environment(
+        monkeypatch, {"STREAM_ROUTER_OF_TOMORROW": "", "CXONE_OF_TOMORROW": "", "AUTH_URL": "https://elsewhere/"}
+    )
     load(Setup)
     assert load(Cxone).auth_url is None, "CXone's credentials would be sent there"
     assert not reading.find_warnings()
@@ -397,14 +403,14 @@ def test_what_others_set_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_does_nothing_and_may_stay_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown CXone name, since other tools have some; settings of another scheme than the one in use."""
-    given(monkeypatch, {**RECEIVER, "CXONE_CLIENT_SECRT": "s", "STREAM_ROUTER_HMAC_PREFIX": "v1="})
-    given(monkeypatch, {"STREAM_ROUTER_HMAC_ID_HEADER": "x-id"})
+    set_environment(monkeypatch, {**RECEIVER, "CXONE_CLIENT_SECRT": "s", "STREAM_ROUTER_HMAC_PREFIX": "v1="})
+    set_environment(monkeypatch, {"STREAM_ROUTER_HMAC_ID_HEADER": "x-id"})
     warned = [problem.setting for problem in reading.find_warnings(load(Receiver))]
     assert warned == ["CXONE_CLIENT_SECRT", "STREAM_ROUTER_HMAC_PREFIX"], "scheme none makes use of a delivery id"
-    given(monkeypatch, {SCHEME: "standard-webhooks"})
+    set_environment(monkeypatch, {SCHEME: "standard-webhooks"})
     assert len(reading.find_warnings(load(Receiver))) == 3
     for scheme in ("none", ""):
-        given(monkeypatch, {SCHEME: scheme, "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG})
+        set_environment(monkeypatch, {SCHEME: scheme, "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG})
         warned = [problem.setting for problem in reading.find_warnings(load(Receiver))]
         assert "STREAM_ROUTER_WEBHOOK_SECRETS" in warned
     monkeypatch.delenv("STREAM_ROUTER_WEBHOOK_SECRETS")
@@ -419,7 +425,7 @@ def test_expert_without_its_types_is_warned_of(
     """At the start of both programs, by the environment's scheme or a named source's; a type that is named, renamed or
     published anyway ends the warning."""
     config = tmp_path / "config.toml"
-    given(monkeypatch, {**CONSUMER, SCHEME: "expert", "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG})
+    set_environment(monkeypatch, {**CONSUMER, SCHEME: "expert", "STREAM_ROUTER_WEBHOOK_SECRETS": STRONG})
 
     def warned() -> list[SettingProblem]:
         problems = reading.find_warnings(load(program))
@@ -427,10 +433,10 @@ def test_expert_without_its_types_is_warned_of(
 
     assert "Page_Create" in warned()[0].cure
     for name, value in {"EVENT_TYPES": "Page_Create", "UNROUTABLE": "publish"}.items():
-        given(monkeypatch, {f"STREAM_ROUTER_{name}": value})
+        set_environment(monkeypatch, {f"STREAM_ROUTER_{name}": value})
         assert not warned()
         monkeypatch.delenv(f"STREAM_ROUTER_{name}")
-    given(monkeypatch, {SCHEME: "hmac", "STREAM_ROUTER_CONFIG": str(config)})
+    set_environment(monkeypatch, {SCHEME: "hmac", "STREAM_ROUTER_CONFIG": str(config)})
     config.write_text(SOURCE.format("expert") + SECRETS)
     assert len(warned()) == 1
     config.write_text('[event_types]\nPage_Create = "interaction.created"\n' + config.read_text())
@@ -459,9 +465,11 @@ def test_a_secret_file_that_others_may_read_is_named(
     for file in (secret, config):
         file.chmod(mode)
     places = ("WEBHOOK_SECRETS", "ADMIN_TOKEN", "AUDIT_KEY", "MASKING_KEY")
-    given(monkeypatch, {**SIGNED, **CONSUMER, "STREAM_ROUTER_AUDIT_DIR": "/x", "STREAM_ROUTER_MASKING": "default"})
-    given(monkeypatch, {f"STREAM_ROUTER_{name}": f"file:{secret}" for name in places})
-    given(monkeypatch, {"STREAM_ROUTER_CONFIG": str(config), "STREAM_ROUTER_TLS_KEY": str(secret)})
+    set_environment(
+        monkeypatch, {**SIGNED, **CONSUMER, "STREAM_ROUTER_AUDIT_DIR": "/x", "STREAM_ROUTER_MASKING": "default"}
+    )
+    set_environment(monkeypatch, {f"STREAM_ROUTER_{name}": f"file:{secret}" for name in places})
+    set_environment(monkeypatch, {"STREAM_ROUTER_CONFIG": str(config), "STREAM_ROUTER_TLS_KEY": str(secret)})
     if not is_ours:
         monkeypatch.setattr("os.geteuid", lambda: secret.stat().st_uid + 1)
     problems = [*reading.find_exposed(load(Receiver)), *reading.find_exposed(load(Consumer))]
@@ -487,13 +495,13 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rec
 
     monkeypatch.setattr(auth, "make_check", noted)
 
-    def one(line: str = "", scheme: str = "hmac", **environment: object) -> Receiver:
+    def build_receiver(line: str = "", scheme: str = "hmac", **environment: object) -> Receiver:
         (tmp_path / "config.toml").write_text(SOURCE.format(scheme) + SECRETS + line)
         config = tmp_path / "config.toml"
         served_by.build_sources(Receiver.model_validate({"aws_region": "x", "config": config, **environment}))
         return receivers[-1]
 
-    return one
+    return build_receiver
 
 
 def test_a_named_source_has_the_defaults_and_the_environment_s_replay_window(served: Callable[..., Receiver]) -> None:

@@ -21,7 +21,7 @@ from stream_router.operate.resources import (
 from stream_router.operate.setup import run
 from stream_router.settings.operators import Setup
 from stream_router.settings.reading import load
-from tests.environment import given
+from tests.environment import set_environment
 from tests.scripted import ACCOUNT, REGION, Script
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
@@ -88,7 +88,7 @@ def test_a_v2_bus_and_its_subscriber_are_verified_and_not_made(
     status: int,
 ) -> None:
     """What its owner has to mend is said, with what its filters have to let through; and `setup` ends with 1."""
-    given(monkeypatch, {"AWS_REGION": REGION, "STREAM_ROUTER_EVENT_BUS": V2, "STREAM_ROUTER_RULE": "r"})
+    set_environment(monkeypatch, {"AWS_REGION": REGION, "STREAM_ROUTER_EVENT_BUS": V2, "STREAM_ROUTER_RULE": "r"})
     monkeypatch.setattr("stream_router.operate.setup.Clients", lambda _: script.clients)
     for kind in (StreamResource, QueueResource):  # which are as they should be
         monkeypatch.setattr(kind, "read_state", lambda _: {"shards": 2})
@@ -119,7 +119,7 @@ TYPES = ("interaction.created", "conversation.updated")
 
 
 @pytest.mark.parametrize(
-    ("changes", "found"),
+    ("changes", "outcome"),
     [
         ({}, []),
         ({"InvokeConfiguration": {"TargetArn": "t"}}, ["has no role to reach its target with"]),
@@ -136,12 +136,12 @@ TYPES = ("interaction.created", "conversation.updated")
         ),
     ],
 )
-def test_a_subscriber_is_judged_by_role_state_queue_and_filters(changes: Any, found: list[str]) -> None:
+def test_a_subscriber_is_judged_by_role_state_queue_and_filters(changes: Any, outcome: list[str]) -> None:
     """Only plain values of a filter: whether an operator takes an event nothing here can ask AWS."""
     if isinstance(changes, tuple):
         scope, pattern = changes
         changes = {"FilterConfiguration": {"Filters": [{"Scope": scope, "Pattern": json.dumps(pattern)}]}}
-    assert subscriber.find_problems({**RUNS, **changes}, TYPES, ordered=False) == found
+    assert subscriber.find_problems({**RUNS, **changes}, TYPES, ordered=False) == outcome
 
 
 @pytest.mark.parametrize(("kind", "is_well"), [("FIFO", True), ("UNORDERED", False), (None, False)])

@@ -225,12 +225,12 @@ def not_told(life: Life) -> None:
     life.at_wait = life.shard.request_stop
 
 
-@pytest.mark.parametrize("how", [not_proven, not_ended, not_told])
-def test_a_shards_end_that_is_not_to_be_proven_is_left(tmp_path: Path, how: Callable[[Life], None]) -> None:
+@pytest.mark.parametrize("mode", [not_proven, not_ended, not_told])
+def test_a_shards_end_that_is_not_to_be_proven_is_left(tmp_path: Path, mode: Callable[[Life], None]) -> None:
     """Without a checkpoint: of the last record's the KCL makes SHARD_END. It is not a death; what is in flight ends."""
     for _ in range(4):
         life = Life(tmp_path, checkpoint_s=1.0)
-        how(life)
+        mode(life)
         began = life.rig.world.now
         with pytest.raises(IntendedExitError):
             life.hear("shardEnded")

@@ -29,7 +29,7 @@ def asked(*answers: Answer, start: str = "TRIM_HORIZON", last: str = "") -> tupl
 
 
 @pytest.mark.parametrize(
-    ("start", "last", "what"),
+    ("start", "last", "kind"),
     [
         ("TRIM_HORIZON", "0042", {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": "0042"}),
         ("0041", "", {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": "0041"}),
@@ -38,12 +38,12 @@ def asked(*answers: Answer, start: str = "TRIM_HORIZON", last: str = "") -> tupl
         ("AT_TIMESTAMP", "", {"ShardIteratorType": "LATEST"}),
     ],
 )
-def test_what_comes_after_the_last_record_is_asked_for(start: str, last: str, what: dict[str, str]) -> None:
+def test_what_comes_after_the_last_record_is_asked_for(start: str, last: str, kind: dict[str, str]) -> None:
     """By its number as the daemon wrote it; where no record came, after the checkpoint, or from the start."""
     end, calls = asked(start=start, last=last)
     assert end.is_confirmed
     assert calls == [
-        ("GetShardIterator", {"StreamName": "stream", "ShardId": "shard-1"} | what),
+        ("GetShardIterator", {"StreamName": "stream", "ShardId": "shard-1"} | kind),
         ("GetRecords", {"ShardIterator": "first", "Limit": 1}),
         ("GetItem", {"TableName": "leases", "Key": {"leaseKey": {"S": "shard-2"}}, "ConsistentRead": True}),
     ]

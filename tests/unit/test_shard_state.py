@@ -22,7 +22,7 @@ SILENT = "its child has not reported for 60 s: it hangs, or STREAM_ROUTER_STATE_
 
 
 @pytest.mark.parametrize(
-    ("states", "later_s", "age_s", "said"),
+    ("states", "later_s", "age_s", "output"),
     [
         ({}, 5, 0.0, ("well", "")),
         ({"caughtUpAgoS": 0.5}, 60, 60.5, ("catching-up", SILENT)),
@@ -42,14 +42,14 @@ SILENT = "its child has not reported for 60 s: it hangs, or STREAM_ROUTER_STATE_
     ],
 )
 def test_the_age_of_the_oldest_event_and_the_state_in_a_word(
-    states: dict[str, Any], later_s: float, age_s: float | None, said: tuple[str, str]
+    states: dict[str, Any], later_s: float, age_s: float | None, output: tuple[str, str]
 ) -> None:
     """A callback within ten seconds, nothing unsettled, nothing behind: else it grows from the last such moment."""
     shard = MergedShard("a", 1, caught_up("a", 1, 1, at=NOW, **{"callbackAgoS": 1.0, **states}))
     known = lag(shard, NOW + later_s)
     assert (known.oldest_age_s, known.caught_up) == (age_s, age_s == 0.0)
     letter = condition(shard, known, NOW + later_s) or Condition(Code.WELL)
-    assert (letter.code.value, letter.reason) == said
+    assert (letter.code.value, letter.reason) == output
     assert letter.since_s == (NOW - 7 if letter.code is Code.HOLDING else None)
 
 
@@ -114,9 +114,9 @@ def test_a_batch_that_waits_for_room_counts_though_nobody_has_opened_it(
     life.rig.bus.latency_s = lambda: 1.0
     hear = life.hear
 
-    def last_arrived_first(action: str, **said: Any) -> None:
-        said["records"][-1]["approximateArrivalTimestamp"] -= 5_000
-        hear(action, **said)
+    def last_arrived_first(action: str, **output: Any) -> None:
+        output["records"][-1]["approximateArrivalTimestamp"] -= 5_000
+        hear(action, **output)
 
     monkeypatch.setattr(life, "hear", last_arrived_first)
     seen: list[Any] = []

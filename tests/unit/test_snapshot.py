@@ -48,17 +48,17 @@ def counted(snapshot: Snapshot) -> Iterator[tuple[Any, ...]]:
 
 @given(snapshots())
 @settings(max_examples=40)
-def test_it_goes_through_json_whole(one: Snapshot) -> None:
+def test_it_goes_through_json_whole(candidate: Snapshot) -> None:
     """A child writes it, a supervisor reads it: labels may hold anything."""
-    assert Snapshot.from_dict(json.loads(json.dumps(one.to_dict()))).to_dict() == one.to_dict()
+    assert Snapshot.from_dict(json.loads(json.dumps(candidate.to_dict()))).to_dict() == candidate.to_dict()
 
 
 @given(snapshots(), snapshots())
 @settings(max_examples=60)
-def test_what_is_added_is_what_was_counted_since(one: Snapshot, other: Snapshot) -> None:
+def test_what_is_added_is_what_was_counted_since(candidate: Snapshot, other: Snapshot) -> None:
     """Sums over children and differences over time are each other's opposite; nothing is averaged."""
     total = Snapshot()
-    total.add(one)
+    total.add(candidate)
     before = Snapshot.from_dict(total.to_dict())
     total.add(other)
     assert set(counted(total.since(before))) == set(counted(other))
@@ -129,17 +129,17 @@ def test_every_percentile_is_within_one_percent_of_the_exact_one(values: list[fl
     assert histogram(values).percentile(percent) == pytest.approx(exact, rel=RELATIVE_ERROR + 1e-9)
 
 
-@given(one=LATENCIES, two=LATENCIES)
+@given(candidate=LATENCIES, two=LATENCIES)
 def test_a_sum_of_histograms_is_the_histogram_of_all_values_and_holds_each_once(
-    one: list[float], two: list[float]
+    candidate: list[float], two: list[float]
 ) -> None:
     """Merged shards give the same percentiles as if one histogram had seen everything; JSON loses nothing."""
-    both, together = histogram(one), histogram(one + two)
+    both, together = histogram(candidate), histogram(candidate + two)
     both.merge(histogram(two))
     assert Histogram.from_dict(both.to_dict()).to_dict() == together.to_dict()
-    assert both.since(histogram(one)).values_counts() == histogram(two).values_counts()
+    assert both.since(histogram(candidate)).values_counts() == histogram(two).values_counts()
     values, counts = both.values_counts()
-    assert (sum(counts), values) == (len(one) + len(two), sorted(set(values)))
+    assert (sum(counts), values) == (len(candidate) + len(two), sorted(set(values)))
 
 
 def test_no_values_and_unreal_ones() -> None:

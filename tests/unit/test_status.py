@@ -72,8 +72,8 @@ class World:
         self.send()
         return {datum["MetricName"]: datum["Values"][0] for datum in self.sent}
 
-    def child_says(self, shard: str, pid: int = 1, delivered: int = 5, **said: Any) -> None:
-        snapshots.write_snapshots(self.state.path, snapshots.caught_up(shard, pid, delivered, at=self.wall, **said))
+    def child_says(self, shard: str, pid: int = 1, delivered: int = 5, **output: Any) -> None:
+        snapshots.write_snapshots(self.state.path, snapshots.caught_up(shard, pid, delivered, at=self.wall, **output))
 
     def status_object(self) -> dict[str, Any]:
         page: dict[str, Any] = json.loads(self.status.status())
@@ -85,10 +85,10 @@ class World:
         result = (line.rpartition(" ") for line in text.splitlines() if line.startswith(begin))
         return {sample: float(value) for sample, _, value in result}
 
-    def answered(self, said: CheckResult) -> None:
+    def answered(self, output: CheckResult) -> None:
         """Of bus and rule: a no counts when it was said twice."""
         for second in (0.0, 1.0):
-            self.target_state.apply(said, second)
+            self.target_state.apply(output, second)
 
     def unread(self, *shards: str) -> None:
         self.known = StreamFacts([UnreadShard(shard, NO_OWNER, 1_764_000_000.0) for shard in shards], WEEK_S)
@@ -133,7 +133,7 @@ HAPPENS: dict[str, Callable[[World], object]] = {
 
 
 @pytest.mark.parametrize(
-    ("what", "later_s", "code", "reason"),
+    ("kind", "later_s", "code", "reason"),
     [
         ("reads", 0, "well", None),
         ("holds", 0, "holding", "1 of 1 shards: bytes"),
@@ -164,9 +164,9 @@ HAPPENS: dict[str, Callable[[World], object]] = {
         ("stops, silent", 0, "aws-silent", "DynamoDB and EventBridge"),
     ],
 )
-def test_the_verdict(world: World, what: str, later_s: float, code: str, reason: str | None) -> None:
+def test_the_verdict(world: World, kind: str, later_s: float, code: str, reason: str | None) -> None:
     """The worst of what is known, with its reason. A shard that is read here is not unread, whatever the table says."""
-    for item in filter(None, what.split(", ")):
+    for item in filter(None, kind.split(", ")):
         HAPPENS[item](world)
     world.status.observe()
     world.after(later_s + 1)
@@ -174,7 +174,7 @@ def test_the_verdict(world: World, what: str, later_s: float, code: str, reason:
     row = TABLE[Code(code)]
     assert (page["code"], page["state"], page["level"], page["reason"]) == (code, row.words, row.level.value, reason)
     assert page["meaning"] == row.meaning
-    assert page["lag"]["caughtUp"] is (bool(page["shards"]) and "unread" not in what)
+    assert page["lag"]["caughtUp"] is (bool(page["shards"]) and "unread" not in kind)
 
 
 def test_a_worker_starts_until_every_shard_is_read(world: World) -> None:
@@ -213,7 +213,7 @@ def test_an_aws_that_was_silent_leaves_a_worker_without_shards_starting_and_not_
 
 
 @pytest.mark.parametrize(
-    ("proof", "said", "bus", "rule", "value"),
+    ("proof", "output", "bus", "rule", "value"),
     [
         ("describe", TargetBroken("rule", "is gone", "mend it"), "unproven", "unmatched", 1.0),
         ("describe", TargetBroken("bus", "is gone"), "gone", "unmatched", 1.0),
@@ -223,14 +223,14 @@ def test_an_aws_that_was_silent_leaves_a_worker_without_shards_starting_and_not_
     ],
 )
 def test_bus_and_rule_are_told_where_they_are_known(
-    tmp_path: Path, proof: str, said: CheckResult, bus: str, rule: str, value: float | None
+    tmp_path: Path, proof: str, output: CheckResult, bus: str, rule: str, value: float | None
 ) -> None:
     """1 is CloudWatch's alarm; of what is not known nothing is claimed, nor of a bus that nobody asks for."""
     world = World(tmp_path, bus_proof=proof)
-    world.answered(said)
+    world.answered(output)
     page = world.status_object()
     assert (page["bus"]["state"], page["rule"]["state"]) == (bus, rule)
-    assert page["rule"]["cure"] == (said.cure if isinstance(said, TargetBroken) else None)
+    assert page["rule"]["cure"] == (output.cure if isinstance(output, TargetBroken) else None)
     world.child_says("a")
     world.after(2)
     assert world.in_cloudwatch().get("RuleUnmatched") == value

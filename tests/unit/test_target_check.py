@@ -38,7 +38,7 @@ from stream_router.consumer.target_check import (
 from stream_router.errors import SettingProblem
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
-from tests.environment import CONSUMER, given
+from tests.environment import CONSUMER, set_environment
 
 # --- what AWS is asked
 
@@ -64,7 +64,9 @@ class Asked:
     """A question whose AWS is scripted: each call, in order, with its answer or its code."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
-        given(monkeypatch, {**CONSUMER, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"})
+        set_environment(
+            monkeypatch, {**CONSUMER, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
+        )
         for name, value in {"EVENT_TYPES": TYPES, "RULE": "r", **settings}.items():
             monkeypatch.setenv(f"STREAM_ROUTER_{name}", value)
         self.question = AwsTargetCheck(load(Consumer))

@@ -17,12 +17,12 @@ twice in October, of which the first is meant, and one in March never comes. `re
 date alone, nor a fraction of a minute or an hour, nor digits that are no epoch of our time."""
 
 
-@pytest.mark.parametrize(("given", "wanted"), [(value, wanted) for wanted, row in FORMS.items() for value in row])
-def test_every_form_is_normalised_or_refused(given: object, wanted: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("values", "wanted"), [(value, wanted) for wanted, row in FORMS.items() for value in row])
+def test_every_form_is_normalised_or_refused(values: object, wanted: str, tmp_path: Path) -> None:
     """Nothing is guessed."""
     config = tmp_path / "router.toml"
     config.write_text('naive_zone = "Europe/Berlin"')
-    entry = transform({**BODY, "timestamp": given}, config=config)
+    entry = transform({**BODY, "timestamp": values}, config=config)
     if wanted == "refused":
         assert code_of(entry) == "BadTimestamp"
         return

@@ -30,7 +30,7 @@ def held(counter: int, before: str = "") -> Lease:
 
 
 @pytest.mark.parametrize(
-    ("parents", "closed", "before", "now", "found"),
+    ("parents", "closed", "before", "now", "outcome"),
     [
         (ONE, "", {"0": held(1)}, {"0": held(8)}, []),
         (ONE, "", {"0": held(8)}, {"0": held(8)}, [("0", LEASE_UNCHANGED)]),  # a stopped worker keeps its name there
@@ -56,12 +56,12 @@ def test_a_shard_that_is_to_be_read_now_and_is_not_is_found(
     closed: str,
     before: dict[str, Lease],
     now: dict[str, Lease],
-    found: Any,
+    outcome: Any,
 ) -> None:
     """By its lease's counter, and by what is before and behind it in a stream that was resharded."""
     shards = [Shard(name, of, 0, 9, is_open=name not in closed) for name, of in parents.items()]
     unread_shards = unread(StreamView(50.0, shards, now), StreamView(0.0, shards, before))
-    assert [(shard.shard, shard.why, shard.since_s) for shard in unread_shards] == [(*item, 0.0) for item in found]
+    assert [(shard.shard, shard.why, shard.since_s) for shard in unread_shards] == [(*item, 0.0) for item in outcome]
 
 
 class Watched(LeasedStream):

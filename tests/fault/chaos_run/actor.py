@@ -120,9 +120,9 @@ class Actor:
                 self.ended.append(f"the daemon of {name} ended at {now:.3f} though nobody had touched it")
         self._daemons = daemons
 
-    def note(self, family: str, begun: float, what: str = "", workers: tuple[str, ...] = ()) -> None:
+    def note(self, family: str, begun: float, kind: str = "", workers: tuple[str, ...] = ()) -> None:
         """Write an act down that ends now, and count it."""
-        self.acts.append(Act(family, begun, time.time(), what, workers))
+        self.acts.append(Act(family, begun, time.time(), kind, workers))
         self.bites[family] += 1
 
     # --- programs -----------------------------------------------------------------------------------------------

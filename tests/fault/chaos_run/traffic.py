@@ -77,10 +77,10 @@ class Traffic:
             text = f"{text[:-2]},{SICK}}}}}"
         return kind, conversation, text.encode()
 
-    def _seal(self, made: list[tuple[str, str, bytes]], *, twice: bool, array: bool) -> Post:
-        elements = tuple(element for _, _, element in made)
+    def _seal(self, created: list[tuple[str, str, bytes]], *, twice: bool, array: bool) -> Post:
+        elements = tuple(element for _, _, element in created)
         body = b"[%s]" % b",".join(elements) if array else elements[0]
         delivery = f"s{self._seed}-{self._number}"
         ids = tuple(event_id("hmac", delivery, index, body) for index in range(len(elements)))
-        kinds, conversations = tuple(kind for kind, _, _ in made), tuple(c for _, c, _ in made)
+        kinds, conversations = tuple(kind for kind, _, _ in created), tuple(c for _, c, _ in created)
         return Post(delivery, body, ids, kinds, elements, conversations, twice)
