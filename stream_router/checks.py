@@ -76,7 +76,7 @@ def warn(code: str, setting: str, observation: str, what_to_do: str) -> Finding:
 
 
 def wrong(code: str, setting: str, observation: str, what_to_do: str) -> Finding:
-    """Return the finding of a definite failure."""
+    """Return a finding that the check has failed for certain."""
     return Finding(code, setting, CheckVerdict.WRONG, observation, what_to_do)
 
 

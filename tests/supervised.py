@@ -95,7 +95,7 @@ def supervise(folder: Path) -> int:
                 events=events,
                 grace_s=1.0,
                 vitals=Vitals(),
-                prepare=lambda: state.write(DAEMON_PROPERTIES, "a = b\n"),
+                before_each_start=lambda: state.write(DAEMON_PROPERTIES, "a = b\n"),
                 prepare_table=lambda: lease_table(folder),
                 jitter=lambda: 0.0,
             ).run()

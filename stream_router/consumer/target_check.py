@@ -166,8 +166,8 @@ class AwsTargetCheck:
         session = endpoints.create_session(settings.aws_region)
         credentials.find_in_chain(session)
         config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
-        self._is_v2 = limits.is_v2_bus(self._bus)
-        self._events = endpoints.create_client(session, "eventbridgev2" if self._is_v2 else "events", config)
+        self._is_v2_bus = limits.is_v2_bus(self._bus)
+        self._events = endpoints.create_client(session, "eventbridgev2" if self._is_v2_bus else "events", config)
         if answers:
             answers.follow(self._events, "EventBridge")
         self._samples = sample_entries(settings.aws_region, settings.event_type_list, int(time.time() * 1000))
@@ -182,7 +182,7 @@ class AwsTargetCheck:
             created_s = bus_created_s(self._call("DescribeEventBus", **self._bus_parameter()))
             if self._rule == NO_RULE:
                 return TargetOk(created_s)
-            pattern = self._check_subscriber() if self._is_v2 else self._check_rule()
+            pattern = self._check_subscriber() if self._is_v2_bus else self._check_rule()
             return TargetOk(created_s, pattern, tuple(sorted(self._skipped_operations)))
         except TargetBrokenError as error:
             return error.result
@@ -193,7 +193,7 @@ class AwsTargetCheck:
             return TargetUnknown(code_of(error))
 
     def _bus_parameter(self) -> dict[str, str]:
-        return {"EventBusArn": self._bus} if self._is_v2 else {"Name": self._bus}
+        return {"EventBusArn": self._bus} if self._is_v2_bus else {"Name": self._bus}
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Return AWS's answer; {} if the endpoint, perhaps an emulator, does not support the operation.
@@ -225,7 +225,7 @@ class AwsTargetCheck:
         return f"check that AWS_REGION ({self._region}) is right, correct {setting}, or {SETUP}"
 
     def _rule_broken(self, problem: str, cure: str = SETUP) -> "TargetBrokenError":
-        kind = "subscriber" if self._is_v2 else "rule"
+        kind = "subscriber" if self._is_v2_bus else "rule"
         return TargetBrokenError(TargetBroken("rule", f"{kind} {self._rule} of event bus {self._bus} {problem}", cure))
 
     def _check_rule(self) -> str:

@@ -200,7 +200,7 @@ class Demo:
             return {}
         return status
 
-    def _read_final_counts(self) -> report.Product:
+    def _read_final_counts(self) -> report.ProductFigures:
         """Return the product's own figures once they cover all events, or after FINAL_COUNTS_TIMEOUT_S.
 
         After a kill, the figures of the last second may be missing.

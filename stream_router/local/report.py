@@ -43,11 +43,11 @@ TIME_NOTE = (
     "On AWS it is the event's time."
 )
 
-Product = dict[str, Any]
+ProductFigures = dict[str, Any]
 """Figures of the product's own metrics: `entriesPerCall`, `latencyMs` by stage, `cloudWatch`."""
 
 
-def figures_of_status(totals: Product) -> Product:
+def figures_of_status(totals: dict[str, Any]) -> ProductFigures:
     """Return the entries per call and the latency by stage, from the `totals` of the consumer's `/status`.
 
     Quantiles are None for a stage that no event passed.
@@ -99,7 +99,7 @@ def stages(accounts: Accounts) -> dict[str, dict[str, float | None]]:
 
 
 def as_json(
-    accounts: Accounts, seconds: float, product: Product, faults: Sequence[dict[str, Any]] = ()
+    accounts: Accounts, seconds: float, product: ProductFigures, faults: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
     """Return the contract's object, with dead letters by reason, stages, the product's own figures, and the faults."""
     by_stage = stages(accounts)

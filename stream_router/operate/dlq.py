@@ -360,7 +360,7 @@ class Redrive:
     def _resubmit_batch(self, letters: list[AnyLetter]) -> None:
         settings, resubmittable = self._session.settings, list[AnyLetter]()
         if self._session.undelivered and not self._selected:
-            _print_warnings(max(letter.sent_ms for letter in letters))
+            _warn_of_target_dead_letters(latest_sent_ms=max(letter.sent_ms for letter in letters))
         self._selected += len(letters)
         for letter in letters:
             if why := letter.explain_skipping(self._options, settings):
@@ -436,13 +436,13 @@ class Redrive:
         return options.selection.as_command(*words, *(name for name, is_set in flags.items() if is_set))
 
 
-def _print_warnings(latest_ms: int) -> None:
+def _warn_of_target_dead_letters(latest_sent_ms: int) -> None:
     """Print warnings before undelivered events are resubmitted.
 
-    `latest_ms` is the time of the latest one (epoch ms).
+    `latest_sent_ms` is the time at which EventBridge sent the latest one to the queue (epoch ms).
     """
     print_line("note: PutEvents cannot address one target: every matching rule of the bus gets these events again")
-    ago_s = (now_ms() - latest_ms) / 1000
+    ago_s = (now_ms() - latest_sent_ms) / 1000
     appearance = "still seems to fail" if ago_s < FAILING_WINDOW_S else "seems to work, as far as this queue shows"
     age = format_duration(ago_s)
     print_line(f"note: the target {appearance}: the latest of these came {age} ago; run `stream-router doctor`")

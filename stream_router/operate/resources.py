@@ -496,7 +496,7 @@ def eventbridge_statement(queue_arn: str, source_arn: str) -> dict[str, Any]:
     """Return the policy statement that lets EventBridge send to a queue, for this rule or bus alone.
 
     A queue may have a statement for each of several rules. The hash in the Sid distinguishes rules
-    whose names become equal when other characters are replaced.
+    whose names differ only in characters that the Sid replaces by "-".
     """
     name = "".join(c if c.isalnum() else "-" for c in source_arn.rsplit(":", 1)[-1])
     return {
@@ -764,9 +764,9 @@ class Rule(Resource):
         )
 
     def notes(self) -> list[str]:
-        """Return a note for each default quota of AWS that is exceeded, or reached by the number of rules.
+        """Return a note for each default quota of AWS that this rule breaks.
 
-        The bus's rules are counted only for a new rule.
+        The quotas are of the pattern's length and, if the rule is new, of the bus's number of rules.
         """
         length = len(pattern_text(self._types))
         notes = []

@@ -183,8 +183,8 @@ class Deployment:
         if settings.kms_key:
             rights = "kms:GenerateDataKey and kms:Decrypt, for a bus of ours kms:DescribeKey too"
             self._add_note(f"the policy of {settings.kms_key} must let the service events.amazonaws.com use {rights}")
-        if too_few := self.too_few_buckets():
-            self._add_note(too_few)
+        if note := self.describe_too_few_groups():
+            self._add_note(note)
 
     def apply_changes(self, print_line: Callable[[str], None], *, dry_run: bool = False) -> None:
         """Apply the changes, and print each resource's line once it is done.
@@ -202,15 +202,16 @@ class Deployment:
         for line in self.extra_lines:
             print_line(line)
 
-    def too_few_buckets(self) -> str:
-        """Return a note if the receivers' buckets are too few to fill the shards, else ""."""
+    def describe_too_few_groups(self) -> str:
+        """Return a note if the partition groups (`STREAM_ROUTER_BUCKETS`) are too few to fill the shards, else ""."""
         shards = {**(self._stream.current or {}), **self._stream.changes}["shards"]
         least = buckets_for(shards)
-        too_few = (
+        if self.settings.buckets >= least:
+            return ""
+        return (
             f"{shards} shards want STREAM_ROUTER_BUCKETS of at least {least} (here it is {self.settings.buckets}): "
             "set it in all receivers, or shards stay empty"
         )
-        return too_few if self.settings.buckets < least else ""
 
     def verify_pattern(self) -> str:
         """Let EventBridge test an event of each type as the pipeline makes it.

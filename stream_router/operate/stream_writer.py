@@ -80,8 +80,8 @@ class StreamWriter:
     def put(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
         """Store lines, and yield each once its record has a sequence number, until a stop is requested.
 
-        A line that was not yielded is either not stored or in a call without an answer, which may
-        have stored it and is sent again. Raises StreamRefusesError after GIVE_UP_AFTER_S without a
+        A line that was not yielded may be stored all the same: its call had no answer, and the line is
+        sent again. Raises StreamRefusesError after GIVE_UP_AFTER_S without a
         stored record, or at once if waiting cannot help.
         """
         source, left, size_bytes = iter(outgoing), list[OutgoingLine](), 0
@@ -95,7 +95,7 @@ class StreamWriter:
             self._wait_for_rate(sum(map(len, call.values())))
             if self._stop.requested:
                 return
-            stored = set[int]()
+            stored = set[int]()  # identities, since two lines may be equal
             for lines, number in zip(call.values(), self._put_records(call), strict=True):
                 if number:
                     stored.update(map(id, lines))

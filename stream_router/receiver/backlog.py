@@ -68,13 +68,13 @@ class Backlog:
         self.unread = spill.unread
         """Number of rows on disk, or being written, that were not read."""
         self._writing = self._writing_bytes = 0
-        self._asked_s: deque[float] = deque()
+        self._appends_began_s: deque[float] = deque()
         """Times at which the unanswered appends began, in order."""
         self._broken_until_s = float("-inf")
         self._read: dict[int, PendingEvent] = {}
-        """Rows that were read and are not settled, in order. The event of a held row is in place SPILLED."""
+        """Rows that were read and are not settled, in order. The event of a row in flight stays in state SPILLED."""
         self._read_bytes = 0
-        self._held: set[int] = set()
+        self._in_flight: set[int] = set()
         """Rows that a call in flight carries."""
         self._settled: set[int] = set()
         """Rows that were settled before they were read."""
@@ -96,7 +96,7 @@ class Backlog:
 
     @property
     def _hangs(self) -> bool:
-        return bool(self._asked_s) and self._loop.time() - self._asked_s[0] > HANGS_AFTER_S
+        return bool(self._appends_began_s) and self._loop.time() - self._appends_began_s[0] > HANGS_AFTER_S
 
     @property
     def _full(self) -> bool:
@@ -145,12 +145,12 @@ class Backlog:
         self.unread += count
         self._writing += count
         self._writing_bytes += size_bytes
-        self._asked_s.append(self._loop.time())
+        self._appends_began_s.append(self._loop.time())
 
         def answered(first: int | None) -> None:
             self._writing -= count
             self._writing_bytes -= size_bytes
-            self._asked_s.popleft()
+            self._appends_began_s.popleft()
             if first is None:
                 self.unread -= count
                 self._broken_until_s = self._loop.time() + BROKEN_FOR_S
@@ -200,23 +200,23 @@ class Backlog:
             event = self._read[row] = PendingEvent(group, conversation, line, None, SPILLED)
             event.row = row
             self._read_bytes += len(line)
-            if row not in self._held:
+            if row not in self._in_flight:
                 free.append(event)
         self._drained(free)
         self.settle_files()
 
     def hold(self, row: int) -> None:
         """Do not drain a row, since a call in flight carries its event. The call began before the row was stored."""
-        self._held.add(row)
+        self._in_flight.add(row)
 
     def release(self, row: int) -> PendingEvent | None:
         """End the hold of a row, since the call failed. Return the row's event if it was read meanwhile."""
-        self._held.discard(row)
+        self._in_flight.discard(row)
         return self._read.get(row)
 
     def settle(self, row: int) -> None:
         """Record that the event of a row is in the stream, or set aside."""
-        self._held.discard(row)
+        self._in_flight.discard(row)
         event = self._read.pop(row, None)
         if event is None:
             self._settled.add(row)
@@ -248,7 +248,7 @@ class Backlog:
         """Do nothing: a stop tries to empty the spill, since no other receiver can."""
 
     async def close(self) -> int:
-        """Return the number of events that are left. Log it if there are any."""
+        """Return the number of events that are left, and log it if there are any. Files need no closing."""
         if left := self.size:
             log.error(
                 "The receiver ends. Events are left in its spill, on this disk alone. Keep its folder, and start a "

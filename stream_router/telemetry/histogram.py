@@ -98,7 +98,7 @@ class Histogram:
         return difference
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data: `buckets` by number, and the largest value in ms."""
+        """Return plain JSON data: `buckets` maps each used bucket's number to its count; the largest value is in ms."""
         used = np.flatnonzero(self._counts)
         return {"largestMs": self.largest_ms, "buckets": {str(bucket): int(self._counts[bucket]) for bucket in used}}
 

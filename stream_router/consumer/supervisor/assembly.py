@@ -185,7 +185,7 @@ def _supervisor(
         target_checker=target_checker,
         events=events,
         vitals=vitals,
-        prepare=lambda: state.write(DAEMON_PROPERTIES, rendered.text()),
+        before_each_start=lambda: state.write(DAEMON_PROPERTIES, rendered.text()),
         prepare_table=table.prepare,
         note_refusal=refusals.note,
         grace_s=rendered.grace_s,

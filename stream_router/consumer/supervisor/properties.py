@@ -241,7 +241,7 @@ def _from_settings(settings: Consumer, addresses: Endpoints, worker_id: str) -> 
 
 
 def _jvm_options(of_file: Mapping[str, str]) -> list[str]:
-    """Return `jvm.options` as words, `jvm.system.NAME` as -DNAME, and UTF-8 for logs and pipes in any locale."""
+    """Return the JVM's arguments: of `jvm.options`, of each `jvm.system.NAME`, and for UTF-8 in any locale."""
     system = [f"-D{key[11:]}={value}" for key, value in of_file.items() if key.startswith("jvm.system.")]
     utf8 = ["-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-Dstderr.encoding=UTF-8"]
     return [*utf8, *system, *_words(of_file.get("jvm.options", ""), "STREAM_ROUTER_PROPERTIES")]

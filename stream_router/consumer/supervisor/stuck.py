@@ -55,7 +55,7 @@ LATE_CHECK_MARGIN_S = 30.0
 
 
 class StuckState(enum.Enum):
-    """State of the rule. The table at the top of the module lists the transitions."""
+    """State of the restart rule. The table at the top of the module lists the transitions."""
 
     WATCHING = "watching"
     DELAYED = "delayed"
@@ -207,10 +207,12 @@ class StuckRule:
         return StuckEvent.STUCK
 
     def _is_unread_too_long(self, observation: Observation) -> bool:
-        """Return whether a shard has been unread for UNHEALTHY_AFTER_S although a daemon ran or was restarted for it.
+        """Return whether a shard that is stuck, or was before the last restart, is unread for UNHEALTHY_AFTER_S.
 
         If every worker holds as many leases as it may, the answer is no, since a restart would not help.
         """
         if observation.workers_full or not (self.stuck or self.state is StuckState.RESTING):
             return False
-        return any(observation.at_s - still.since_s >= UNHEALTHY_AFTER_S for still in self._standstills.values())
+        return any(
+            observation.at_s - standstill.since_s >= UNHEALTHY_AFTER_S for standstill in self._standstills.values()
+        )

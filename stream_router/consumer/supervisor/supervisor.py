@@ -83,8 +83,8 @@ NOT_INITIALIZED = (
 class DaemonSupervisor:
     """Supervisor that keeps a daemon running from the call of `run` until a signal, in the caller's thread.
 
-    `prepare` is called before each start: files that a JVM needs may have been removed since the last start, as hosts
-    remove old files from /tmp. Once a heap was full, `command_with_larger_heap` replaces `command`; it is empty if no
+    `before_each_start` writes the files that a JVM needs: hosts remove old files from /tmp, so they may have gone
+    since the last start. Once a heap was full, `command_with_larger_heap` replaces `command`; it is empty if no
     larger heap may be used. Before the first start `prepare_table` is called again and again until it returns "": it
     creates the lease table, and returns why the start still waits. `note_refusal` gets each call of the daemon that AWS
     refused.
@@ -101,7 +101,7 @@ class DaemonSupervisor:
         events: "queue.SimpleQueue[SupervisorEvent]",
         grace_s: float,
         vitals: Vitals,
-        prepare: Callable[[], object] = lambda: None,
+        before_each_start: Callable[[], object] = lambda: None,
         prepare_table: Callable[[], str] = lambda: "",
         note_refusal: Callable[[MissingPermission], object] = lambda _: None,
         log_format: str = "json",
@@ -113,7 +113,7 @@ class DaemonSupervisor:
         self._target_checker = target_checker
         self._events = events
         self._grace_s = grace_s
-        self._prepare = prepare
+        self._before_each_start = before_each_start
         self._prepare_table = prepare_table
         self._note_refusal = note_refusal
         self._log_format = log_format
@@ -210,7 +210,7 @@ class DaemonSupervisor:
                 return self._restart(self._planned, logging.WARNING)
 
     def _start_jvm(self) -> subprocess.Popen[bytes]:
-        self._prepare()
+        self._before_each_start()
         self._state.discard(DAEMON_ENDING)
         jvm = java.start(self._command, self._environment)
         assert jvm.stdout is not None
@@ -227,12 +227,13 @@ class DaemonSupervisor:
         return jvm
 
     def _wait_for_event(self, timeout_s: float) -> SupervisorEvent | None:
-        """Return the next signal, end of a JVM or first check; None if there is none within `timeout_s`."""
+        """Return the next signal, end of a JVM or first target check; None if none comes within `timeout_s`."""
         until = time.monotonic() + timeout_s
         while True:
             self._vitals.beat()
             left_s = until - time.monotonic()
-            # A signal's handler runs on this thread, between two instructions of Python: so waits are short.
+            # The kernel may hand a signal to another thread. Its handler still runs on this one, but not before the
+            # wait ends: so each wait is short.
             with contextlib.suppress(queue.Empty):
                 return self._events.get(timeout=max(0.0, min(left_s, 0.1)))
             if left_s <= 0:

@@ -237,7 +237,7 @@ def _check_deployment(world: World) -> Iterator[Finding]:
         yield report_error("SR003", "setup", "a part of it", error)
         return
     differing = [resource.status_line()[2:] for resource in wanted.resources if not resource.is_right]
-    differs = "; ".join(text for text in (*differing, wanted.problem, wanted.too_few_buckets()) if text)
+    differs = "; ".join(text for text in (*differing, wanted.problem, wanted.describe_too_few_groups()) if text)
     cure = "`stream-router setup --plan` shows what `setup` would do"
     yield warn("SR003", "setup", differs, cure) if differs else ok("SR003", "all is as `setup` would make it")
 

@@ -143,9 +143,9 @@ def _follow_probe(world: World, queue: str, post: Any) -> Iterator[Finding]:
     yield ok("SR203", f"{(queued_s - processed_s) * 1000:.0f} ms from the consumer over the bus to a queue")
 
 
-def _wait_for_message(world: World, queue: str, within_s: float) -> Any | None:
-    """Return the queue's first message; None if none arrives `within_s` seconds."""
-    deadline_s = time.monotonic() + within_s
+def _wait_for_message(world: World, queue: str, timeout_s: float) -> Any | None:
+    """Return the queue's first message; None if none arrives within `timeout_s`."""
+    deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
         answer = world.client("sqs").receive_message(
             QueueUrl=queue, WaitTimeSeconds=1, AttributeNames=["SentTimestamp"]

@@ -222,7 +222,7 @@ class Blame(Generic[T]):
         return is_proven or self._has_waited_at_the_end(refused_at, now, in_charge)
 
     def _has_waited_at_the_end(self, first_at: float, now: float, in_charge: int) -> bool:
-        """Return whether an item without others to compare it with has waited long enough at the shard's end."""
+        """Return whether an item was retried long enough at the shard's end, where nothing later can be compared."""
         if self.ends_since is None or in_charge > MAX_GIVEN_UP_AT_THE_END:
             return False
         return now - max(first_at, self.ends_since) >= self._end_s

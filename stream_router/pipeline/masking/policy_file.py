@@ -177,11 +177,16 @@ class _File:
 
 
 def _describe_unreachable(path: tuple[Token, ...]) -> str:
-    """Return the error of a path that exists in no event, or leads to a part that must stay an object; "" if none."""
+    """Return what is wrong with a path; "" if nothing is.
+
+    A path is wrong if no event has it, or if it leads to a part that must stay an object.
+    """
     first, below = path[0], path[1:]
     if first is ELEMENT or (isinstance(first, str) and first not in {root.lower() for root in ROOTS}):
         return f"begins with none of {', '.join(ROOTS)}, * or **"
-    if isinstance(first, str) and (first in OBJECTS) != (below[:1] not in ((), (ELEMENT,))):
+    is_object = first in OBJECTS
+    names_a_member = bool(below) and below[0] is not ELEMENT
+    if isinstance(first, str) and is_object != names_a_member:
         return f"leads to nothing: {' and '.join(OBJECTS)} are objects (payload.** is all in one), the others texts"
     return ""
 

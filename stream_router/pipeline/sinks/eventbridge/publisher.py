@@ -125,10 +125,11 @@ class Lanes:
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
         self._waiting: dict[str, deque[Entry]] = {}
-        self._held = 0
+        """Entries that wait, by conversation. While an entry of a conversation is sent, it has a lane, maybe empty."""
+        self._waiting_count = 0
 
     def __len__(self) -> int:
-        return self._held
+        return self._waiting_count
 
     def enter(self, entries: Iterable[Entry]) -> list[Entry]:
         """Return those of `entries` that may be sent now, in their order. The others wait for `leave`."""
@@ -143,20 +144,20 @@ class Lanes:
                 through.append(entry)
             else:
                 lane.append(entry)
-                self._held += 1
+                self._waiting_count += 1
         return through
 
-    def leave(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Return the entries that may be sent now that those before them, `entries`, were accepted or given up."""
+    def leave(self, ended: Iterable[Entry]) -> list[Entry]:
+        """Record that `ended` were accepted or given up. Return the entries that waited for them."""
         if not self._enabled:
             return []
         freed = []
-        for entry in entries:
+        for entry in ended:
             if not (key := conversation(entry)):
                 continue
             if lane := self._waiting[key]:
                 freed.append(lane.popleft())
-                self._held -= 1
+                self._waiting_count -= 1
             else:
                 del self._waiting[key]
         return freed
@@ -179,7 +180,7 @@ class Publisher:
 
     @property
     def backlog(self) -> int:
-        """Number of entries that have not ended, or whose conversation has not been released."""
+        """Number of entries that were neither accepted nor, once given up, released by `release_conversation`."""
         return self.dispatcher.backlog + len(self._lanes) + len(self._unpublished)
 
     def take(self, entries: Iterable[Entry]) -> None:
