@@ -38,6 +38,7 @@ MARKER = b"\xffROW"
 _HEAD = struct.Struct("<4sIIQII")
 """Fields before a line: marker, length of the line, CRC-32 of all that follows, row, conversation, an unused number."""
 _CRC_FROM = 12
+"""Offset in a row of the first byte that its CRC covers."""
 ROW_BYTES = _HEAD.size
 """Bytes of a row on disk beside its line."""
 SEGMENT_BYTES = 1024 * 1024
@@ -120,6 +121,7 @@ class SpillFiles:
         self._folder = folder
         self._lock = _lock(folder)
         self._active = -1
+        """Descriptor of the segment to which rows are appended; -1 if the next rows begin a new segment."""
         self._segments: list[Segment] = []
         self._not_removed: set[Path] = set()
         """Files of this process that could not be removed. A new segment may replace them."""
@@ -137,6 +139,7 @@ class SpillFiles:
                 f"{path.name} in it cannot be read ({_error_code(error)}), and events may wait in it",
                 "let this receiver's user own it, or move it away",
             ) from None
+        # A last segment without a whole row holds no event. If it has other bytes, it is kept under another name.
         if self._segments and (last := self._segments[-1]).end_row == last.first_row:
             last.is_damaged = last.size_bytes > 0
             self._remove(last)
@@ -161,9 +164,7 @@ class SpillFiles:
             self._begin_segment(row)
         segment = self._segments[-1]
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._active, view) :]
+            _write_whole(self._active, data)
             os.fdatasync(self._active)
         except OSError:
             with contextlib.suppress(OSError):
@@ -207,11 +208,21 @@ class SpillFiles:
             self._remove(segment)
 
     def set_aside(self, line: bytes) -> bool:
-        """Keep a line that the stream refuses for good, synced, in a file of such lines. Return True."""
+        """Append a line that the stream refuses for good to a file of such lines, and sync the file.
+
+        Return True. A caller of `Spill.set_aside` gets False instead if this raises.
+        """
         fd = os.open(self._folder / "spill-0.refused.damaged", _APPEND | os.O_APPEND, 0o600)
         try:
-            os.write(fd, line + b"\n")
-            os.fdatasync(fd)
+            size_bytes = os.fstat(fd).st_size
+            try:
+                _write_whole(fd, line + b"\n")
+                os.fdatasync(fd)
+            except OSError:
+                # A part of the line may be in the file. Without this the next line would continue it.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(fd, size_bytes)
+                raise
         finally:
             os.close(fd)
         return True
@@ -241,6 +252,7 @@ class SpillFiles:
         return self._folder / f"spill-0-{row:020d}.seg"
 
     def _close_active(self) -> None:
+        """Close the segment to which rows are appended, if there is one, so that the next rows begin a new segment."""
         if self._active >= 0:
             fd, self._active = self._active, -1
             with contextlib.suppress(OSError):  # answered rows were synced before
@@ -297,10 +309,19 @@ def _find_end(path: Path, first_row: int) -> int:
 
 
 def _error_code(error: OSError) -> str:
+    """Return the symbolic name of an error, for example ENOSPC; EIO if it has none."""
     return errno.errorcode.get(error.errno or 0, "EIO")
 
 
+def _write_whole(fd: int, data: bytes) -> None:
+    """Write all of `data`. A disk that is nearly full may take only a part in one call."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
 def _sync_folder(folder: Path) -> None:
+    """Sync a folder, so that the name of a new file in it survives a power cut."""
     fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -328,6 +349,7 @@ class Spill:
         self._appending = False
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None], object] | None]
         self._jobs = queue.SimpleQueue()
+        """Jobs of the thread: work, callback for its result, result if the work fails. None ends the thread."""
         self._thread = threading.Thread(target=self._run_jobs, name="spill", daemon=True)
         self._thread.start()
 
@@ -341,6 +363,7 @@ class Spill:
             self._append_group()
 
     def _append_group(self) -> None:
+        """Append the waiting lines in one job. Lines that come meanwhile are appended after it."""
         group, self._group = self._group, []
         self._appending = bool(group)
 

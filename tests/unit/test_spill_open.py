@@ -1,6 +1,7 @@
 """What the spill opens: through no link, and over no file that it did not make."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from stream_router.errors import SettingsError
 from stream_router.receiver.spill import SpillFiles
 
 KEPT = b"what others wrote"
+LINE = b'{"a":"line"}'
 SEGMENTS = [f"spill-0-{number:020d}.seg" for number in (0, 1)]
 
 
@@ -52,6 +54,26 @@ def test_neither_the_lock_nor_what_is_set_aside_follows_a_link(aside: Path) -> N
         files.set_aside(b"{}")
     files.close()
     assert aside.read_bytes() == KEPT
+
+
+def test_a_line_is_set_aside_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes a few bytes at a time takes all of the line in the end. One that becomes full keeps no part."""
+    write, is_full = os.write, False
+
+    def write_some(fd: int, data: bytes) -> int:
+        if is_full and len(data) < len(LINE):
+            raise OSError(errno.ENOSPC, "full")
+        return write(fd, bytes(data)[:5])
+
+    monkeypatch.setattr(os, "write", write_some)
+    files, path = SpillFiles(tmp_path), tmp_path / "spill-0.refused.damaged"
+    files.set_aside(LINE)
+    assert path.read_bytes() == LINE + b"\n"
+    is_full = True
+    with pytest.raises(OSError, match="full"):
+        files.set_aside(LINE)
+    assert path.read_bytes() == LINE + b"\n"
+    files.close()
 
 
 def test_its_own_file_that_could_not_be_removed_is_no_hindrance(
