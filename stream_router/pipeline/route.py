@@ -2,8 +2,8 @@
 
 `Router.route` opens a record into events. The transform turns each event into an entry, a dead letter, or an event to
 drop. Entries go to the bus, dead letters to the queue. What is too large for either is stored in S3 first. Bus, queue
-and S3 are the stages: a stage's `take` accepts an item, and its `collect` returns the item once it has ended there.
-`Router.collect` then settles the event, or passes it to the next stage.
+and S3 are the stages. A stage's `take` accepts an item. Its `collect` returns the item once the stage has delivered it
+or given it up. `Router.collect` then settles the event, or passes it to the next stage.
 """
 
 import logging
@@ -22,17 +22,23 @@ from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publis
 log = logging.getLogger(__name__)
 
 SLICE_EVENTS = 500
-"""Maximum number of events in memory as entries at once. A record may hold very many tiny events."""
+"""Maximum number of events that are transformed before they are sent.
+
+A record may hold very many tiny events. Entries of all of them at once would need too much memory.
+"""
 
 
 class Ledger(Protocol):
     """What the router reports the results of events to."""
 
     def record_accepted(self, entries: Sequence[Entry], took_s: float) -> None:
-        """Count the accepted entries of a call. `took_s` are the seconds since the first call that carried them."""
+        """Count the accepted entries of a call. `took_s` are the seconds since their first call was sent."""
 
     def record_resubmitted(self, count: int) -> None:
-        """Count entries as delivered that an operator resubmitted. Their latencies say nothing about the present."""
+        """Count `count` delivered entries that an operator had resubmitted.
+
+        They have no `took_s`, since their latencies say nothing about the present.
+        """
 
     def record_retries(self, entries: Sequence[tuple[Entry, str]]) -> None:
         """Count entries that will be sent again, each with AWS's error code."""
@@ -41,13 +47,13 @@ class Ledger(Protocol):
         """Count a dead letter that is stored."""
 
     def record_dropped(self, dropped: Sequence[Dropped]) -> None:
-        """Count events that a setting drops, or that belong to another application."""
+        """Count events that a setting drops, or that an operator resubmitted for another application."""
 
 
 class Router:
     """The whole pipeline of one shard. Every event of every record is either delivered, dead-lettered or dropped.
 
-    `raw_of` returns the bytes that a dead letter keeps.
+    `transform` turns an opened event into a result. `raw_of` returns the bytes of an event that its dead letter keeps.
     """
 
     def __init__(
@@ -75,11 +81,12 @@ class Router:
         self._stopped = False
 
     def route(self, records: Iterable[Record], on_slice_sent: Callable[[], None] = lambda: None) -> None:
-        """Open `records`, and send every event on its way. Each event is settled in its record once it has ended.
+        """Open `records`, and send every event on its way: to the bus, to the dead-letter queue, or nowhere if dropped.
 
-        `on_slice_sent` is called after each slice of events, so that the caller can wait until the backlog is smaller.
-        Each record is transformed right after it is opened, so that its memory is reused while it is in the CPU's
-        caches.
+        An event is settled in its record later, by `collect`; a dropped event is settled at once. `on_slice_sent` is
+        called after each slice of at most SLICE_EVENTS events, so that the caller can wait until the backlog is
+        smaller. Each record is transformed right after it is opened, so that its memory is reused while it is in the
+        CPU's caches.
         """
         transformed = list[Transformed]()
         for record in records:
@@ -94,13 +101,14 @@ class Router:
         on_slice_sent()
 
     def route_opened(self, opened: Sequence[Event | DeadLetter]) -> None:
-        """Send the events of records that are opened already on their way."""
+        """Transform and send the events of records that the caller has already opened."""
         self._send([*map(self.transform, opened)])
 
     def _send(self, transformed: Sequence[Transformed]) -> None:
         """Send entries to the bus and dead letters to the queue, and settle the events to drop."""
         entries = [result for result in transformed if type(result) is Entry]
         letters: list[DeadLetter] = []
+        # Nearly always every result is an entry. The counts show that, and save the search for the other results.
         if len(entries) < len(transformed):
             letters = [result for result in transformed if type(result) is DeadLetter]
         self.send_dead_letters(letters)
@@ -109,7 +117,8 @@ class Router:
         self.publisher.take(entries)
 
     def collect(self) -> None:
-        """Settle the events that ended in a stage, or pass them to the next stage."""
+        """Settle the events whose items a stage has delivered or given up, or pass the items to the next stage."""
+        # In a loop, since giving up one entry of a conversation may at once give up the next one.
         while ended := self.publisher.collect():
             for entries, took_s in zip(ended.accepted, ended.took_s, strict=True):
                 self._settle_accepted(entries, took_s)
@@ -120,18 +129,20 @@ class Router:
         for letter in self.dead_letters.collect():
             self._settle_dead_letter(letter)
         for stored in self._claim_check.collect() if self._claim_check else ():
+            # The stored item now refers to its object in S3, so it is sent in its smaller form.
             if isinstance(stored, DeadLetter):
                 self.dead_letters.take([stored])
             elif stored.size_bytes > self.publisher.limits.bytes:
                 self._handle_unpublished(stored, TOO_LARGE)
             else:
-                self.publisher.resubmit(stored)
+                self.publisher.submit_smaller(stored)
 
     def _settle_accepted(self, entries: list[Entry], took_s: float) -> None:
         """Settle accepted entries and count them.
 
         Probes are the product's own, so the ledger does not count them. Resubmitted events are counted apart.
         """
+        # Probes and resubmitted events are rare, so the entries are filtered only if there may be one.
         has_special_entries = False
         for entry in entries:
             event = entry.event
@@ -175,7 +186,7 @@ class Router:
         self._ledger.record_dead_letter(letter)
 
     def _warn_of_unroutable(self, letters: Sequence[DeadLetter]) -> None:
-        """Log event types that the rule does not match. A sender's subscription or a setting may be wrong."""
+        """Log each event type that the rule does not match, once. A sender's subscription or a setting may be wrong."""
         for letter in letters:
             if letter.reason is Reason.UNROUTABLE and (event_type := self._unroutable_log_limiter(letter.event_type)):
                 log.warning(
@@ -192,7 +203,10 @@ class Router:
         self._ledger.record_dropped(dropped)
 
     def advance(self, *, flush: bool) -> None:
-        """Settle ended events and start the calls that may start now; if `flush`, also calls that are not full."""
+        """Settle or pass on finished items (`collect`), then start the calls that may start now.
+
+        Without `flush`, a call that is not full waits for more items while another call is in flight.
+        """
         self.collect()
         if not self._stopped:
             for dispatcher in self._dispatchers:
@@ -215,34 +229,38 @@ class Router:
     def mark_input_ended(self, already_s: float) -> None:
         """Record that no more events will come, since the shard has ended.
 
-        From now on an event that fails alone is retried for 15 minutes, less `already_s`, the seconds for which earlier
-        processes have retried it.
+        From now on an event that fails while no other event can be compared with it is retried for 15 minutes in all.
+        `already_s` are the seconds of these for which earlier processes have retried it (AT_THE_END_S in `blame.py`).
         """
         self.bus.mark_input_ended(already_s)
 
     @property
     def backlog(self) -> int:
-        """Number of events, messages and objects that have not ended."""
+        """Number of entries, dead-letter messages and S3 objects that are neither delivered nor given up."""
         return self.unpublished + sum([dispatcher.backlog for dispatcher in self._dispatchers[1:]])
 
     @property
     def unpublished(self) -> int:
-        """Number of entries that wait for the bus."""
+        """Number of entries that the bus has not accepted, also those in flight."""
         return self.publisher.backlog
 
     @property
     def ready(self) -> int:
-        """Number of items that wait only for a call. More of them would not increase the throughput."""
+        """Number of items that wait only for a free call. More of them would not increase the throughput."""
         return sum([dispatcher.ready for dispatcher in self._dispatchers])
 
     @property
     def ready_letters(self) -> int:
-        """Number of dead-letter messages that wait only for a call."""
+        """Number of dead-letter messages that wait only for a free call."""
         return self._letters.ready
 
     @property
     def has_only_failing_items(self) -> bool:
-        """Whether each pending entry has failed by itself, is suspected, or waits behind such an entry."""
+        """Whether all that is pending are entries that fail by themselves, or that wait behind such an entry.
+
+        An entry whose call was refused for its content counts as failing. False if nothing is pending, or if a dead
+        letter or an S3 object is.
+        """
         return self.bus.has_only_failing_items and not any(dispatcher.backlog for dispatcher in self._dispatchers[1:])
 
     @property

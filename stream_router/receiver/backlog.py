@@ -44,6 +44,7 @@ _CURES = {
 }
 """Advice to an operator about each code of `error`."""
 _RECEIVED_AT = re.compile(rb'"receivedAt":(\d{1,14}),')
+"""Time of receipt in an envelope, in epoch milliseconds."""
 
 
 class Backlog:
@@ -118,7 +119,7 @@ class Backlog:
 
     @property
     def cure(self) -> str:
-        """Advice to an operator about `error`."""
+        """Advice to an operator about `error`. A code that is not in the table counts as an error of the disk."""
         return _CURES.get(self.error, _CURES["EIO"])
 
     def snapshot(self) -> dict[str, float]:
@@ -170,11 +171,13 @@ class Backlog:
             self._spill.read(self._rows_read)
 
     def _read_again(self) -> None:
+        """Read the next rows after a pause, since the disk could not be read."""
         self._reading = False
         self.drain()
 
     def _rows_read(self, read: SegmentContent) -> None:
         """Keep the rows of a file in memory, count missing rows as lost, and send the rows that no call carries."""
+        # `drain` reads only if rows are left, so an empty content means that the disk cannot be read now.
         if not read.rows and not read.damaged:
             self._loop.call_later(BROKEN_FOR_S, self._read_again)
             return

@@ -71,7 +71,10 @@ LATE_FADES_TO = 0.9
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.025, 0.4
 """Backoff of a partition group after its first failure, and the longest backoff."""
 ONE_CALL_ROWS = 500
-"""With ordering: number of unread rows of the spill up to which arrivals wait in memory until these rows are sent."""
+"""With ordering: number of unread rows of the spill up to which arrivals wait in memory until these rows are sent.
+
+With more unread rows arrivals go to the spill at once.
+"""
 
 Records = list[tuple[PartitionGroup, list[PendingEvent]]]
 """The records of a call: pairs of a partition group and its events."""
@@ -106,8 +109,11 @@ class Batcher:
         self.conversations: dict[int, deque[PendingEvent]] | None = {} if ordered else None
         """With ordering: events that wait, by conversation, for the conversation's record in flight. Otherwise None."""
         self._in_flight: dict[int, Records] = {}
+        """Records of each call in flight, by the `id` of their list, since a list cannot be a key."""
         self._ready: dict[PartitionGroup, None] = {}
+        """Partition groups whose next record may be sent now. A dict serves as a set that keeps their order."""
         self._timer: asyncio.TimerHandle | None = None
+        """Timer that starts the next call, while events wait for others to join it."""
         self._arrivals = 0
         """Number of events that arrived since the timer was set."""
         self._deliveries = Deliveries()
@@ -115,7 +121,9 @@ class Batcher:
         """Requests without an answer, in the order of their arrival. Answered requests are removed with a delay."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._sweep_due_s = self._late_s = 0.0
+        """Time at which the next sweep is due, and the seconds by which it is expected to be late."""
         self._at_rest: asyncio.Event | None = None
+        """Event that is set once no event is in memory or in the spill; None until `close` waits for that."""
 
     def use_spill(self, spill: Spill, max_bytes: int) -> None:
         """Use a spill on disk of at most `max_bytes`, and send the events that it holds."""
@@ -141,7 +149,7 @@ class Batcher:
 
         That happens now or later, but within 0.85 s of `arrived_s`, the time at which the request was complete.
         """
-        if not events:
+        if not events:  # the body was an empty array
             answer(TO_STREAM)
             return
         key = int(events[0].identity, 16) if has_delivery_id else None
@@ -169,6 +177,7 @@ class Batcher:
         self.stats.events_in_flight += len(fresh)
         for event in fresh:
             self.stats.bytes_in_flight += len(event.line)
+        # With ordering the next sweep spills these events, in order behind the events that are in memory.
         if self.conversations is None and self._spills_arrivals:
             self._spill(fresh)
             return
@@ -196,20 +205,20 @@ class Batcher:
         self._deliveries.end(delivery, self.now_s())
 
     def _refuse(self, request: Waiter) -> None:
-        """Answer a request 503, since its time is over. Give up queued events for which no other request waits."""
+        """Answer a request 503. Give up its queued events if no other request waits for the delivery."""
         delivery = request.delivery
         delivery.waiting.remove(request)
         self.stats.events_refused += len(delivery.events)
         if not delivery.waiting:
             for event in delivery.events:
-                if event.place == QUEUED:
+                if event.state == QUEUED:
                     self._leave_memory(event, GIVEN_UP)
             self._end_if_idle(delivery)
         request.finish(NOT_STORED)
 
-    def _leave_memory(self, event: PendingEvent, place: int) -> None:
-        """Move an event to a place outside memory. Its entry in a queue may remain; the queue's reader skips it."""
-        event.move(place)
+    def _leave_memory(self, event: PendingEvent, state: int) -> None:
+        """Move an event to a state outside memory. Its entry in a queue may remain; the queue's reader skips it."""
+        event.move(state)
         if event.delivery is not None:
             self.stats.events_in_flight -= 1
             self.stats.bytes_in_flight -= len(event.line)
@@ -257,6 +266,7 @@ class Batcher:
         backlog = self.backlog
         if backlog is None:
             return False
+        # Without a drained event in memory arrivals go to the stream: only they can show that the stream is back.
         is_down = (self.stream.down or self.calls.is_silent) and backlog.has_drained
         is_behind = self.conversations is not None and backlog.unread > ONE_CALL_ROWS
         return (is_down or is_behind) and backlog.takes
@@ -271,13 +281,14 @@ class Batcher:
                 self._spill(self._events_in_order())
             return
         fastest_s, slowest_s = SLOW_CALLS_S
+        # Events in flight are left to their call if their request arrived later than this; inf leaves none.
         awaited_from_s = math.inf
         if fastest_s <= self.calls.typical_s < slowest_s:
             awaited_from_s = self.now_s() - AWAIT_SLOW_CALL_S
         events: list[PendingEvent] = []
         for request in overdue:
             awaits_call = request.arrived_s > awaited_from_s
-            events += [event for event in request.delivery.events if not (awaits_call and event.place == IN_FLIGHT)]
+            events += [event for event in request.delivery.events if not (awaits_call and event.state == IN_FLIGHT)]
         self._spill(events)
 
     def _events_in_order(self) -> list[PendingEvent]:
@@ -294,7 +305,7 @@ class Batcher:
         for event in events:
             if not event.is_unsaved:
                 continue
-            if event.place == QUEUED:
+            if event.state == QUEUED:
                 event.move(SPILLING)
             event.row = WRITING
             to_store.append(event)
@@ -313,10 +324,10 @@ class Batcher:
         assert self.backlog is not None
         for row, event in enumerate(events, first_row):
             event.row = row
-            if event.place == DONE:  # its call stored it while the spill was writing
+            if event.state == DONE:  # its call stored it while the spill was writing
                 self.backlog.settle(row)
                 continue
-            if event.place == IN_FLIGHT:
+            if event.state == IN_FLIGHT:
                 self.backlog.hold(row)
             self._leave_memory(event, SPILLED)
             self._count_stored(event, in_spill=True)
@@ -324,16 +335,17 @@ class Batcher:
     def _resume_in_memory(self, events: Sequence[PendingEvent]) -> None:
         """Put events that the spill failed to store back into their queues. With ordering refuse their requests.
 
-        With ordering a newer event of the same conversation may be stored in the spill already.
+        With ordering a newer event of the same conversation may be stored in the spill already. An event that is in
+        flight stays with its call.
         """
         for event in events:
             event.row = NO_ROW
             delivery = event.delivery
             assert delivery is not None
-            if event.place == SPILLING and self.conversations is None and delivery.waiting:
+            if event.state == SPILLING and self.conversations is None and delivery.waiting:
                 event.move(QUEUED)
                 self._enqueue(event)
-            elif event.place == SPILLING:
+            elif event.state == SPILLING:
                 for request in list(delivery.waiting):
                     self._refuse(request)
                 self._leave_memory(event, GIVEN_UP)
@@ -359,6 +371,7 @@ class Batcher:
                 self._arrivals = 0
                 wait_s = 0.0 if self.calls.idle else self.calls.linger_s
                 self._timer = self.loop.call_later(wait_s, self.dispatch)
+        # If no timer runs, the event is sent by `wake_up` once a call has ended.
         elif self._arrivals == FULL_CALL_EVENTS and self.calls.linger_s > LINGER_S:
             self.dispatch()
 
@@ -391,7 +404,7 @@ class Batcher:
         """Return the next record of each ready partition group, as many as a call may hold.
 
         A group with more events goes behind the other groups. A call holds a single event if it probes a silent stream,
-        or if a call was refused for the content of an event that is not known yet.
+        or if an earlier call was refused for its content and it is not known yet which event is at fault.
         """
         records: Records = []
         room = MAX_CALL_BYTES
@@ -419,13 +432,14 @@ class Batcher:
         """
         conversations = self.conversations
         is_behind = conversations is not None and self.backlog is not None and bool(self.backlog.unread)
+        # Each line is counted with a line feed, but the last line of a record has none.
         room = group.max_data_bytes + 1
         size_bytes = 0
         events: list[PendingEvent] = []
         taken: set[int] = set()
         while queue := group.rows or (None if is_behind else group.queue):
             event = queue[0]
-            if event.place != QUEUED:
+            if event.state != QUEUED:
                 queue.popleft()
                 continue
             # Suspects, and events of this record, belong to a conversation that is in flight because of them.
@@ -467,7 +481,7 @@ class Batcher:
                     self._back_off(group)
                 event = events[0]
                 was_alone = len(records) == len(events) == 1
-                was_drained = event.place == IN_FLIGHT and not event.delivery
+                was_drained = event.state == IN_FLIGHT and not event.delivery
                 if for_content and was_alone and was_drained:
                     self._suspect(event)
                 else:
@@ -521,7 +535,7 @@ class Batcher:
         """Record that a record's events are in the stream."""
         self.stats.events_stored += len(events)
         for event in events:
-            if event.place == SPILLED:  # the spill stored it while the call was in flight
+            if event.state == SPILLED:  # the spill stored it while the call was in flight
                 event.move(DONE)
                 self._settle_row(event)
             elif event.delivery is None:
@@ -538,11 +552,14 @@ class Batcher:
         self.backlog.settle(event.row)
 
     def _resend_or_give_up(self, events: list[PendingEvent]) -> None:
-        """Queue the events of a failed record again, ahead of newer events. Give up those that nobody waits for."""
+        """Queue the events of a failed record again, ahead of newer events.
+
+        Give up events for which no request waits, unless the spill has them or is storing them.
+        """
         again: list[PendingEvent] = []
         for event in events:
             delivery = event.delivery
-            if event.place == SPILLED:
+            if event.state == SPILLED:
                 assert self.backlog is not None
                 drained = self.backlog.release(event.row)
                 if drained is not None:
@@ -566,17 +583,20 @@ class Batcher:
         """
         if self.conversations is not None:
             for key in dict.fromkeys(event.conversation for event in events):
-                again.extend(event for event in self.conversations.pop(key) if event.place == QUEUED)
+                again.extend(event for event in self.conversations.pop(key) if event.state == QUEUED)
         for event in reversed(again):
             queue = event.group.queue if event.delivery is not None else event.group.rows
             queue.appendleft(event)
-        if again:
+        if again:  # all of one record, so all of the same partition group
             self._mark_ready(again[0].group)
 
     # --- the end
 
     async def close(self, timeout_s: float) -> int:
-        """Send the events in memory and in the spill, for at most `timeout_s`. Return the number left in the spill."""
+        """Send the events in memory and in the spill, for at most `timeout_s` seconds.
+
+        Return the number of events that are left in the spill and that no other receiver can drain.
+        """
         self._at_rest = asyncio.Event()
         if self.backlog is not None:
             self.backlog.begin_close()
@@ -601,7 +621,7 @@ def _renew_given_up(delivery: Delivery, sealed: Sequence[SealedEvent], arrived_s
     events = list(delivery.events)
     fresh: list[PendingEvent] = []
     for index, (before, copy) in enumerate(zip(events, sealed, strict=True)):
-        if before.place == GIVEN_UP:
+        if before.state == GIVEN_UP:
             events[index] = PendingEvent(before.group, before.conversation, copy.line, delivery)
             fresh.append(events[index])
     if fresh:

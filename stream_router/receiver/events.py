@@ -1,7 +1,7 @@
-"""An event in the receiver: its places, its delivery, and the requests that wait for the delivery.
+"""An event in the receiver: its state, its delivery, and the requests that wait for the delivery.
 
-An event is in exactly one place. `TRANSITIONS` lists every allowed step and its cause. Every step goes through
-`PendingEvent.move`, which asserts that it is in the table.
+An event is always in exactly one state. `TRANSITIONS` lists every allowed step and its
+cause. Every step goes through `PendingEvent.move`, which asserts that it is in the table.
 
 Deliveries are remembered for ten minutes. If a sender posts a stored delivery again in that time, it is answered 202.
 """
@@ -17,7 +17,7 @@ from stream_router.limits import KINESIS_RECORD_BYTES
 log = logging.getLogger(__name__)
 
 QUEUED, IN_FLIGHT, SPILLING, SPILLED, DONE, GIVEN_UP = range(6)
-"""The places of an event.
+"""The states of an event. Their order matters: `is_unsaved` and `is_on_its_way` compare states by number.
 
 * QUEUED: in memory, in its partition group's queue or behind its conversation.
 * IN_FLIGHT: in a call that has no answer.
@@ -44,7 +44,10 @@ TRANSITIONS = {
 }
 """Every step that an event can take, with its cause."""
 NO_ROW, WRITING = -1, -2
-"""Values of `PendingEvent.row` that are no row: the spill does not have the event; the spill is storing it."""
+"""Values of `PendingEvent.row` for an event without a row.
+
+With NO_ROW the spill does not have the event. With WRITING it is storing the event.
+"""
 
 TO_STREAM, TO_SPILL, SEEN_BEFORE, NOT_STORED = "stored", "spilled", "seen_before", "not_stored"
 """Outcomes of a request."""
@@ -81,6 +84,7 @@ class PartitionGroup:
         self.rows: deque[PendingEvent] = deque()
         self.queue: deque[PendingEvent] = deque()
         self.attempts = 0
+        """Number of failures since the last success; the backoff grows with it."""
         self.resting = self.alone = False
         self.suspects: dict[PendingEvent, int] = {}
         self.refused_since_s: float | None = None
@@ -94,38 +98,39 @@ class PendingEvent:
     `delivery` is None for an event drained from the spill, since no request waits for such an event.
     """
 
-    __slots__ = ("conversation", "delivery", "group", "line", "place", "row")
+    __slots__ = ("conversation", "delivery", "group", "line", "row", "state")
 
     def __init__(
-        self, group: PartitionGroup, conversation: int, line: bytes, delivery: "Delivery | None", place: int = QUEUED
+        self, group: PartitionGroup, conversation: int, line: bytes, delivery: "Delivery | None", state: int = QUEUED
     ) -> None:
         self.group = group
         self.conversation = conversation
         self.line = line
         self.delivery = delivery
-        self.place = place
+        self.state = state
         self.row = NO_ROW
 
-    def move(self, place: int) -> None:
-        """Move the event to another place. The step must be in TRANSITIONS."""
-        assert (self.place, place) in TRANSITIONS, (self.place, place)
-        self.place = place
+    def move(self, state: int) -> None:
+        """Move the event to another state. The step must be in TRANSITIONS."""
+        assert (self.state, state) in TRANSITIONS, (self.state, state)
+        self.state = state
 
     @property
     def is_unsaved(self) -> bool:
         """Whether a request waits for the event, and the spill neither has it nor is storing it."""
-        return self.row == NO_ROW and self.place <= IN_FLIGHT and bool(self.delivery and self.delivery.waiting)
+        return self.row == NO_ROW and self.state <= IN_FLIGHT and bool(self.delivery and self.delivery.waiting)
 
     @property
     def is_on_its_way(self) -> bool:
         """Whether the event is in memory and may still be stored."""
-        return self.place <= SPILLING
+        return self.state <= SPILLING
 
 
 class Delivery:
     """A delivery's events, and the requests that wait for it: the first request and copies.
 
-    `key` is its first event's identity, which covers the delivery id and every byte of the body; None without an id.
+    `key` is its first event's identity, which covers the delivery id and every byte of the body; None without a
+    delivery id.
     """
 
     __slots__ = ("arrived_s", "ended_s", "events", "key", "missing", "spilled", "waiting")
@@ -174,9 +179,14 @@ class Deliveries:
         self._ended: deque[int] = deque()
         """Keys in the order in which the deliveries ended. Finding the first key of a large dict would be slow."""
         self._second_s = 0.0
+        """Time of end, rounded up, that the deliveries stored in the present second share."""
 
     def get(self, key: int, now_s: float) -> float | Delivery | None:
-        """Return a delivery that is in progress or partly stored; the time of a stored one; None if it is unknown."""
+        """Return what is known of a delivery.
+
+        Return the delivery itself if it is in progress or partly stored, the time of its end if it is stored, and None
+        if it is unknown or ended more than REMEMBERED_S ago.
+        """
         known = self._known.get(key)
         if known is not None:
             ended_s = known if isinstance(known, float) else known.ended_s
@@ -214,6 +224,7 @@ class Deliveries:
             delivery.events = ()
 
     def _forget(self, key: int) -> None:
+        """Forget a delivery that has ended. A partly stored one that has begun again is kept, as it is in progress."""
         known = self._known.get(key)
-        if not isinstance(known, Delivery) or known.ended_s < math.inf:  # a delivery in progress is kept
+        if not isinstance(known, Delivery) or known.ended_s < math.inf:
             self._known.pop(key, None)

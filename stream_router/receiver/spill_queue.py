@@ -40,6 +40,7 @@ MESSAGE_LINES_BYTES = 700_000
 SENDS = 4
 """Maximum number of SendMessageBatch calls in flight."""
 SEND_TIMEOUT_S = 2.0
+"""Maximum seconds of a call that stores, deletes, hides or shows messages."""
 POLL_S = 20
 """Seconds for which ReceiveMessage waits for a message. SQS allows no more."""
 POLL_TIMEOUT_S = POLL_S + 5.0
@@ -50,8 +51,9 @@ VISIBILITY_TIMEOUT_S, EXTEND_INTERVAL_S = 60, 20.0
 GIVE_BACK_AFTER_S = 300.0
 """Seconds after which a drained message is shown again if the stream took none of its events.
 
-Another receiver may reach the stream, or another message's shard may be well. A shorter time could keep the alarm on
-five minutes silent: SQS's metric of the oldest message's age ignores a message that was received three times.
+Another receiver may reach the stream, or another message's shard may be well. A shorter time could silence the alarm
+on messages older than five minutes: SQS's metric of the oldest message's age ignores a message that was received three
+times.
 """
 CLOSE_WITHIN_S = 1.0
 """Seconds for which a stop waits for its last deletions and changes of visibility to be answered."""
@@ -60,17 +62,22 @@ ANSWER_BYTES = 2 * limits.SQS_BATCH_MAX * limits.SQS_MESSAGE_BYTES + limits.SQS_
 HAND_BYTES = 4 * 1024 * 1024
 """Bytes of drained events in memory below which more messages are received."""
 MAX_SETTLED = 10_000
-"""Maximum number of rows remembered as settled before their message is received, and of this process's own messages.
+"""Maximum number of rows that are remembered as settled before their message is received.
 
-Events of forgotten rows and messages may be stored twice, under the same ids.
+It is also the maximum number of remembered messages that this process stored itself. Events of forgotten rows and
+messages may be stored twice, under the same ids.
 """
 BROKEN_FOR_S = 2.0
 """Seconds after a failure during which the queue is not tried again."""
 HANGS_AFTER_S = 2.5
-"""Seconds without an answer to a send after which the queue counts as hanging. SEND_TIMEOUT_S is shorter."""
+"""Seconds without an answer to a send after which the queue counts as hanging.
+
+SEND_TIMEOUT_S is shorter, so this happens only if a send does not even time out.
+"""
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
 """Bytes of characters that SQS does not allow in a message. Source: API of SendMessage."""
 _RECEIVED_AT = re.compile(rb'"receivedAt":(\d{1,14}),')
+"""Time of receipt in an envelope, in epoch milliseconds."""
 
 Call = Callable[[str, bytes, float, Callable[[Answer], None]], None]
 """Start of a signed call. Parameters: the operation's name, body, timeout in seconds, callback that gets the answer."""
@@ -93,7 +100,7 @@ def encode(events: Sequence[tuple[int, bytes]]) -> str:
 
 
 def decode(body: str) -> list[tuple[int, bytes]]:
-    """Return the events of a message's body, as pairs of conversation and line; none if no receiver wrote the body."""
+    """Return the events of a message's body, as pairs of conversation and line; [] if no receiver wrote the body."""
     head, _, content = body.encode().partition(b"\n")
     try:
         described = orjson.loads(head)
@@ -176,19 +183,24 @@ class QueueBacklog:
         self._may_drain = may_drain
         self._dead_letter = dead_letter
         self.unread = 0
+        """Always 0. Arrivals need not wait for events in the queue, since a spill queue excludes ordering."""
         self._send_error = self._receive_error = ""
         """Codes of the last send and of the last receive if they failed."""
         self._parts: deque[_Part] = deque()
-        self._asked_s: dict[int, float] = {}
+        self._sends_began_s: dict[int, float] = {}
         """Times at which the unanswered sends began, by their first row."""
         self._writing = 0
         self._next_row = 0
         self._broken_until_s = float("-inf")
         self._read: dict[int, PendingEvent] = {}
+        """Drained events that are not settled, by row, in the order in which they were drained."""
         self._read_bytes = 0
         self._message_of: dict[int, _Message] = {}
-        self._held: set[int] = set()
+        """Message of each row in `_read`."""
+        self._in_flight: set[int] = set()
+        """Rows that a call in flight carries. The call began before the row was stored."""
         self._settled: set[int] = set()
+        """Rows that were settled before their message was received."""
         self._own: dict[str, int] = {}
         """First rows of messages that had a held or settled row when they were stored, by message id."""
         self._to_delete: list[str] = []
@@ -214,7 +226,7 @@ class QueueBacklog:
     def takes(self) -> bool:
         """Whether events can be stored, as far as is known."""
         now_s = self._loop.time()
-        hangs = any(now_s - asked_s > HANGS_AFTER_S for asked_s in self._asked_s.values())
+        hangs = any(now_s - began_s > HANGS_AFTER_S for began_s in self._sends_began_s.values())
         return now_s >= self._broken_until_s and not hangs
 
     @property
@@ -256,7 +268,7 @@ class QueueBacklog:
 
     def _send(self) -> None:
         """Send the events that wait to be stored, in full messages, with at most SENDS calls in flight."""
-        while self._parts and len(self._asked_s) < SENDS:
+        while self._parts and len(self._sends_began_s) < SENDS:
             parts = [self._parts.popleft()]
             size_bytes = parts[0].size_bytes
             while self._parts and size_bytes + self._parts[0].size_bytes <= MESSAGE_LINES_BYTES:
@@ -270,11 +282,11 @@ class QueueBacklog:
         body = encode([(event.conversation, event.line) for event in events])
         first = self._next_row
         self._next_row += len(events)
-        self._asked_s[first] = self._loop.time()
+        self._sends_began_s[first] = self._loop.time()
         md5 = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
 
         def answered(answer: Answer) -> None:
-            del self._asked_s[first]
+            del self._sends_began_s[first]
             self._writing -= len(events)
             outcomes = read_send_message_batch(answer, [md5])
             code = outcomes.code if isinstance(outcomes, Refusal) else outcomes[0].code
@@ -290,7 +302,7 @@ class QueueBacklog:
                 row += len(part.events)
             rows = range(first, row)
             # The message has to be recognized when it is received, since a call may have stored some of its events.
-            if is_stored and not (self._held.isdisjoint(rows) and self._settled.isdisjoint(rows)):
+            if is_stored and not (self._in_flight.isdisjoint(rows) and self._settled.isdisjoint(rows)):
                 if len(self._own) >= MAX_SETTLED:
                     self._forget_own()
                 self._own[_message_id(answer)] = first
@@ -299,6 +311,7 @@ class QueueBacklog:
 
         entry = {"Id": "0", "MessageBody": body, "DelaySeconds": DELAY_S}
         request = orjson.dumps({"QueueUrl": self.resource, "Entries": [entry]})
+        # SQS would refuse a larger message. It is not sent, and its events count as not stored.
         if len(body.encode()) > limits.SQS_MESSAGE_BYTES:
             self._loop.call_soon(answered, Answer(413, b"", {}, ""))
         else:
@@ -332,7 +345,8 @@ class QueueBacklog:
             self._loop.call_later(BROKEN_FOR_S, self._poll_again)
             return
         self._receive_error = ""
-        if self._loop.time() >= self._broken_until_s:  # without a further send its error would stay
+        # The queue can be reached again. Without a further send the error of the last send would stay for ever.
+        if self._loop.time() >= self._broken_until_s:
             self._send_error = ""
         self._is_polling = False
         try:
@@ -352,6 +366,7 @@ class QueueBacklog:
                 self._loop.call_later(BROKEN_FOR_S, self._poll_again)
 
     def _poll_again(self) -> None:
+        """Receive messages after a pause. If `drain` does not receive any, try again after another pause."""
         self._is_polling = False
         self.drain()
         if not (self._is_polling or self._is_closing):
@@ -369,6 +384,7 @@ class QueueBacklog:
             return []
         pairs = message.pairs
         first = self._own.pop(message.message_id, None)
+        # Another receiver stored the message, or this process need not recognize its rows: they get new numbers.
         if first is None:
             first = self._next_row
             self._next_row += len(pairs)
@@ -385,7 +401,7 @@ class QueueBacklog:
             self._read_bytes += len(line)
             opened.rows.add(row)
             self._message_of[row] = opened
-            if row not in self._held:
+            if row not in self._in_flight:
                 free.append(event)
         if not opened.rows:
             self._to_delete.append(message.handle)
@@ -393,16 +409,16 @@ class QueueBacklog:
 
     def hold(self, row: int) -> None:
         """Do not drain a row, since a call in flight carries its event. The call began before the row was stored."""
-        self._held.add(row)
+        self._in_flight.add(row)
 
     def release(self, row: int) -> PendingEvent | None:
         """End the hold of a row, since the call failed. Return the row's event if it was drained meanwhile."""
-        self._held.discard(row)
+        self._in_flight.discard(row)
         return self._read.get(row)
 
     def settle(self, row: int) -> None:
         """Record that the event of a row is in the stream, or set aside."""
-        self._held.discard(row)
+        self._in_flight.discard(row)
         event = self._read.pop(row, None)
         if event is None:
             if len(self._settled) >= MAX_SETTLED:
@@ -416,7 +432,7 @@ class QueueBacklog:
             self._to_delete.append(message.handle)
 
     def _forget_own(self) -> None:
-        """Forget which messages this process stored. Other receivers have drained most of them by now."""
+        """Forget settled rows and this process's own messages. Other receivers have drained most of these by now."""
         self._settled.clear()
         self._own.clear()
 
@@ -463,6 +479,7 @@ class QueueBacklog:
         self._loop.call_later(EXTEND_INTERVAL_S, self._extend_again)
 
     def _drained_messages(self) -> list[_Message]:
+        """Return the drained messages that have an unsettled row, each once."""
         return list(dict.fromkeys(self._message_of.values()))
 
     def _show(self, handles: Sequence[str]) -> None:
@@ -475,12 +492,13 @@ class QueueBacklog:
         If any of its events is in the stream or in a call, do nothing and return False.
         """
         events = [self._read[row] for row in message.rows]
-        if len(events) < message.events or any(event.place != QUEUED for event in events):
+        if len(events) < message.events or any(event.state != QUEUED for event in events):
             return False
         for event in events:
             del self._read[event.row], self._message_of[event.row]
             self._read_bytes -= len(event.line)
             event.group.suspects.pop(event, None)
+            # The event stays in its group's `rows`. The batcher skips it there, since it is no longer QUEUED.
             event.move(SPILLED)
             event.line = b""
         return True
@@ -517,4 +535,5 @@ class QueueBacklog:
 
 
 def _message_id(answer: Answer) -> str:
+    """Return the id that SQS gave to the message of a successful send."""
     return str(orjson.loads(answer.body)["Successful"][0]["MessageId"])

@@ -58,8 +58,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         ),
         "a copy is sent beside an open call": Mutant(
             "stream_router/receiver/batcher.py",
-            "        if before.place == GIVEN_UP:\n",
-            "        if before.place <= IN_FLIGHT or before.place == GIVEN_UP:\n",
+            "        if before.state == GIVEN_UP:\n",
+            "        if before.state <= IN_FLIGHT or before.state == GIVEN_UP:\n",
             ("tests/unit/test_receiver_batcher.py::test_a_copy_waits_for_the_open_call_within_its_own_time",),
         ),
     },
@@ -544,7 +544,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
     "Consumers of a new application": {
         "the daemon starts before its lease table is there": Mutant(
             "stream_router/consumer/supervisor/supervisor.py",
-            "        if not self._table_is_prepared():\n",
+            "        if not self._wait_for_table():\n",
             "        if False:\n",
             ("tests/system/test_lease_table.py::test_one_consumer_whose_index_would_be_refused_begins",),
         ),

@@ -30,11 +30,11 @@ class World(LeasedStream):
     def __init__(self, shards: dict[str, tuple[str, ...]], max_leases: int | None = None, delay: float = 0.5) -> None:
         super().__init__(shards)
         self.restarts: list[PlannedRestart] = []
-        self.index_is_built = False
+        self.is_index_being_built = False
         self.vitals = Vitals(lambda: self.now_s, lambda: self.now_s)
         self.watch = StuckWatch(
             *(self.watched, self.vitals, self.restarts.append, US, max_leases, lambda: self.now_s, lambda: delay),
-            lambda: self.index_is_built,
+            lambda: self.is_index_being_built,
         )
 
     def run(self, for_s: float, meanwhile: Callable[[], object] = lambda: None) -> None:
@@ -123,10 +123,10 @@ def test_an_index_that_aws_builds_restarts_nobody() -> None:
     """An older KCL's lease table has none, and AWS takes up to 20 minutes; a standstill after that counts from then."""
     world = World({"0": ()})
     world.vitals.record_daemon_start(JVM)
-    world.index_is_built = True
+    world.is_index_being_built = True
     world.run(7 * STUCK_S, lambda: ownerless(world))
     assert (world.restarts, world.is_healthy) == ([], True)
-    world.index_is_built = False
+    world.is_index_being_built = False
     world.run(STUCK_S - 2 * CHECK_INTERVAL_S, lambda: ownerless(world))
     assert not world.restarts
     world.run(MAX_DELAY_S + 4 * CHECK_INTERVAL_S, lambda: ownerless(world))

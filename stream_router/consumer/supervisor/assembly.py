@@ -85,6 +85,7 @@ HOST_CHECKS: tuple[Callable[[Consumer], object], ...] = (
 
 
 def _run(settings: Consumer, state: StateDir) -> int:
+    """Check settings and AWS, build the supervisor and its watches, run them, and return the exit code."""
     rendered = _checked(settings, state)
     session = endpoints.create_session(settings.aws_region)
     credentials.retry_until_found(lambda: credentials.find_in_chain(session))
@@ -138,7 +139,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         supervisor.request_restart,
         worker,
         rendered.max_leases,
-        index_is_built=lambda: table.is_index_being_built,
+        is_index_being_built=lambda: table.is_index_being_built,
     )
     fields = {**_in_force(settings, jvm, rendered), "admin": admin.address}
     log.info("The consumer starts.", extra={"event": "consumer-starts", **fields})
@@ -176,6 +177,7 @@ def _supervisor(
     table: LeaseTablePreparation,
     refusals: DaemonRefusals,
 ) -> DaemonSupervisor:
+    """Return the supervisor of the daemon. `jvm` is the Java to run, `rendered` the daemon's properties."""
     command = java.command(jvm, rendered, state.path / DAEMON_PROPERTIES)
     return DaemonSupervisor(
         command=command,
@@ -202,13 +204,16 @@ def _folders(settings: Consumer, state: StateDir) -> dict[str, Path]:
 
 
 def _first_shards(session: Session, stream: str) -> Callable[[], list[Shard]]:
-    """Return the function that lists the shards which a new application reads first, as the KCL asks for them."""
+    """Return a function that lists the shards with the oldest records of the stream, by the same call as the KCL's."""
     kinesis = endpoints.create_client(session, "kinesis", checks.NO_RETRIES_CONFIG)
     return lambda: list(list_shards(kinesis, stream, ShardFilter={"Type": "AT_TRIM_HORIZON"}))
 
 
 def _find_usable_java(settings: Consumer, rendered: properties.Rendered) -> Path:
-    """Return the Java to run, once it, the jars and AWS are checked. Raise SettingsError if one of them fails."""
+    """Return the Java to run, after all checks that must pass before the start. Raise SettingsError if one fails.
+
+    The checks are: Java and the jars load the daemon, and stream, dead-letter queue, bucket and lease table are usable.
+    """
     jvm = java.find_java()
     java.check_daemon_loads(jvm, rendered.jvm_options)
     session, bucket = endpoints.create_session(settings.aws_region), settings.offload_bucket
@@ -219,12 +224,15 @@ def _find_usable_java(settings: Consumer, rendered: properties.Rendered) -> Path
     if bucket:
         questions.append(lambda: checks.check_bucket(session, bucket))
     questions.append(lambda: checks.check_lease_table(session, settings.application, settings.stream))
-    run_start_checks(questions)  # the target check asks for the bus
+    run_start_checks(questions)  # the bus is not among them, since the target check covers it
     return jvm
 
 
 def _retention(settings: Consumer) -> str:
-    """Return how long stream and dead-letter queue keep what they have, for the audit records."""
+    """Return the retention of stream and dead-letter queue as text for the audit records.
+
+    If it cannot be read, return "unknown": that is no reason to stop the start.
+    """
     clients = Clients(settings.aws_region)
     try:
         stream = clients.kinesis.describe_stream_summary(StreamName=settings.stream)["StreamDescriptionSummary"]
@@ -244,7 +252,10 @@ def _retention(settings: Consumer) -> str:
 
 
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
-    """Return the daemon's properties. First refuse settings that a child would refuse only after the JVM's start."""
+    """Return the daemon's properties. First refuse settings that a child would refuse only after the JVM's start.
+
+    Transform and endpoints are built only for the SettingsErrors that this may raise.
+    """
     config = credentials.retry_until_found(lambda: transform_config(settings))  # a key stored in AWS needs credentials
     Transform(config, time.time)
     if settings.audit_dir:

@@ -135,6 +135,7 @@ def configured_endpoints(session: Session) -> Endpoints:
 
 
 def _configured_endpoint(session: Session, service: str) -> str:
+    """Return the endpoint that is configured for a service; "" if it is AWS's own, or none is configured."""
     url = str(create_client(session, service).meta.endpoint_url)
     own = create_client(session, service, _OWN_ENDPOINTS).meta.endpoint_url
     return "" if url == own else url
@@ -159,11 +160,11 @@ def _folders() -> Iterator[Path]:
 
 
 def render(settings: Consumer, addresses: Endpoints, worker_id: str) -> Rendered:
-    """Return everything that the daemon reads. `worker_id` names this host's worker in the lease table.
+    """Return the daemon's properties and the JVM's options. `worker_id` names this host's worker in the lease table.
 
-    It starts from `STREAM_ROUTER_PROPERTIES`; without it from consumer.properties, or, if Kinesis is an emulator on
-    this machine, from consumer.properties with local.properties over it. A key that the settings decide cannot be set
-    in a file.
+    The properties begin with those of the file that `STREAM_ROUTER_PROPERTIES` names. Without this setting the file is
+    consumer.properties; if Kinesis is an emulator on this machine, local.properties then replaces some of its values.
+    A file must not set what the settings decide. Raises SettingsError if it does, or sets a value that is not allowed.
     """
     source, of_file = _files(settings.properties, is_local=addresses.is_local)
     decided = _from_settings(settings, addresses, worker_id)
@@ -183,7 +184,7 @@ def render(settings: Consumer, addresses: Endpoints, worker_id: str) -> Rendered
 
 
 def _files(own: Path | None, *, is_local: bool) -> tuple[Path, dict[str, str]]:
-    """Return the last file read, and all keys. A file of the operator's own is not combined with ours."""
+    """Return the last file read, and the properties of all files read. The operator's own file replaces all of ours."""
     if own:
         return own, _read(own)
     base = shipped("consumer.properties")
@@ -204,9 +205,12 @@ def _read(file: Path) -> dict[str, str]:
 
 
 def _refuse_other_than_the_programs(source: Path, of_file: Mapping[str, str]) -> None:
+    """Raise SettingsError if the file sets one of REQUIRED_PROPERTIES to another value than the required one."""
     programs = {name.lower(): (name, value) for name, value in REQUIRED_PROPERTIES.items()}
     for key, value in of_file.items():
-        name, right = programs.get(key.lower(), ("", None))  # the KCL takes a name with a capital first letter too
+        # The KCL takes a name with a capital first letter too. No value equals None, so a property that must not be set
+        # is refused with any value.
+        name, right = programs.get(key.lower(), ("", None))
         if name and value.lower() != right:
             raise SettingsError(
                 "STREAM_ROUTER_PROPERTIES", f"{source} sets {name} to a value that could lose events", "leave it out"
@@ -214,6 +218,7 @@ def _refuse_other_than_the_programs(source: Path, of_file: Mapping[str, str]) ->
 
 
 def _refuse_point_in_time_recovery(source: Path, of_file: Mapping[str, str]) -> None:
+    """Raise SettingsError if the file turns on the property of POINT_IN_TIME_RECOVERY."""
     for key, value in of_file.items():
         if key.lower() == POINT_IN_TIME_RECOVERY.lower() and value.lower() == "true":
             raise SettingsError(
@@ -224,6 +229,7 @@ def _refuse_point_in_time_recovery(source: Path, of_file: Mapping[str, str]) -> 
 
 
 def _from_settings(settings: Consumer, addresses: Endpoints, worker_id: str) -> dict[str, str]:
+    """Return the properties that the settings and this program decide, among them REQUIRED_PROPERTIES."""
     properties = {
         "executableName": CHILD_COMMAND,
         "processingLanguage": f"python/{sys.version_info.major}.{sys.version_info.minor}",
@@ -241,14 +247,18 @@ def _from_settings(settings: Consumer, addresses: Endpoints, worker_id: str) -> 
 
 
 def _jvm_options(of_file: Mapping[str, str]) -> list[str]:
-    """Return the JVM's arguments: of `jvm.options`, of each `jvm.system.NAME`, and for UTF-8 in any locale."""
-    system = [f"-D{key[11:]}={value}" for key, value in of_file.items() if key.startswith("jvm.system.")]
+    """Return the JVM's options by the file (`jvm.options`, each `jvm.system.NAME`), and those for UTF-8 everywhere."""
+    system = [
+        f"-D{key.removeprefix('jvm.system.')}={value}"
+        for key, value in of_file.items()
+        if key.startswith("jvm.system.")
+    ]
     utf8 = ["-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-Dstderr.encoding=UTF-8"]
     return [*utf8, *system, *_words(of_file.get("jvm.options", ""), "STREAM_ROUTER_PROPERTIES")]
 
 
 def _words(options: str, variable: str) -> list[str]:
-    """Return the options as a shell would split them."""
+    """Return the options, split as a shell would split them. Raise SettingsError, for `variable`, if that fails."""
     try:
         return shlex.split(options)
     except ValueError:
@@ -256,7 +266,10 @@ def _words(options: str, variable: str) -> list[str]:
 
 
 def parse(text: str) -> dict[str, str]:
-    """Return the `key = value` lines of a properties file, without comments and empty lines. No continuation lines."""
+    """Return the `key = value` lines of a properties file, without comments and empty lines.
+
+    Continuation lines are not supported. Raises SettingsError if a line has another form.
+    """
     pairs: dict[str, str] = {}
     for line in text.splitlines():
         if not line.strip() or line.lstrip()[0] in "#!":
@@ -271,10 +284,12 @@ def parse(text: str) -> dict[str, str]:
 
 
 def _escape(value: str) -> str:
+    """Return a value as a properties file writes it, where a backslash begins an escape."""
     escaped = value.replace("\\", "\\\\").replace("\t", "\\t")
     return re.sub(r"[^\x20-\x7e]", _java_unicode, escaped)
 
 
 def _java_unicode(match: re.Match[str]) -> str:
+    """Return a character as Java's escape \\uXXXX; as two of them if it needs two UTF-16 units."""
     units = match[0].encode("utf-16-be")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

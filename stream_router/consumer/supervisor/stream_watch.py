@@ -43,6 +43,7 @@ SHARDS_INTERVAL_S = 60.0
 
 NO_OWNER, LEASE_UNCHANGED, NOT_HANDED_OVER = "no owner", "lease does not move", "hand-over is not finished"
 NO_LEASE = "no lease"
+"""Reasons why nobody reads a shard. All but LEASE_UNCHANGED are also signs (`_find_signs`, `find_unread_signs`)."""
 
 HAND_OVER_S = 30.0
 """Seconds that the KCL gives the previous worker to finish (`gracefulLeaseHandoffTimeoutMillis`)."""
@@ -65,7 +66,7 @@ class StreamView(NamedTuple):
 
 
 def unread(now: StreamView, before: StreamView) -> list[UnreadShard]:
-    """Return the shards that nobody reads by both of two checks.
+    """Return the shards that nobody reads according to two checks, `before` and `now`.
 
     One check does not suffice, since a lease that changes hands has no owner for a moment.
     """
@@ -98,7 +99,7 @@ def find_unread_signs(view: StreamView) -> "dict[str, Lease | str]":
     signs: dict[str, Lease | str] = dict.fromkeys(missing, NO_LEASE)
     for shard_id in by_id.keys() & view.leases.keys():
         lease = view.leases[shard_id]
-        if lease.checkpoint == SHARD_END or any(_is_under_way(parent, view) for parent in by_id[shard_id].parents):
+        if lease.checkpoint == SHARD_END or any(_is_unfinished(parent, view) for parent in by_id[shard_id].parents):
             continue
         signs[shard_id] = NOT_HANDED_OVER if lease.checkpoint_owner else lease
     return signs
@@ -116,6 +117,7 @@ def are_all_workers_full(view: StreamView, worker: str, max_leases: int, unread_
 
 
 def _reason_of(sign: "Lease | str") -> str:
+    """Return the reason that a sign which stays the same stands for. A lease stands for LEASE_UNCHANGED."""
     return sign if isinstance(sign, str) else LEASE_UNCHANGED
 
 
@@ -126,7 +128,8 @@ def without_owner(view: StreamView) -> list[str]:
     for shard in view.shards:
         for parent in shard.parents:
             children.setdefault(parent, []).append(shard.shard_id)
-    # Children have higher numbers than their parents, so this order handles each child before its parents.
+    # A shard has begun if it, or a shard that descends from it, has a lease. Children have higher numbers than their
+    # parents, so this order handles each child before its parents.
     begun: set[str] = set()
     for name in sorted(by_id, reverse=True):
         if name in view.leases or any(child in begun for child in children.get(name, [])):
@@ -150,12 +153,12 @@ def _find_waiting(by_id: Mapping[str, Shard], view: StreamView) -> set[str]:
     waiting: set[str] = set()
     for name in sorted(by_id):  # parents have lower numbers, so each is known before its children
         parents = [parent for parent in by_id[name].parents if parent in by_id]
-        if any(_is_under_way(parent, view) or (parent not in view.leases and parent in waiting) for parent in parents):
+        if any(_is_unfinished(parent, view) or (parent not in view.leases and parent in waiting) for parent in parents):
             waiting.add(name)
     return waiting
 
 
-def _is_under_way(parent: str, view: StreamView) -> bool:
+def _is_unfinished(parent: str, view: StreamView) -> bool:
     """Return whether a parent shard is still to be read to its end. The KCL reads its children only after that."""
     lease = view.leases.get(parent)
     return lease is not None and lease.checkpoint != SHARD_END
@@ -241,7 +244,11 @@ class StreamWatch:
         self._log_unread(self.known.unread or [])
 
     def _unread(self, view: StreamView) -> list[UnreadShard] | None:
-        """Return the shards whose sign has been the same for long enough; None if this is the first check."""
+        """Return the shards that nobody reads. Return None if this is the first check, or the previous one failed.
+
+        A shard counts as unread once its sign has stayed the same for a time that depends on the sign: NO_OWNER_S,
+        HAND_OVER_S, or the failover time for a lease.
+        """
         before, self._unchanged_since = self._unchanged_since, {}
         unread_shards = []
         for shard, sign in _find_signs(view).items():
@@ -256,7 +263,7 @@ class StreamWatch:
         return None if before is None else sorted(unread_shards)
 
     def _log_unread(self, unread_shards: list[UnreadShard]) -> None:
-        """Log, once a minute, the shards unread for longer than a worker with the same name takes to start."""
+        """Log, once a minute, the shards that have been unread for LOGGED_AFTER_S. Log also that all are read again."""
         lasting = [shard for shard in unread_shards if self._now_s() - shard.since_s >= LOGGED_AFTER_S]
         if lasting and (self._unread_log_limiter() or not self._unread_is_logged):
             named = ", ".join(f"{shard.shard} ({shard.why})" for shard in lasting[:3])
@@ -324,6 +331,7 @@ class StreamWatch:
         self._shards_listed_s = at_s
 
     def _read_leases(self) -> dict[str, Lease]:
+        """Return all leases by shard; {} if there is no table yet."""
         try:
             return scan_leases(self._dynamodb, self._table, consistent=False)
         except ClientError as error:

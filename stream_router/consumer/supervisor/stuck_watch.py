@@ -25,8 +25,8 @@ class StuckWatch:
     """Watch that restarts this worker's daemon if nobody reads a shard. Call `check` after each check of the stream.
 
     `worker` is this worker's name in the lease table. `max_leases` is the KCL's maxLeasesForWorker, None if it is not
-    set. `clock` is monotonic. `index_is_built` returns whether AWS is building the lease table's index. That takes up
-    to 20 minutes, and a daemon that waits for it is not stuck.
+    set. `clock` is monotonic. `is_index_being_built` returns whether AWS is building the lease table's index. That
+    takes up to 20 minutes, and a daemon that waits for it is not stuck.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class StuckWatch:
         max_leases: int | None,
         clock: Callable[[], float] = time.monotonic,
         random_share: Callable[[], float] = random.random,
-        index_is_built: Callable[[], bool] = lambda: False,
+        is_index_being_built: Callable[[], bool] = lambda: False,
     ) -> None:
         self._stream = stream
         self._vitals = vitals
@@ -46,12 +46,15 @@ class StuckWatch:
         self._worker = worker
         self._max_leases = max_leases
         self._clock = clock
-        self._index_is_built = index_is_built
+        self._index_is_built = is_index_being_built
         self._rule = StuckRule(random_share)
         self._observed: StreamView | None = None
 
     def check(self) -> None:
-        """Pass the latest check of the stream to the rule, unless the rule knows it already."""
+        """Pass the latest check of the stream to the rule, and carry out the rule's action.
+
+        A check that the rule knows already is not passed again. A failed check (None) is always passed.
+        """
         view = self._stream.latest
         if view is not None and view is self._observed:
             return
@@ -79,11 +82,13 @@ class StuckWatch:
             )
 
     def _are_workers_full(self, view: StreamView) -> bool:
+        """Return whether no worker may take another lease. That cannot be so without a limit of leases."""
         return self._max_leases is not None and are_all_workers_full(
             view, self._worker, self._max_leases, self._rule.stuck
         )
 
     def _shards(self) -> str:
+        """Return the stuck shards for a log line: the names of the first ones, and the number of the others."""
         stuck = self._rule.stuck
         more = f" and {len(stuck) - MAX_NAMED_SHARDS} more" if len(stuck) > MAX_NAMED_SHARDS else ""
         return ", ".join(stuck[:MAX_NAMED_SHARDS]) + more

@@ -120,7 +120,9 @@ class DaemonSupervisor:
         self._vitals = vitals
         self._jitter = jitter
         self._short_run_count = 0
+        """Number of restarts since a daemon was last stable. The backoff grows with it."""
         self._planned: PlannedRestart | None = None
+        """The latest requested restart; ignored once its daemon has ended."""
         self._daemon_log: threading.Thread | None = None
 
     def request_restart(self, planned: PlannedRestart) -> None:
@@ -140,6 +142,10 @@ class DaemonSupervisor:
             processes.end_orphans(ORPHAN_TIMEOUT_S)
 
     def _supervise(self) -> int:
+        """Wait for the target check and the lease table, then run one daemon after another until a signal. Return 0.
+
+        Raises SettingsError if the target check, the table or a child refuses the settings.
+        """
         while (event := self._wait_for_event(POLL_INTERVAL_S)) is None:
             pass
         if isinstance(event, signal.Signals):
@@ -147,7 +153,7 @@ class DaemonSupervisor:
             return 0
         if isinstance(event, FirstCheck) and event.refusal:
             raise event.refusal
-        if not self._table_is_prepared():
+        if not self._wait_for_table():
             self._vitals.record_stop_request()
             return 0
         while True:
@@ -168,7 +174,7 @@ class DaemonSupervisor:
             if not self._wait_to_restart(ended, time.monotonic() - started):
                 return 0
 
-    def _table_is_prepared(self) -> bool:
+    def _wait_for_table(self) -> bool:
         """Wait for the lease table. Return False if a signal arrived meanwhile. Raises SettingsError."""
         while reason := self._prepare_table():
             self._vitals.record_start_wait(reason)
@@ -210,6 +216,7 @@ class DaemonSupervisor:
                 return self._restart(self._planned, logging.WARNING)
 
     def _start_jvm(self) -> subprocess.Popen[bytes]:
+        """Start the JVM, and the threads that read its log and wait for its end. Raises OSError if it cannot start."""
         self._before_each_start()
         self._state.discard(DAEMON_ENDING)
         jvm = java.start(self._command, self._environment)
@@ -256,6 +263,7 @@ class DaemonSupervisor:
         self._kill(jvm)
 
     def _request_end(self, jvm: int) -> None:
+        """Send SIGTERM to the daemon and its children, and hasten the target check that the children then need."""
         # Children that stop wait for a target check that began after their last event: check now, not in a minute.
         self._target_checker.hasten()
         # A child that holds is inside processRecords, where the daemon cannot reach it, so the signal goes to it too.

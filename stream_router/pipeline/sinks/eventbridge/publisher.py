@@ -117,7 +117,7 @@ def conversation(entry: Entry) -> str:
 
 
 class Lanes:
-    """Order of the entries of each conversation. A conversation is a lane, and only its first entry may be sent.
+    """Order of the entries of each conversation. Each conversation is a lane: only the first entry in it may be sent.
 
     Entries without a conversation may be sent at once, and so may all entries if `enabled` is false.
     """
@@ -125,7 +125,11 @@ class Lanes:
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
         self._waiting: dict[str, deque[Entry]] = {}
-        """Entries that wait, by conversation. While an entry of a conversation is sent, it has a lane, maybe empty."""
+        """Entries that wait, by conversation.
+
+        A conversation is a key from the sending of an entry until `leave` gets its last one. If no other entry waits,
+        its value is empty.
+        """
         self._waiting_count = 0
 
     def __len__(self) -> int:
@@ -148,7 +152,7 @@ class Lanes:
         return through
 
     def leave(self, ended: Iterable[Entry]) -> list[Entry]:
-        """Record that `ended` were accepted or given up. Return the entries that waited for them."""
+        """Record that `ended` were accepted or given up. Return the next entry of each of their conversations."""
         if not self._enabled:
             return []
         freed = []
@@ -167,7 +171,7 @@ class Publisher:
     """Owner of entries until `collect` returns each of them.
 
     An entry that `collect` returns as given up still blocks its conversation, until `release_conversation` is called,
-    or `resubmit` with a smaller form of it.
+    or `submit_smaller` with a smaller form of it.
     """
 
     def __init__(
@@ -177,10 +181,11 @@ class Publisher:
         self.limits = calls.limits
         self._lanes = Lanes(enabled=calls.ordered)
         self._unpublished: list[tuple[Entry, GivenUp]] = []
+        """Entries that were given up without a call of their own, until `collect` returns them."""
 
     @property
     def backlog(self) -> int:
-        """Number of entries that were neither accepted nor, once given up, released by `release_conversation`."""
+        """Number of entries that wait for their turn in a conversation, for a call, for an answer or for `collect`."""
         return self.dispatcher.backlog + len(self._lanes) + len(self._unpublished)
 
     def take(self, entries: Iterable[Entry]) -> None:
@@ -188,7 +193,7 @@ class Publisher:
         self._admit(self._lanes.enter(entries))
         self.dispatcher.advance(flush=False)
 
-    def resubmit(self, entry: Entry) -> None:
+    def submit_smaller(self, entry: Entry) -> None:
         """Take back an entry that was too large for a call, in a smaller form."""
         self.dispatcher.submit([entry])
 
@@ -204,7 +209,7 @@ class Publisher:
             self._admit(freed)
 
     def collect(self) -> Ended[Entry] | None:
-        """Return the outcomes since the last call; None if there are none.
+        """Return the outcomes since the last `collect`; None if there are none.
 
         The next entries of the conversations of accepted entries are queued for sending.
         """
