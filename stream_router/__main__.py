@@ -5,7 +5,10 @@ import sys
 
 
 def main() -> None:
-    """Run the command. Exit 78 where it cannot even be read: as with a jar that is missing, a restart mends nothing."""
+    """Run the command. If a package of the installation is missing, print one line and exit with status 78.
+
+    The status says that a restart would not help. With `--debug` the error is raised instead, with its traceback.
+    """
     try:
         from stream_router import cli
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Reading of AWS's answers. An answer is read entry by entry, since a 200 can contain failures.
+"""Reading of AWS's answers. An answer is read entry by entry, since one with status 200 can contain failures.
 
 An answer that does not fit its request (another number of entries, or unreadable) says nothing about any entry. The
 result of the whole call is then unknown, so its entries are sent again and none is settled. The meaning of each error
@@ -84,7 +84,8 @@ ACCEPTED = Outcome(None)
 class Refusal(NamedTuple):
     """Answer that says nothing about single entries, so none is settled: the service may or may not have acted.
 
-    `disposition` is HOLD or BISECT, `retry_after_s` the pause in seconds that the answer demands (0.0: none).
+    `disposition` is HOLD or BISECT. `retry_after_s` is the pause in seconds that the answer demands, 0.0 for none.
+    `message` is AWS's. It may quote the payload if the call was refused for its content.
     """
 
     disposition: Disposition
@@ -124,7 +125,10 @@ def read_send_message_batch(answer: Answer, body_md5s: Sequence[str]) -> list[Ou
 
 
 def read_body(answer: Answer, required_field: str) -> dict[str, Any] | Refusal:
-    """Return the body of a reading call's answer; a Refusal if it lacks `required_field` ("": none is required)."""
+    """Return the body of the answer to a call that reads; a Refusal if AWS refused the call, or the body is unusable.
+
+    A body without `required_field` is unusable. With "" no field is required.
+    """
 
     def check_field(body: dict[str, Any]) -> dict[str, Any]:
         if required_field and required_field not in body:
@@ -204,6 +208,7 @@ def _read_batch_results(body: dict[str, Any], body_md5s: Sequence[str]) -> list[
     for result in body.get("Successful") or []:
         index = _find_index(result, outcomes)
         is_stored = result.get("MessageId") and result.get("MD5OfMessageBody") == body_md5s[index]
+        # Without id and MD5 nothing proves that SQS stored these bytes, so the message is sent again.
         outcomes[index] = ACCEPTED if is_stored else Outcome(Disposition.RETRY, "Md5Mismatch")
     for result in body.get("Failed") or []:
         index = _find_index(result, outcomes)
@@ -234,5 +239,5 @@ def _read_failed_message(result: dict[str, Any]) -> Outcome:
 
 
 def answer_time_s(answer: Mapping[str, Any]) -> float:
-    """Return AWS's time (epoch seconds) in the Date header of an answer or error of boto3's; 0.0 if it has none."""
+    """Return AWS's time in epoch seconds, from the Date header of an answer or error of boto3's; 0.0 without one."""
     return parse_http_date(str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")))

@@ -187,6 +187,7 @@ def code_of(error: BaseException) -> str:
 
 
 UNNAMED_RESOURCE = "a resource that AWS does not name"
+"""Value of `MissingPermission.resource` if AWS's message names no resource."""
 
 _NOT_AUTHORIZED = re.compile(
     r"is not authorized to perform:? ([a-z0-9-]+:[A-Za-z0-9]+)(?: on (?:resource:? )?\"?(arn:[^\s,;\"]+|\*))?"

@@ -1,7 +1,8 @@
-"""Checks of AWS and of Java before `receive` and `consume` start, and results of checks, also for `doctor`.
+"""Checks of AWS before `receive` and `consume` start, and the types of a check's result, which `doctor` uses too.
 
-Only a definite failure ends a program at start. No answer, throttling or a 5xx is an outage, and a restart in an outage
-makes it worse. A check that lacks permission is logged once.
+Only a definite failure ends a program at start. A missing answer, throttling or a 5xx is an outage, and a program that
+ends in an outage is restarted again and again, which makes the outage worse. A check that lacks permission is logged
+once.
 """
 
 import logging
@@ -29,7 +30,7 @@ APPLICATION = "STREAM_ROUTER_APPLICATION"
 NO_RETRIES_CONFIG = Config(
     connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1}, max_pool_connections=50
 )
-"""Time limits of the calls at start. A start does not wait longer, even in an outage."""
+"""Time limits of each call of a check, in seconds. Without retries, a start is short even in an outage."""
 
 MIN_RETENTION_S = 4 * 24 * 3600
 """Minimum retention of a queue in seconds, so that its content outlasts a weekend.
@@ -141,9 +142,10 @@ def try_call(
     absent: ProblemAndCure | None = None,
     problems: ProblemByCode = NO_PROBLEMS,
 ) -> tuple[Finding | None, Any]:
-    """Return (None, the call's answer), or (the finding, None) if the call fails.
+    """Make a call of a check. Return (None, its answer), or (the finding, None) if it fails.
 
-    The finding is that of the check `code` of `subject`, as `report_error` returns it.
+    `code` is that of the check. `setting`, `subject`, `absent` and `problems` are those of `report_error`, which makes
+    the finding.
     """
     try:
         return None, call()
@@ -161,8 +163,9 @@ def report_error(
 ) -> Finding:
     """Return the finding of the check `code` whose call about `subject` raised `error`.
 
-    `absent` is the problem and cure if `subject` does not exist; None if that is not a definite failure. `problems` are
-    the other definite failures.
+    `subject` begins a sentence, for example "the stream", and `setting` is the setting that names it. `absent` is the
+    problem and cure if it does not exist; None if that is not a definite failure. `problems` are the other definite
+    failures.
     """
     if isinstance(error, SettingsError):
         return report_problem(code, error.problems[0])
@@ -313,6 +316,7 @@ def _check_queue(
     )
     if failure:
         return failure
+    # An answer without the retention, which an emulator may give, counts as sufficient.
     retention_s = int(answer.get("Attributes", {}).get("MessageRetentionPeriod", MIN_RETENTION_S))
     if retention_s < MIN_RETENTION_S:
         problem = f"the queue keeps {content} for {retention_s / 3600:g} hours only"
@@ -346,6 +350,7 @@ def check_lease_table(session: Session, application: str, stream_name: str) -> F
     """
     dynamodb = endpoints.create_client(session, "dynamodb", NO_RETRIES_CONFIG)
     kinesis = endpoints.create_client(session, "kinesis", NO_RETRIES_CONFIG)
+    # A missing table is no failure, but without a problem for it `try_call` could not distinguish it from no answer.
     failure, rows = try_call(
         *("SR105", APPLICATION, "the lease table"),
         lambda: dynamodb.scan(TableName=application, Limit=MAX_LEASES_CHECKED)["Items"],

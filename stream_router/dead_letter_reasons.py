@@ -4,7 +4,7 @@ import enum
 
 
 class Reason(enum.StrEnum):
-    """Why an event is a dead letter (docs/contract.md, "A dead letter"): bounded, fit for a metric's label."""
+    """All dead-letter reasons (docs/contract.md, "A dead letter"): few enough to be a metric's label."""
 
     MALFORMED_JSON = "malformed_json"
     SCHEMA_MISMATCH = "schema_mismatch"
@@ -38,5 +38,5 @@ class Rejected(Exception):  # noqa: N818 - it names what happened to the event
 
 
 def mismatch(code: str, message: str) -> Rejected:
-    """Return the rejection of an event with the wrong form. Other reasons raise `Rejected` directly."""
+    """Return the rejection of an event with the wrong form. For another reason `Rejected` is raised directly."""
     return Rejected(Reason.SCHEMA_MISMATCH, code, message)

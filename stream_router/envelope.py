@@ -32,6 +32,8 @@ VERSION = 1
 _SEALED_HEAD = re.compile(
     rb'\{"v":1,"id":"([0-9a-f]{32})","idFrom":"(delivery|content)","receivedAt":(\d{1,14}),"body":'
 )
+"""Beginning of a line that `seal` wrote: id, `idFrom` and time of receipt."""
+
 _ENVELOPE_MARK = b'"idFrom"'
 """Field name that every envelope contains, whatever its version and its writer."""
 
@@ -40,7 +42,9 @@ _BINARY_BYTES = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 _OWN_FIELDS = frozenset({"v", "id", "idFrom", "receivedAt", "body"})
 _YEAR_10000_MS = 253_402_300_800_000
+"""Beginning of the year 10000, which ISO 8601 cannot write in four digits. A time of receipt must be earlier."""
 _STREAM_SCHEME = "stream"
+"""Scheme of the ids of events that another writer put into the stream, so that they equal none of the receiver's."""
 _RECEIVED_AT = operator.itemgetter(Event._fields.index("received_at_ms"))
 """Getter of the time of receipt. It is faster than access to the attribute, and runs for every event."""
 
@@ -85,7 +89,10 @@ class Resubmitted(NamedTuple):
 
     @property
     def replayed(self) -> str:
-        """Value of `metadata.replayed`: the run that publishes the event again, or with an edited body; else ""."""
+        """Value of `metadata.replayed`: the run, if its command is `replay` or `edit`; otherwise "".
+
+        Only these two publish an event again, or with another body.
+        """
         return self.run if self.command in ("replay", "edit") else ""
 
 
@@ -147,6 +154,7 @@ follow, and inside a string the quotes would be escaped.
 """
 
 _MAX_RESUBMITTED_END_BYTES = 500
+"""Upper bound of the bytes of that end."""
 
 
 def _match_resubmitted_end(line: bytes) -> re.Match[bytes] | None:
@@ -370,6 +378,7 @@ def _open_documents(record: Record, line: int, raw: bytes, cut: tuple[list[bytes
     parts, rest = cut
     if len(parts) > limits.RECORD_MAX_EVENTS:
         return [_make_too_many_letter(record, line, raw)]
+    # No document can be read, or the only one is the whole line, which the caller's parser refused.
     if len(parts) < 2 and (not parts or not rest):
         return [_make_unreadable_letter(record, line, raw)]
     opened: list[Event | DeadLetter] = []
@@ -385,6 +394,7 @@ def _open_documents(record: Record, line: int, raw: bytes, cut: tuple[list[bytes
 
 
 _NOT_JSON = object()
+"""Result of `_parse` for text that is not JSON. None would not do, since it is the value of `null`."""
 
 
 def _parse(data: bytes) -> object:
@@ -420,6 +430,7 @@ def _open_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
     if (
         type(identity) is str
         and len(identity) == 32
+        # Of a text of hex digits alone `strip` leaves nothing.
         and not identity.strip("0123456789abcdef")
         and type(received_at) is int
         and 0 <= received_at < _YEAR_10000_MS
@@ -431,6 +442,7 @@ def _open_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
             return new_event((record, line, raw, identity, id_from, received_at, value["body"], ""))
         event = Event(record, line, raw, identity, id_from, received_at, None)
     else:
+        # In another version these fields may have other forms, so there only the version is reported.
         event = _make_foreign_event(record, line, raw, None, 0)
         if version == VERSION:
             return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", _malformed_field(identity, id_from))
@@ -670,6 +682,7 @@ def read_json(text: bytes) -> object:
 
 
 _ORJSON_TOO_DEEP = "depth limit exceeded"
+"""Beginning of orjson's message for text that nests too deep. Its other errors have the same type."""
 _GRAMMAR_DECODER = json.JSONDecoder(parse_int=str, parse_float=lambda _: None, parse_constant=_refuse_constant)
 """Decoder that checks the grammar alone. Whole numbers stay texts, since a conversation may have such a name.
 

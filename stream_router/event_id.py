@@ -6,8 +6,10 @@ import hashlib
 def event_id(scheme: str, delivery_id: str | None, index: int, body: bytes) -> str:
     """Return the event's id: 32 hex digits, the same for every copy of one delivery (docs/contract.md, "Identity").
 
+    `scheme` is that of the webhook, `source/<name>` for a named source, or `stream` for a record of another writer.
     `index` is the event's index in an array body (0 for a single object), `body` the request's whole body as sent.
-    `delivery_id` is None if the sender gave none; the id then depends on body and index alone.
+    `delivery_id` is None if the sender gave none. The id then depends on `scheme`, body and index alone, so two equal
+    bodies have the same ids.
     """
     return event_id_of_hash(scheme, delivery_id, index, hashlib.sha256(body).digest())
 

@@ -49,7 +49,7 @@ EVENT_PATTERN_QUOTA_CHARS = 2048
 "Amazon EventBridge quotas", 2026-12-02."""
 
 RULES_QUOTA, RULES_QUOTA_SMALL = 300, 100
-"""Rules of one bus by default, and in REGIONS_100_RULES; adjustable. Source: the same page."""
+"""Maximum number of rules of one bus by default, and in REGIONS_100_RULES; adjustable. Source: the same page."""
 
 REGIONS_100_RULES = frozenset({"af-south-1", "eu-south-1"})
 
@@ -77,7 +77,10 @@ Source: SQS developer guide, quotas.
 
 # --- CloudWatch -------------------------------------------------------------------------------------------------
 METRIC_VALUES_MAX = 150
-"""Distinct Values of one datum in one request; percentiles work with Values/Counts. Source: model `cloudwatch`."""
+"""Maximum number of distinct Values of one datum in one request. Source: model `cloudwatch`.
+
+CloudWatch computes percentiles of data that are sent as Values and Counts.
+"""
 
 
 def request_bytes(region: str) -> int:

@@ -126,7 +126,7 @@ class LogLimiter:
         return True
 
     def reset(self) -> None:
-        """Record that the failure has ended, so that the next one is logged at once."""
+        """Record that the failure is over, so that the next one is logged at once."""
         self._logged_at_s = -self.INTERVAL_S
 
 
@@ -161,6 +161,7 @@ class LogSink:
         self._is_reader_stuck = False
         self._is_line_unfinished = False
         self._dropped_count = 0
+        # -1: the stream has no descriptor, as a stream in memory, and is written without a time limit.
         try:
             self._fd = stream.fileno()
         except (OSError, ValueError):
@@ -211,6 +212,7 @@ class LogSink:
 
 @functools.cache
 def _stderr() -> LogSink:
+    """Return the process's only sink, which counts its dropped lines. `start_logging` makes a new one."""
     return LogSink(sys.stderr)
 
 

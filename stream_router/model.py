@@ -157,7 +157,7 @@ class Event(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """Body of an event that EventBridge has accepted before. Its JSON is published unchanged."""
+    """Body of an event that EventBridge has accepted before. It is published again, tagged as resubmitted."""
 
     text: bytes
 
@@ -182,8 +182,9 @@ class Entry(NamedTuple):
 class DeadLetter(NamedTuple):
     """An event that cannot be delivered, with the reason. `message` never quotes the payload.
 
-    `raw` is the part of the event that the letter keeps (docs/contract.md, "A dead letter"). `location` is the place of
-    `raw` in S3, or "" if the letter itself holds it. Both are set when the letter is written.
+    `raw` are the bytes of the event that the letter keeps (docs/contract.md, "A dead letter"). `location` is the URL of
+    these bytes in S3, or "" if the letter itself holds them. Both are set after the transform, before the letter is
+    sent.
     """
 
     event: Event
@@ -198,7 +199,10 @@ class DeadLetter(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """An event that a setting drops, or that belongs to another application: settled and counted, but not sent."""
+    """An event that is settled and counted, but not sent.
+
+    Either a setting drops its type, or an operator resubmitted it for another application. Then `event_type` is "".
+    """
 
     event: Event
     event_type: str

@@ -143,7 +143,9 @@ class RewrittenFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = -1
+        """Descriptor of the file that is written in place; -1 if the next write has to make a new file."""
         self._close: Callable[[], object] = lambda: None
+        """Function that closes the descriptor. Only its first call does so, and the end of this object calls it too."""
         self._lock = threading.Lock()
 
     def write(self, content: str) -> None:
@@ -222,6 +224,11 @@ _KILL_WITH_PARENT_PROGRAM = (
     f"import ctypes, os, signal, sys; ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, signal.SIGKILL); "
     "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execv(sys.argv[2], sys.argv[2:])"
 )
+"""Program that executes its second argument.
+
+It ends instead if its parent is no longer the process of the first argument: a parent that ended before the call of
+prctl would not be noticed by the kernel.
+"""
 
 
 def kill_with_parent(command: list[str]) -> list[str]:

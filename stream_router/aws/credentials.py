@@ -41,6 +41,7 @@ _NO_ANSWER_ERRORS = (
     exceptions.CredentialRetrievalError,
     exceptions.MetadataRetrievalError,
 )
+"""Errors which mean that the credentials' provider did not answer, so that a later attempt may succeed."""
 
 T = TypeVar("T")
 
@@ -135,6 +136,7 @@ class ReloadingCredentials:
         self._is_refused = False
 
     def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the loaded credentials, since botocore uses more than the methods below."""
         return getattr(self._loaded, name)
 
     def mark_refused(self) -> None:

@@ -20,7 +20,10 @@ from stream_router.errors import SettingsError
 
 
 class CallEndpoint(NamedTuple):
-    """URL, headers and method of one operation of one service. Handles with kept connections are pooled by it."""
+    """URL, headers and method of one operation of one service.
+
+    It is the key of the pool of handles with kept connections.
+    """
 
     url: str
     service: str
@@ -87,7 +90,7 @@ def create_client(session: Session, service: str, config: Config | None = None, 
 
 
 def check_url(url: str) -> None:
-    """Raise ValueError for a URL that botocore accepts when it creates a client, and that would fail each call."""
+    """Raise ValueError for a URL with which botocore creates a client, but with which each call would fail."""
     parts = urlsplit(url)
     _ = parts.port  # raises ValueError if the port is invalid
     if parts.scheme not in ("http", "https"):

@@ -18,7 +18,7 @@ from stream_router.log import LogLimiter
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 0.2
-"""Seconds for which the loop waits until libcurl has closed a handle. After them a thread goes on closing it."""
+"""Seconds for which the loop waits until libcurl has closed a handle. After that only a thread waits for it."""
 
 
 class LoopTransport(SignedCalls):
@@ -48,7 +48,7 @@ class LoopTransport(SignedCalls):
         return multi
 
     async def call(self, endpoint: CallEndpoint, body: bytes, timeout_s: float) -> Answer:
-        """Send one call and await its answer. If the wait is cancelled, the call ends by itself and is not read."""
+        """Send one call and await its answer. If the wait is cancelled, the call goes on and its answer is dropped."""
         future: asyncio.Future[Answer] = self._loop.create_future()
 
         def set_result(answer: Answer) -> None:
@@ -73,6 +73,7 @@ class LoopTransport(SignedCalls):
             self._recover(error)
             raise
         except (MemoryError, ValueError):
+            # `start` turns the error into an answer. libcurl knows nothing of the call, so no event would deliver it.
             self._loop.call_soon(self._deliver)
             raise
 

@@ -36,6 +36,7 @@ def fetch(reference: str, region: str) -> str:
         if store == "ssm":
             text = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
         else:
+            # A binary secret has no SecretString, and counts as empty.
             text = client.get_secret_value(SecretId=name).get("SecretString") or ""
     except ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -68,12 +68,15 @@ class PooledHandle:
         self.endpoint = endpoint
         self.path = ""
         self.credentials: Credentials | None = None
+        """Credentials with which libcurl signs the handle's calls at present."""
         self.is_skew_corrected = False
+        """Whether the present headers hold AWS's time."""
         self.body: list[bytes] = []
         self.header_lines: list[bytes] = []
         self.on_answer: OnAnswer | None = None
         self.timeout_ms = 0
         self.is_sent = False
+        """Whether libcurl has begun to send the current call."""
         self.size_bytes = 0
         curl.setopt(pycurl.PREREQFUNCTION, self.allow_one_send)
         curl.setopt(pycurl.WRITEFUNCTION, self._store_chunk)
@@ -149,7 +152,7 @@ class SignedCalls:
         return len(self._busy) + len(self._failed)
 
     def start(self, endpoint: CallEndpoint, body: bytes, timeout_s: float, on_answer: OnAnswer, path: str = "") -> None:
-        """Begin one call. `on_answer` is called with its answer later, at most `timeout_s` from now.
+        """Begin one call. `on_answer` is called with its answer later, at most `timeout_s` seconds from now.
 
         `path`, for example an object's key, is appended to the endpoint's URL. Raises nothing: a call that cannot be
         sent gets an answer too, since its caller waits for one.
@@ -199,6 +202,7 @@ class SignedCalls:
     def _new_handle(self, endpoint: CallEndpoint) -> PooledHandle:
         curl = pycurl.Curl()
         curl.setopt(pycurl.URL, endpoint.url)
+        # libcurl sends a body from memory only as a POST. CUSTOMREQUEST then replaces the method, for example by PUT.
         curl.setopt(pycurl.POST, 1)
         curl.setopt(pycurl.CUSTOMREQUEST, endpoint.method)
         curl.setopt(pycurl.NOSIGNAL, 1)
@@ -222,6 +226,7 @@ class SignedCalls:
         handle.credentials, handle.is_skew_corrected = credentials, is_skewed
         handle.curl.setopt(pycurl.USERNAME, credentials.access_key)
         handle.curl.setopt(pycurl.PASSWORD, credentials.secret_key)
+        # The empty Expect keeps libcurl from waiting for 100 Continue before it sends a large body.
         headers = [*handle.endpoint.headers, "Expect:"]
         if credentials.token:
             headers.append(f"X-Amz-Security-Token: {credentials.token}")
@@ -244,6 +249,7 @@ class SignedCalls:
             for curl, code, text in failed:
                 if code == pycurl.E_COULDNT_RESOLVE_HOST:
                     self._resolve_again(self._busy[curl])
+                # A request that was never sent has had no effect at the service, so it does not count as timed out.
                 timed_out = code == pycurl.E_OPERATION_TIMEDOUT and self._busy[curl].is_sent
                 is_resend = code == pycurl.E_ABORTED_BY_CALLBACK
                 error = RESEND_PREVENTED if is_resend else f"curl {code}: {text or 'failed'}"
@@ -335,6 +341,7 @@ class Transport(SignedCalls):
         readable, writable, failed = select.select([*reading, *others], writing, failing, wait_s)
         ready_count = len(readable) + len(writable) + len(failed)
         ready = [fd for fd in others if fd in readable] if ready_count else []
+        # Any other ready socket is one of libcurl's, so an answer may have arrived.
         has_answers = ready_count > len(ready)
         if has_answers and len(self._busy) > 1:
             time.sleep(LINGER_S)

@@ -38,7 +38,7 @@ MAX_IN_FLIGHT = 128
 A full shard needs fewer: 1,000 records per second in calls of ten entries, at 40 ms a call.
 """
 MAX_BYTES_IN_FLIGHT = 16 * 1024 * 1024
-"""Maximum total size of these calls in bytes, which bounds the child's memory."""
+"""Maximum total size of the PutEvents calls in flight, in bytes. It bounds the child's memory."""
 
 OTHER_CONNECTIONS = 64
 """Number of connections kept open for dead letters, uploads and reads, besides one for each PutEvents call.
@@ -54,8 +54,9 @@ random_fraction = random.Random().random  # noqa: S311 - jitter
 class DestinationEndpoints:
     """Endpoints of bus, queue and bucket (`aws/endpoints.py`). Raises SettingsError if the environment cannot be used.
 
-    A botocore session of their own resolves them. It is then released, since it keeps 12 MB of data that nothing needs
-    later. A process that creates this object before its other imports can use that memory for those imports.
+    `bucket` is None if the settings name no bucket. A botocore session that nothing else uses resolves the endpoints.
+    It is then released, since it keeps 12 MB of data that nothing needs later. A process that creates this object
+    before its other imports can use that memory for those imports.
     """
 
     def __init__(self, settings: Consumer) -> None:
@@ -73,7 +74,7 @@ class DestinationEndpoints:
 class Destinations:
     """Senders of one child, which share one transport. Raises CredentialsError if credentials are missing for 30 s.
 
-    An answer larger than `max_answer_bytes` counts as no answer.
+    An answer larger than `max_answer_bytes` counts as no answer. `resolved` are the endpoints of the calls.
     """
 
     def __init__(self, settings: Consumer, max_answer_bytes: int, resolved: DestinationEndpoints) -> None:
@@ -92,14 +93,20 @@ class Destinations:
         self._read_endpoints: dict[str, CallEndpoint] = {}
 
     def start_read(self, operation: str, parameters: dict[str, Any], on_answer: OnAnswer) -> None:
-        """Start one call that reads the stream (Kinesis), or a row of the lease table (GetItem)."""
+        """Start one call that reads the stream (Kinesis), or a row of the lease table (GetItem).
+
+        `on_answer` is called with the answer, later, by `pump`.
+        """
         if operation not in self._read_endpoints:  # only when needed, since most children never read by themselves
             service = "dynamodb" if operation == "GetItem" else "kinesis"
             self._read_endpoints[operation] = endpoints.find_endpoint(self.session, service, operation)
         self.transport.start(self._read_endpoints[operation], orjson.dumps(parameters), CALL_TIMEOUT_S, on_answer)
 
     def pump(self, wait_s: float, other_fds: Sequence[int]) -> Sequence[int]:
-        """Let calls progress, and wait up to `wait_s` for an answer or one of `other_fds` (`Transport.pump`)."""
+        """Let calls progress, and wait for an answer or for input on another file descriptor (`Transport.pump`).
+
+        The wait takes `wait_s` seconds at most. Return those of the file descriptors `other_fds` that can be read.
+        """
         return self.transport.pump(wait_s, other_fds)
 
     def build_publisher(
@@ -107,8 +114,8 @@ class Destinations:
     ) -> Publisher:
         """Return the publisher to the settings' event bus, for at most `max_rate` events a second (0.0: no limit).
 
-        `deduplication_id_of` returns the id by which a v2 bus recognizes a copy of an event. If `outage_gives_up`, an
-        outage of the bus makes dead letters; otherwise the shard holds.
+        `deduplication_id_of` returns the id by which a v2 bus recognizes a copy of an event. If `outage_gives_up` is
+        true, events become dead letters in an outage of the bus; otherwise the shard holds.
         """
         settings, bus = self.settings, self.settings.event_bus
         ordered = settings.ordering == "conversation"

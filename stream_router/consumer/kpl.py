@@ -14,7 +14,7 @@ MAGIC = b"\xf3\x89\x9a\xc2"
 _DIGEST_BYTES = 16
 _HASH_KEY_COUNT = 1 << 128
 _JAVA_INTEGER = re.compile(r"[+-]?\d+")
-"""Integers that Java's BigInteger can parse."""
+"""Pattern of the integers that Java's BigInteger can parse. It accepts the digits of every script, and no blanks."""
 
 
 class KplRecord(NamedTuple):
@@ -28,8 +28,8 @@ class KplRecord(NamedTuple):
 def split_user_records(data: bytes) -> list[KplRecord]:
     """Return the user records in a Kinesis record's data, in order. Data that are not aggregated are one user record.
 
-    If a user record refers to a key that is missing, the KCL skips that user record and all later ones. If a hash key
-    is out of range, the KCL skips all of them.
+    If a user record refers to a partition key or hash key that is missing, the KCL skips that user record and all later
+    ones of this Kinesis record. If a hash key is out of range, the KCL skips all user records of this Kinesis record.
     """
     message, digest = data[len(MAGIC) : -_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if not data.startswith(MAGIC) or not message or hashlib.md5(message, usedforsecurity=False).digest() != digest:
@@ -62,7 +62,10 @@ def _mark_skipped(user_records: list[KplRecord]) -> list[KplRecord]:
 
 
 def _to_table_index(value: int) -> int:
-    """Return an index as Java casts it to 32 bits. Java's negative indexes become a number beyond every table."""
+    """Return an index as Java casts it to 32 bits. Java's negative indexes become a number beyond every table.
+
+    In Java a negative index is an error. In Python it would count from the end of the table.
+    """
     return min(value & 0xFFFFFFFF, 0x80000000)
 
 

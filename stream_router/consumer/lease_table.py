@@ -55,7 +55,7 @@ class TableState(enum.Enum):
 
 
 def parse_table_state(table: "TableDescriptionTypeDef") -> TableState:
-    """Return the state of the table that DescribeTable returned."""
+    """Return the state of the table that DescribeTable returned. An index that is being updated is ready."""
     if table.get("TableStatus") in ("CREATING", "DELETING"):
         return TableState.NOT_ACTIVE
     indexes = table.get("GlobalSecondaryIndexes", [])
@@ -143,13 +143,16 @@ def write_first_leases(
             dynamodb.put_item(TableName=name, Item=row, ConditionExpression=if_missing)
             written_count += 1
         except ClientError as error:
-            if code_of(error) != "ConditionalCheckFailedException":  # another worker has written the row already
+            # This code means that the row exists: another worker has written it, so there is nothing left to do.
+            if code_of(error) != "ConditionalCheckFailedException":
                 raise
     return written_count
 
 
 class LeaseTablePreparation:
-    """Preparation of one application's lease table. Call `prepare` until it returns "".
+    """Preparation of one application's lease table. Call `prepare` until it returns "", before the daemon's start.
+
+    Call `check_index` every INDEX_CHECK_INTERVAL_S after that.
 
     A table that is created here gets `tags`, and deletion protection if `protected`. `first_shards` lists the stream's
     shards for the first leases of a new table; None leaves those to the KCL. Any thread may read `wait_reason`.
@@ -200,7 +203,10 @@ class LeaseTablePreparation:
         return self._handle_state(state)
 
     def check_index(self) -> None:
-        """Check whether the index that the running daemon waits for is ready. Once it is, send no more calls."""
+        """Check whether the index that the running daemon waits for is ready, and update `wait_reason`.
+
+        Once the index is ready, the method sends no more calls.
+        """
         if not self.wait_reason:
             return
         try:
@@ -221,7 +227,10 @@ class LeaseTablePreparation:
                 raise
 
     def _handle_failure(self, action: str, error: Exception) -> str:
-        """Return the reason to wait after the call `action` failed. Raise SettingsError if a permission is missing."""
+        """Return the reason to wait after the call `action` failed. Raise SettingsError if a permission is missing.
+
+        Return "" if the endpoint does not support the call, since waiting would not help then.
+        """
         code = code_of(error)
         if code in DENIED:
             actions = f"dynamodb:{action}" + (" or dynamodb:TagResource" if action == "CreateTable" else "")
@@ -244,7 +253,10 @@ class LeaseTablePreparation:
         return self.wait_reason
 
     def _handle_state(self, state: TableState) -> str:
-        """Return the reason to wait, "" if the daemon may start. A table without the index does not stop the start."""
+        """Return the reason to wait; "" if the daemon may start.
+
+        A table without the index does not stop the start, since it is the daemon's KCL that adds the index.
+        """
         fields = {"event": "lease-table-waits", "table": self._name, "state": state.value}
         self._may_need_first_leases |= state is TableState.NOT_ACTIVE
         match state:

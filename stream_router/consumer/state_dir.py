@@ -1,4 +1,7 @@
-"""The state folder, which one supervisor and its children share: target check, crash markers, snapshots, properties."""
+"""The state folder: files that one supervisor, its daemon and its children share.
+
+They hold the result of the target check, the crash markers, the snapshots, the heartbeats and the daemon's properties.
+"""
 
 import contextlib
 import fcntl
@@ -21,22 +24,29 @@ TARGET_REPORT = "target-proof"
 """File with one line of JSON: the result of the target check, written by the supervisor and read by its children."""
 
 TARGET_BROKEN = "target-broken"
-"""File that exists from a broken target check until an ok counts again. It survives a restart of the supervisor."""
+"""File that exists from the moment the target is broken, or its pattern changes, until an ok counts again.
+
+It survives a restart of the supervisor: the next one waits SETTLE_S of `target_check.py` as well before an ok counts.
+"""
 
 TARGET_CHECK_REQUESTED = "target-wanted"
-"""Empty file by which children request a target check. Its modification time is the latest request (monotonic s)."""
+"""Empty file by which children request a target check. Its modification time is that of the latest request.
+
+Unlike that of other files, this time is in seconds of the monotonic clock, so that no change of the wall clock affects
+it.
+"""
 
 RETENTION = "retention"
 """File with one line: the retention of stream and dead-letter queue, as the supervisor read it at its start."""
 
 FATAL = "fatal"
-"""File with a child's SettingsError. The supervisor logs the error and ends, since another daemon would not help."""
+"""File with a child's SettingsError. The supervisor ends with this error, since another daemon would not help."""
 
 CRASH_MARKERS = "shards"
-"""Folder of the crash markers, one file for each shard. The markers survive the supervisor and a reboot of the host."""
+"""Folder of the crash markers, one file for each shard. They survive restarts of the supervisor and of the host."""
 
 HEARTBEATS = "heartbeats"
-"""Folder in which each child touches a file, named by its process id, while it makes progress."""
+"""Folder in which each child touches a file, named by its process id, while a callback of the daemon makes progress."""
 
 MARKER_RETENTION_DAYS = 30
 """Days without a change after which a crash marker is deleted.
@@ -53,7 +63,10 @@ DAEMON_PROPERTIES = "daemon.properties"
 
 
 def read_retention(folder: Path | None) -> str:
-    """Return the text for `dataRetentionPolicy` in audit records; "unknown" if the supervisor has not written it."""
+    """Return the text for `dataRetentionPolicy` in audit records; "unknown" if the supervisor has not written it.
+
+    `folder` is the state folder; None if there is none.
+    """
     with contextlib.suppress(OSError, ValueError):
         return (folder / RETENTION).read_text("utf-8") if folder else "unknown"
     return "unknown"
@@ -88,7 +101,8 @@ class StateDir:
                 f"cannot be locked ({error.strerror})",
                 "name a folder whose disk supports locks (flock)",
             ) from None
-        # Times in files of an earlier supervisor mean nothing: after a reboot the monotonic clock begins at zero.
+        # Remove the files with times of an earlier supervisor: after a reboot the monotonic clock begins at zero, so
+        # those times would be in the future.
         self.discard(TARGET_REPORT)
         self.discard(TARGET_CHECK_REQUESTED)
         self.discard(FATAL)

@@ -17,10 +17,10 @@ supervisor's thread:
 | SETTLING, target was broken | ok for less than SETTLE_S; nothing is published | SETTLING, OK after SETTLE_S | BROKEN |
 | SETTLING, pattern changed | the same; events flow, none is covered | SETTLING, OK after SETTLE_S | DOUBTED |
 
-(a) SETTLING if an earlier supervisor left the target broken. (b) SETTLING if the pattern changed, unless the new one
-takes at least the events of the old one. A bus with another creation time counts as broken. A check without an answer
-changes no state and covers no event. If checks have had no answer for UNANSWERED_LIMIT_S, nothing is published until
-one is answered.
+(a) SETTLING if an earlier supervisor ended while no ok counted (the file TARGET_BROKEN exists). (b) SETTLING if the
+pattern changed, unless the new one takes at least the events of the old one. A bus with another creation time counts as
+broken. A check without an answer changes no state and covers no event. If checks have had no answer for
+UNANSWERED_LIMIT_S, nothing is published until one is answered.
 
 A check is three management events in CloudTrail, so the supervisor checks only as often as needed. While the bus has
 accepted events that no check covers, a child renews the time of the file TARGET_CHECK_REQUESTED, and the supervisor
@@ -80,12 +80,15 @@ EventBridge needs time to apply a rule.
 IDLE_INTERVAL_S = 60.0
 """Seconds between two checks while no event waits for one.
 
-An idle consumer may have six control-plane calls a minute: three of these, ListShards, DescribeStreamSummary, and one
-in reserve.
+An idle consumer may make six control-plane calls a minute: three for a check, ListShards, DescribeStreamSummary, and
+one in reserve.
 """
 
 REQUEST_POLL_INTERVAL_S = 0.25
-"""Seconds between two looks at the file TARGET_CHECK_REQUESTED. This delays the first event after an idle hour."""
+"""Seconds between two looks at the file TARGET_CHECK_REQUESTED.
+
+The check for the first event after an idle time may be late by this much, and so may the checkpoint that needs it.
+"""
 
 REQUEST_INTERVAL_S = 1.0
 """Seconds between two writes of one child to the file TARGET_CHECK_REQUESTED."""
@@ -114,6 +117,7 @@ TARGET_UNCHECKED = (
     "our events, EventBridge still answers success: events sent meanwhile are lost, and the checkpoint passes them. "
     "Set STREAM_ROUTER_BUS_PROOF=describe to check both."
 )
+"""Log line at the start if STREAM_ROUTER_BUS_PROOF is `trust`."""
 RULE_UNCHECKED = (
     "No rule is checked (STREAM_ROUTER_RULE=none), only the event bus. Whether events reach a target is not known here."
 )
@@ -140,9 +144,10 @@ class TargetBroken(NamedTuple):
 
 
 class TargetUnknown(NamedTuple):
-    """Result of a check that AWS did not answer. `code` is AWS's error code or the kind of failure.
+    """Result of a check that failed: AWS gave no answer, or an error that says nothing about bus and rule.
 
-    `refusal` names the action and the resource of a missing permission; it is "" otherwise.
+    `code` is AWS's error code or the kind of failure. `operation` is the call that got the error; it is "" without an
+    answer. `refusal` names the action and the resource of a missing permission; it is "" otherwise.
     """
 
     code: str
@@ -250,6 +255,7 @@ class AwsTargetCheck:
         if pattern != self._tested_pattern:
             # The account is the fifth field of the ARN; an emulator may omit the ARN, or send a short one.
             account = (str(description.get("Arn", "")).split(":") + [""] * 5)[4] or "000000000000"
+            # "{}": the pattern has no condition on the judged fields, so by them it refuses no event.
             self._refused_types = [] if pattern == "{}" else self._find_refused_types(pattern, account)
             self._tested_pattern = pattern
         if self._refused_types:
@@ -258,7 +264,7 @@ class AwsTargetCheck:
         return pattern
 
     def _find_refused_types(self, pattern: str, account: str) -> list[str]:
-        """Return those of our event types that the pattern refuses."""
+        """Return those of our event types that the pattern refuses; [] if the endpoint cannot test patterns."""
         refused = []
         for entry in self._samples:
             event = json.dumps(as_delivered(entry, account, self._region))
@@ -273,7 +279,8 @@ class AwsTargetCheck:
     def _check_subscriber(self) -> str:
         """Return "" if the subscriber of a v2 bus exists and runs; raise TargetBrokenError otherwise.
 
-        The subscriber's filters are not judged, since AWS has no call that tests them.
+        The subscriber's filters are not judged, since AWS has no call that tests them. So "" also stands for a pattern
+        that is not known.
         """
         parameters = {"EventBusArn": self._bus, "NamePrefix": self._rule}
         page = self._call("ListSubscribers", **parameters)
@@ -295,7 +302,7 @@ class AwsTargetCheck:
 
 
 class TargetBrokenError(Exception):
-    """Bus or rule do not exist, or do not take our events. `result` says which."""
+    """The bus or the rule does not exist, or does not take our events. `result` says which of them, and why."""
 
     def __init__(self, result: TargetBroken) -> None:
         super().__init__(result.problem)
@@ -316,6 +323,7 @@ def bus_created_s(description: dict[str, Any]) -> float:
 
 
 _RELEVANT_FIELDS: dict[str, Any] = {"source": {}, "detail-type": {}, "detail": {"eventSource": {}}}
+"""Fields of an event pattern that are judged, each with its judged inner fields; {} for a field without any."""
 
 
 def relevant_pattern(pattern: dict[str, Any], fields: dict[str, Any] = _RELEVANT_FIELDS) -> dict[str, Any]:
@@ -340,8 +348,9 @@ def relevant_pattern(pattern: dict[str, Any], fields: dict[str, Any] = _RELEVANT
 def accepts_all_of(before: str, after: str) -> bool:
     """Return whether the relevant pattern `after` takes every event that `before` takes.
 
-    It does if values were added to its lists, or conditions were removed. While EventBridge changes from one pattern to
-    the other, both take our events, so no event has to wait for the change.
+    It does if it differs from `before` only by further values in lists, or by conditions that are missing. EventBridge
+    may use either pattern for a moment after the change. Both take our events then, so no event has to wait. If only
+    one of the two is "", which stands for an unknown pattern, return False.
     """
     if before == after:
         return True
@@ -351,7 +360,9 @@ def accepts_all_of(before: str, after: str) -> bool:
 def _is_wider(before: Any, after: Any) -> bool:
     """Return whether one part of a pattern takes every event that its earlier form takes.
 
-    In a pattern all conditions of an object must hold, and one value of a list.
+    An event matches an object if all its conditions hold, and a list if one of its values fits. So an object takes at
+    least as much as before if each of its conditions existed before and takes at least as much as before. A list does
+    if it still has all its earlier values.
     """
     if isinstance(before, dict) and isinstance(after, dict):
         if "$or" in before or "$or" in after:  # alternatives in another order would be hard to compare
@@ -376,7 +387,7 @@ class TargetReport(NamedTuple):
     proven_s: float = -math.inf
     """Time at which the latest ok that counts began. Every event that the bus accepted before has reached our rule."""
     since_s: float = -math.inf
-    """Time at which an ok counted again after the target was broken.
+    """Start of the check whose ok counted again, after the target was broken or its pattern changed; -inf if neither.
 
     A child that started before that time must end. Its successor sends the events again that no check covers.
     """
@@ -403,7 +414,7 @@ class TargetState(enum.StrEnum):
 class TargetStateMachine:
     """State machine over the results of target checks, by the table at the top of this module.
 
-    `must_settle` is true if an earlier supervisor of this state folder left the target broken.
+    `must_settle` is true if an earlier supervisor of this state folder ended while no ok counted (TARGET_BROKEN).
     """
 
     def __init__(self, *, must_settle: bool = False) -> None:
@@ -411,9 +422,9 @@ class TargetStateMachine:
         self.broken: TargetBroken | None = None
         """The broken result that counts; None once an ok counts again."""
         self.broken_since_s = 0.0
-        """Time at which the target became broken (monotonic seconds)."""
+        """Start of the check by which the target became broken (monotonic seconds); meaningless if it is not broken."""
         self.is_doubted = False
-        """Whether the latest result is a first broken one, after which the supervisor checks again at once."""
+        """Whether the latest answered check was the first broken one, so that the next result decides."""
         self.unanswered_since_s: float | None = None
         """Time since which no check was answered; None if the latest one was."""
         self.unanswered_checks = 0
@@ -466,14 +477,16 @@ class TargetStateMachine:
 
     def _is_another_bus(self, result: TargetOk) -> bool:
         """Return whether the bus has another creation time than the bus that is known."""
+        # A creation time of 0.0 is unknown. While the target is broken, an ok has to settle whichever bus it is.
         known_s, created_s = self._bus_created_s, result.created_s
         if self.broken or not known_s or not created_s or abs(created_s - known_s) < CREATION_TIME_TOLERANCE_S:
             return False
-        if self.is_doubted:  # this is the second such result, which counts; from now on the new bus is the known bus
+        if self.is_doubted:  # the second broken result in a row counts; from now on the new bus is the known bus
             self._bus_created_s = created_s
         return True
 
     def _apply_broken(self, result: TargetBroken, began_s: float) -> None:
+        """Apply a broken result. The first one only raises doubt; the second one in a row makes the target broken."""
         if self.broken is None and not self.is_doubted:
             self.is_doubted = True
             return
@@ -485,6 +498,10 @@ class TargetStateMachine:
         self.must_settle = True
 
     def _apply_ok(self, result: TargetOk, began_s: float) -> None:
+        """Apply an ok. It counts at once, or, if `must_settle` is true, once checks have been ok for SETTLE_S.
+
+        An ok that counts replaces the report, and clears the broken result.
+        """
         self.is_doubted = False
         self._bus_created_s = result.created_s or self._bus_created_s
         if self._pattern and not accepts_all_of(self._pattern, result.pattern):
@@ -504,20 +521,21 @@ class TargetStateMachine:
 def active_interval_s(checkpoint_s: float, workers: int) -> float:
     """Return the seconds between two checks of one of `workers` supervisors while a checkpoint waits for a check.
 
-    It is the checkpoint's own interval, unless all workers together would exceed MAX_CHECKS_PER_S.
+    It is `checkpoint_s`, the seconds between two checkpoints, unless all workers together would exceed
+    MAX_CHECKS_PER_S. It is never less than RECHECK_AFTER_S.
     """
     return max(checkpoint_s, workers / MAX_CHECKS_PER_S, RECHECK_AFTER_S)
 
 
 def check_interval_s(target_state: TargetStateMachine, active_s: float, *, is_requested: bool) -> float:
-    """Return the seconds until the next check: `active_s` if a check is needed, otherwise at least a minute.
+    """Return the seconds until the next check: about `active_s` if one is needed, otherwise at least a minute.
 
-    In every state but OK, and while checks have no answer, a check is needed even if there are no events, since
-    publishing may wait for it.
+    `is_requested` says that a child waits for a check. In every state but OK, and while checks have no answer, a check
+    is needed even if there are no events, since publishing may wait for it.
     """
     is_unknown = target_state.unanswered_since_s is not None
     if target_state.unanswered_checks == 1 or (target_state.state is TargetState.DOUBTED and not is_unknown):
-        return RECHECK_AFTER_S  # a single broken connection is not an outage
+        return RECHECK_AFTER_S  # a single failure may be a broken connection, and a single broken result an old copy
     if target_state.report.proven_s == -math.inf:
         return min(active_s, STARTUP_INTERVAL_S)
     if target_state.state is TargetState.OK and not is_unknown and not is_requested:
@@ -526,7 +544,7 @@ def check_interval_s(target_state: TargetStateMachine, active_s: float, *, is_re
 
 
 class FirstCheck(NamedTuple):
-    """Outcome of the start's check: `refusal` says why the program must end; None if it may go on."""
+    """Outcome of the first checks of a program: `refusal` says why the program must end; None if it may start."""
 
     refusal: SettingsError | None = None
 
@@ -534,10 +552,10 @@ class FirstCheck(NamedTuple):
 class TargetChecker:
     """Thread that repeats the target check until it is closed, writes the report for the children, and logs changes.
 
-    `on_first_check` is called once: when the first ok counts, or with a refusal, after which the thread ends. A start
-    is refused if the bus does not exist, if its name is invalid, or if a permission is still missing after half a
-    minute. Without `on_first_check` nothing is refused. `active_interval` returns the seconds between two checks while
-    they are needed.
+    `on_first_check` is called once: without a refusal when the first ok counts, or with a refusal, after which the
+    thread ends. A start is refused if the bus does not exist, if its name is invalid, or if a permission is still
+    missing after half a minute. Without `on_first_check` nothing is refused, and the thread continues. `check` does one
+    check. `active_interval` returns the seconds between two checks while they are needed (`check_interval_s`).
     """
 
     def __init__(
@@ -565,7 +583,7 @@ class TargetChecker:
 
     @property
     def ok_since_s(self) -> float:
-        """Time at which an ok counted again after the latest break (monotonic seconds)."""
+        """Start of the check whose ok counted again after the latest break (monotonic seconds); -inf without one."""
         return self.target_state.report.since_s
 
     def start(self) -> None:
@@ -583,15 +601,19 @@ class TargetChecker:
         self._wake.set()
 
     def interval_s(self) -> float:
-        """Return the seconds from the latest check to the next one, as they are planned now."""
+        """Return the seconds from the latest check to the next one.
+
+        The result may become smaller before the next check: a child may request one, or children may stop.
+        """
         if self._clock() < self._hasten_until_s:
             return RECHECK_AFTER_S
         return check_interval_s(self.target_state, self._active_interval(), is_requested=self._is_requested())
 
     def _is_requested(self) -> bool:
-        """Return whether the bus may have accepted an event after the latest check began.
+        """Return whether a child has requested a check since the latest check began.
 
-        A child that still waits writes the file again within a second, so a write that is missed does not matter.
+        It does so if the bus has accepted an event that no check covers. A child that still waits writes the file again
+        within a second, so a write that is missed does not matter.
         """
         try:
             return self._request_file.stat().st_mtime >= self._began_s
@@ -699,7 +721,8 @@ class TargetChecker:
     def _find_refusal(self, result: CheckResult, began_s: float) -> SettingsError | None:
         """Return the error with which the program must end; None if it may start, or if waiting may help.
 
-        A missing permission is waited for, since IAM needs seconds to apply a policy that was just attached.
+        A missing permission is waited for, since IAM needs seconds to apply a policy that was just attached. A missing
+        bus is refused only if the target is broken, which takes a second broken result.
         """
         if isinstance(result, TargetBroken) and result.part == "bus" and self.target_state.broken:
             return SettingsError(BUS, "no such event bus", "run `stream-router setup`, or name one that exists")
@@ -744,10 +767,11 @@ class TargetView:
             self._last_report = TargetReport(**json.loads(self._report_file.read_bytes()))
 
     def request_check(self, accepted_s: float) -> None:
-        """Request a check from the supervisor, unless one covers `accepted_s`, when the bus last accepted an event.
+        """Request a check from the supervisor, unless a successful check began after the bus last accepted an event.
 
-        Call this often: the request is written again every REQUEST_INTERVAL_S until a check covers `accepted_s`. The
-        file's modification time is set to the monotonic clock, which both processes share.
+        `accepted_s` is the time of that acceptance. Call this often: the request is written again every
+        REQUEST_INTERVAL_S until a check covers the event. The file's modification time is set to the monotonic clock,
+        which both processes share.
         """
         if accepted_s < self._last_report.proven_s or (now := self._clock()) < self._request_at_s:
             return
@@ -758,12 +782,16 @@ class TargetView:
 
     @property
     def proven_s(self) -> float:
-        """Monotonic time before which every accepted event has reached our rule."""
+        """Monotonic time before which every accepted event has reached our rule; -inf if no check covers an event."""
         return -math.inf if self.is_broken else self._last_report.proven_s
 
     @property
     def is_broken(self) -> bool:
-        """Whether the target was broken while this process lived. No check covers its events, so it must end."""
+        """Whether an ok counts again after the target was broken, or its pattern changed, while this process lived.
+
+        No check covers the events that this process sent after the last ok that counted before. So it must end, and the
+        next process resends them.
+        """
         return self._last_report.since_s > self._started_s
 
     @property

@@ -1,6 +1,7 @@
 """CXone over HTTPS: an access token by client credentials (docs/facts.md, "CXone").
 
-Error texts repeat only known words of an answer: anything else could be our own secret.
+Error texts quote only the words of an answer that are listed here: any other text of an answer could repeat the secret
+that we sent.
 """
 
 import base64
@@ -30,13 +31,16 @@ SCOPES = frozenset({"integration:read", "webhook:read"})
 """Scopes that are requested: reading the configuration. NICE grants scopes to each client."""
 
 DEADLINE_S = 45.0
-"""Longest time for all attempts of one request, with the waits between them."""
+"""Seconds after which no further attempt of a request begins, counted from the first attempt."""
 
 TIMEOUT_S = 10.0
-"""Time-out of one step of an attempt: the connection, one read."""
+"""Seconds after which one step of an attempt fails: the connection, or one read."""
 
 MIN_PAUSE_S, MAX_PAUSE_S = 2.0, 20.0
-"""CXone sends no reliable Retry-After, so our own pauses double from 2 s (docs/facts.md, "CXone")."""
+"""Upper bound in seconds of the first random pause between two attempts, and of all pauses.
+
+CXone sends no reliable Retry-After, so our own bound doubles from 2 s (docs/facts.md, "CXone").
+"""
 
 # Firewalls block requests without a User-Agent: AWS WAF has the rule "NoUserAgent_HEADER".
 _HEADERS = {"Accept": "application/json", "User-Agent": f"stream-router/{importlib.metadata.version('stream_router')}"}
@@ -52,7 +56,10 @@ _REFUSALS = {
     # With these errors the credentials may be right.
     **dict.fromkeys(("server_error", "temporarily_unavailable", "slow_down"), _UNAVAILABLE),
 }
-"""Meaning and cure by OAuth 2.0 error code (RFC 6749, 5.2; RFC 6750, 3.1; RFC 8628, 3.5)."""
+"""Meaning and cure by OAuth 2.0 error code (RFC 6749, 5.2; RFC 6750, 3.1; RFC 8628, 3.5).
+
+Each text continues `CXone`, and takes the status and the code in its braces.
+"""
 
 
 class CxoneError(Exception):
@@ -92,11 +99,11 @@ class Token(NamedTuple):
 class CxoneClient:
     """HTTPS client of CXone.
 
-    It uses the environment's proxy and CA certificates (SSL_CERT_FILE, else AWS_CA_BUNDLE).
+    It uses the environment's proxy and CA certificates (SSL_CERT_FILE, else AWS_CA_BUNDLE). The constructor raises
+    SettingsError if the CA certificates cannot be read, `token` if the proxy cannot be used.
 
-    Requests that end with 429, 5xx or a broken connection are sent again until DEADLINE_S has
-    passed. Redirects are not followed. Raises
-    SettingsError if the CA certificates or the proxy cannot be used.
+    A request that ends with 429, 5xx or a broken connection is sent again until DEADLINE_S has passed. Redirects are
+    not followed.
     """
 
     def __init__(self, settings: Cxone) -> None:
@@ -134,9 +141,10 @@ class CxoneClient:
         )
 
     def _token_endpoint(self) -> str:
-        """Return the token endpoint of the discovery document.
+        """Return the URL of the token endpoint that CXone's discovery document names.
 
-        Raises CxoneError if credentials may not be sent to it.
+        Raises CxoneError if there is no such document, or if it is not safe to send credentials to the endpoint: the
+        document is of another issuer, or the URL is neither https nor on loopback.
         """
         answer = self._send_with_retries("the discovery", "GET", f"{ISSUER}/.well-known/openid-configuration")
         document = _parse_members(answer.content)
@@ -171,11 +179,13 @@ class CxoneClient:
     def _attempt(self, endpoint: str, method: str, url: str, **request: Any) -> httpx.Response:
         """Send a request once.
 
-        Raises _AgainError if another attempt may help, else CxoneError or SettingsError.
+        Raises _RetryableError if another attempt may help, else CxoneError or SettingsError. `endpoint` is the
+        endpoint's name in error texts.
         """
         host = httpx.URL(url).host
         try:
-            # Plain HTTP goes to loopback alone: a proxy would carry the credentials off this machine.
+            # Only loopback is called by plain HTTP. No proxy is used there, since it would take the credentials off
+            # this machine.
             by_proxy = url.startswith("https:")
             client = httpx.Client(timeout=TIMEOUT_S, verify=self._tls, headers=_HEADERS, trust_env=by_proxy)
         except (ValueError, ImportError, httpx.InvalidURL):  # the error may quote a password, so it is not repeated
@@ -211,10 +221,13 @@ class CxoneClient:
 
 
 def _choose_pause_s(state: RetryCallState) -> float:
-    """Return the seconds before the next attempt: the pause that CXone asks for, else our own, which doubles."""
+    """Return the seconds before the next attempt: the pause that CXone asks for, else a random one up to a bound.
+
+    The bound doubles with each attempt, from MIN_PAUSE_S to MAX_PAUSE_S.
+    """
     error = state.outcome and state.outcome.exception()
     if isinstance(error, _RetryableError) and error.wait_s:
-        # Up to a tenth more, so that callers do not come back at the same moment.
+        # Up to a tenth more, so that programs that were throttled together do not call again at the same moment.
         return error.wait_s * random.uniform(1.0, 1.1)  # noqa: S311 - jitter
     return wait_random_exponential(MIN_PAUSE_S, MAX_PAUSE_S)(state)
 
@@ -242,7 +255,7 @@ def _parse_members(text: bytes) -> dict[str, Any]:
 
 
 def _parse_lifetime_s(expires_in: object) -> float | None:
-    """Return a plausible lifetime in seconds; None if the answer states none."""
+    """Return the lifetime that `expires_in` states, in seconds; None if it is missing or not plausible."""
     if isinstance(expires_in, int | float) and 1 <= expires_in < 10**9:
         return float(expires_in)
     return None

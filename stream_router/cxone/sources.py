@@ -35,9 +35,9 @@ Finding = tuple[Literal["ok", "wrong", "unknown"], str, str]
 
 
 class _Renames(BaseModel):
-    """The keys that rename event types, of the file or of one of its shapes.
+    """The keys of the config file, or of one of its shapes, that rename event types.
 
-    The consumer checks the other keys.
+    The file's other keys are ignored here, since the consumer checks them.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -47,9 +47,9 @@ class _Renames(BaseModel):
 
 
 def token() -> int:
-    """Print lifetime, scopes and tenant of a token, never the token itself.
+    """Request a token, and print its lifetime, scopes and tenant, but never the token itself.
 
-    Return 0, or 1 if CXone gives no token.
+    Return 0, or 1 if CXone gives no token. Raises SettingsError.
     """
     settings = load(Cxone)
     try:
@@ -58,7 +58,8 @@ def token() -> int:
         sys.stderr.write(f"stream-router cxone: {plain(str(error))}\n")
         return 1
     scopes = "scopes not stated"
-    if token.scopes is not None:  # of unknown scopes only the number: the server may write anything there
+    # Of scopes that were not requested only the number is printed, since the server may write any text there.
+    if token.scopes is not None:
         others = f" and {len(token.scopes - SCOPES)} others" if token.scopes - SCOPES else ""
         scopes = f"scopes {' '.join(sorted(token.scopes & SCOPES)) or 'none of the requested ones'}{others}"
     tenant = f"tenant {token.tenant_id}" if token.tenant_id else "tenant not stated"
@@ -95,9 +96,9 @@ def _check_sources(settings: Cxone) -> Iterator[Finding]:
 
 
 def _check_account(cxone: CxoneClient) -> Iterator[Finding]:
-    """Yield the findings on token and scopes, which need CXone's answer.
+    """Yield the findings on token and scopes, the only ones that need an answer of CXone.
 
-    The other checks run while CXone is down.
+    If CXone gives no token, that is a finding and not an error, so that the other checks still run.
     """
     try:
         token = cxone.token()
@@ -114,13 +115,18 @@ def _check_account(cxone: CxoneClient) -> Iterator[Finding]:
 
 
 def _check_types(source: DigitalSource, settings: Cxone, document: _Renames) -> Iterator[Finding]:
-    """Yield whether each event type is documented by NICE, and whether the consumer would dead-letter it."""
+    """Yield the findings on the event types of a source: whether NICE documents them, and whether any is unroutable.
+
+    A type is unroutable if STREAM_ROUTER_DROP_TYPES has neither its name nor its new name, and
+    STREAM_ROUTER_EVENT_TYPES does not have its new name.
+    """
     event_types = sorted(set(source.event_types))
     if undocumented := [event_type for event_type in event_types if event_type not in DIGITAL_TYPES]:
         text = f"{', '.join(undocumented)}: not among the types that NICE documents; check the spelling"
         yield "unknown", source.name, text
     else:
         yield "ok", source.name, "every event type is documented"
+    # Later tables override earlier ones: those of the shapes NICE's names, that of the file all others.
     names: Mapping[str, str] = DIGITAL_TYPES
     for table in (*document.shapes, document):
         names = {**names, **table.event_types}
@@ -137,6 +143,7 @@ def _check_types(source: DigitalSource, settings: Cxone, document: _Renames) -> 
 
 
 def _check_url(source: PostedSource) -> Finding:
+    """Return whether the URL that CXone posts to is HTTPS and has the receiver's path for this source."""
     path = f"/v1/events/{source.name}" if source.has_own_path else "/v1/events"
     if not is_url(source.url) or not source.url.startswith("https:"):
         return "wrong", source.name, "url: is not an https:// URL; CXone must reach the receiver over HTTPS"
@@ -147,6 +154,7 @@ def _check_url(source: PostedSource) -> Finding:
 
 
 def _check_data_stream(source: DataStreamSource, stream: str) -> Iterator[Finding]:
+    """Yield the findings on a source that writes to Kinesis itself. `stream` is the one that the consumer reads."""
     if source.stream == stream:
         yield "ok", source.name, "stream: the one that the consumer reads"
     else:

@@ -1,4 +1,4 @@
-"""Account of the demo: each distinct event that went in, its answer, and the place at which it arrived."""
+"""Account of the demo: each distinct event that was put in, the receiver's answer, and where the event arrived."""
 
 import threading
 from collections import Counter
@@ -16,7 +16,11 @@ from stream_router.send.poster import DeliveryResult
 
 
 class Arrival(NamedTuple):
-    """Times of an event that arrived at the target, in epoch ms. `at_target_ms` is the queue's own time stamp."""
+    """Times of an event that arrived at the target, in epoch ms.
+
+    `received_ms` and `processed_ms` are `receivedAt` and `processedAt` of the event itself, `at_target_ms` is the time
+    stamp of the target's queue.
+    """
 
     received_ms: float
     processed_ms: float
@@ -24,7 +28,11 @@ class Arrival(NamedTuple):
 
 
 class Accounts:
-    """Account of the inputs, written by the traffic's thread, and of the outputs, written by the readers' threads."""
+    """Account of inputs and outputs. One thread posts and records the inputs, several read queues and record outputs.
+
+    `accepted` has the ids of the events that the receiver answered with 202, `answers` the number of posts by status,
+    `answered_ms` the duration of each accepted post. `broken_accepted` and `good_refused` count wrong answers.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,7 +50,11 @@ class Accounts:
         """Dead letters: of a bad record by its bytes, of an event by its id."""
         self.copies = 0
         self.copies_read_again = 0
-        """Number of copies that a child opened again, because it read again from the last checkpoint."""
+        """Number of copies that a child opened again, because it read again from the last checkpoint.
+
+        Their time of processing (of a dead letter: of the failure) differs from that of the earlier copies. The other
+        copies have the same time, since the same opened event was sent twice.
+        """
         self._processed_times: dict[str, set[float]] = {}
         """Times (epoch ms) at which the copies of each event that arrived were opened, by its id."""
         self._failure_times: dict[str | bytes, set[str]] = {}
@@ -62,7 +74,7 @@ class Accounts:
         return sum(count for status, count in self.answers.items() if status == 0 or status >= 500)
 
     def answered(self, answered: DeliveryResult) -> None:
-        """Record a post that has ended."""
+        """Record the result of a post that is not retried any more."""
         self.answers[answered.status] += 1
         is_broken = answered.webhook.delivery_id in self.broken
         if answered.status == 202:
@@ -79,7 +91,7 @@ class Accounts:
             self.injected.update((item.data, item) for item in items)
 
     def take_event(self, event: dict[str, Any], sent_ms: float) -> None:
-        """Record a message that arrived at the target."""
+        """Record an event that arrived at the target. `sent_ms` is the queue's time stamp (epoch ms)."""
         detail = event["detail"]
         identity = detail["eventId"]
         received_ms, processed_ms = (
@@ -95,7 +107,10 @@ class Accounts:
             self.last_ms = max(self.last_ms, sent_ms)
 
     def take_letter(self, letter: dict[str, Any], sent_ms: float) -> None:
-        """Record a message of the dead-letter queue. The demo's events are small, so each letter is one message."""
+        """Record a message of the dead-letter queue. `sent_ms` is the queue's time stamp (epoch ms).
+
+        The demo's events are small, so each dead letter is one message, and no parts have to be joined.
+        """
         parsed = reader.read(letter)
         raw = reader.original(parsed)
         with self._lock:
@@ -108,13 +123,16 @@ class Accounts:
             self.last_ms = max(self.last_ms, sent_ms)
 
     def lost(self) -> int:
-        """Return the number of events that went in and arrived neither at the target nor as a dead letter."""
+        """Return the number of accepted events and injected bad records that have arrived nowhere.
+
+        Before the end of the demo this includes the events that are still on their way.
+        """
         with self._lock:
             events = self.accepted - self.delivered.keys() - self.dead.keys()
             return len(events) + len(self.injected.keys() - self.dead.keys())
 
     def expected(self) -> int:
-        """Return the number of events that must arrive."""
+        """Return the number of accepted events and injected bad records, each of which must arrive somewhere."""
         return len(self.accepted) + len(self.injected)
 
     def wrong_reasons(self) -> list[str]:

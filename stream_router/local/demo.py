@@ -36,6 +36,7 @@ from stream_router.settings.receiver import Receiver
 
 TARGET_QUEUE = "demo-target"
 SEED = 20_261_124
+"""Seed of the sample data, so that each run posts the same events."""
 
 RECEIVER_START_S = 30.0
 CONSUMER_START_S = 90.0
@@ -47,8 +48,13 @@ GIVE_UP_S = 120.0
 """Seconds for which a webhook that is not accepted is sent again."""
 
 GARBAGE_PER_CALL = 20
+"""Bad records that are collected before they are put on the stream with one call."""
+
 TARGET_READERS = 4
-"""Number of threads that read the target's queue. It must stay short: ministack scans it for each ReceiveMessage."""
+"""Number of threads that read the target's queue.
+
+Several keep the queue short. That matters because ministack scans the whole queue for each ReceiveMessage.
+"""
 
 FINAL_COUNTS_TIMEOUT_S = 3.0
 """Seconds to wait for the last counts: a child writes them once a second, and the consumer merges them as often."""
@@ -57,11 +63,17 @@ CHAOS_RATE = 200.0
 """Webhooks per second of `--chaos` if no rate is given. The default of 10,000 events then takes 50 s."""
 
 MIN_CHAOS_S = 45.0
+"""Seconds of traffic that `--chaos` needs at least, so that its faults do not overlap."""
+
 OUTAGE_S = 10.0
+"""Seconds for which `--chaos` makes the stream, and later the bus, unreachable."""
 
 
 class DemoOptions(NamedTuple):
-    """Options of the command line. A `rate` of 0.0 means as fast as the receiver answers."""
+    """Options of the command line. `rate` is webhooks per second; 0.0 means as fast as the receiver answers.
+
+    `poison_percent` is the share of the events that are bad input instead: broken posts and bad records.
+    """
 
     events: int
     rate: float
@@ -70,7 +82,10 @@ class DemoOptions(NamedTuple):
 
 
 def run(options: DemoOptions, *, as_json: bool) -> int:
-    """Run the demo. Return 0 if every event is accounted for correctly, 1 if not, 130 if it was interrupted."""
+    """Run the demo. Return 0 if every event is accounted for correctly, 1 if not, 130 if it was interrupted.
+
+    With `as_json` the result goes to standard output as JSON, and the tables to standard error. Raises SettingsError.
+    """
     if options.chaos:
         options = options._replace(rate=options.rate or CHAOS_RATE)
         if options.events / options.rate < MIN_CHAOS_S:
@@ -116,7 +131,10 @@ class Demo:
         self._failed: list[BaseException] = []
 
     def run(self) -> tuple[dict[str, Any], list[str]]:
-        """Return the result and its complaints. Raise ProgramError or SettingsError with one line."""
+        """Run the pipeline until everything has arrived. Return the report's object, and a line for each kind of error.
+
+        Raises ProgramError, or SettingsError, with a text of one line.
+        """
         self._start()
         accounts, queues = self.accounts, self._stack
         work: list[Callable[[], None]] = [
@@ -146,7 +164,7 @@ class Demo:
     # --- the pipeline
 
     def _start(self) -> None:
-        """Start everything, and return when events can flow."""
+        """Start the stack, the consumer and the receiver. Return once every shard has its child."""
         self._stack = stack.start_with_setup(self._programs, TARGET_QUEUE, lambda line: self._print_step(f"  {line}"))
         self._print_step(f"the embedded stack listens at {self._stack.endpoint}")
         shared: dict[str, str] = {}
@@ -230,12 +248,16 @@ class Demo:
         self._is_posting = False
 
     def _webhooks(self) -> Iterator[Webhook]:
-        """Yield the posts in order, including broken posts. In between, put bad records on the stream."""
+        """Yield the posts in order, including broken posts. In between, put bad records on the stream.
+
+        Bad input takes the place of good events, evenly spread over the run: broken posts and bad records in turn.
+        """
         options, rng = self._options, random.Random(SEED)  # noqa: S311  # sample data
         make = Webhooks(SEED, datetime.now(UTC))
         poisoned = round(options.events * options.poison_percent / 100)
         waiting: list[poison.Garbage] = []
         for number in range(options.events):
+            # `serial` counts the bad inputs before this number. If it is larger for the next number, this one is bad.
             body, serial = make.body(number), number * poisoned // options.events
             if serial == (number + 1) * poisoned // options.events:
                 yield Webhook(f"demo-{number:08d}", body)
@@ -249,7 +271,10 @@ class Demo:
         self._inject(waiting)
 
     def _inject(self, items: list[poison.Garbage]) -> None:
-        """Put bad records on the stream, and retry refused records until `items` is empty."""
+        """Put bad records on the stream, and send refused ones again until the stream has taken all.
+
+        `items` is the caller's list. It is empty afterwards, so that the caller can collect the next records in it.
+        """
         self.accounts.inject(items)
         while items:
             records: Any = [{"Data": item.data, "PartitionKey": str(zlib.crc32(item.data))} for item in items]
@@ -258,7 +283,10 @@ class Demo:
             items[:] = [item for item, result in zip(items, results, strict=True) if result.get("ErrorCode")]
 
     def _drain_queue(self, queue_url: str, take: Callable[[Any, float], None]) -> None:
-        """Empty a queue while the demo runs, and afterwards until two requests in succession return nothing."""
+        """Pass each message of a queue to `take`, while the demo runs and then until two requests return nothing.
+
+        `take` gets the parsed body and the queue's time stamp (epoch ms).
+        """
         sqs, quiet = self._stack.clients.sqs, 0
         while self._is_running or quiet < 2:
             try:
@@ -278,14 +306,18 @@ class Demo:
                 if handles:
                     sqs.delete_message_batch(QueueUrl=queue_url, Entries=handles)
             except (BotoCoreError, ClientError):
-                self._programs.must_run()  # raises if the stack has ended; otherwise counted messages stay hidden
+                self._programs.must_run()
+                # The stack runs, so the reading goes on: messages that were counted and not deleted stay hidden.
             else:
                 quiet = 0 if messages else quiet + 1
 
     # --- the main thread
 
     def _watch_progress(self) -> None:
-        """Show the progress and inject the faults, until everything has arrived or STALL_S pass without progress."""
+        """Show the progress and inject the faults, until everything has arrived, or STALL_S have passed in vain.
+
+        Raises the error of a thread's work, and ProgramError if a program has ended.
+        """
         columns = (TextColumn("{task.description:>9}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
         faults = self._plan_faults() if self._options.chaos else []
         with Progress(*columns, console=self._console) as progress:
@@ -310,8 +342,8 @@ class Demo:
                     return
 
     def _plan_faults(self) -> "list[Fault]":
-        """Return the faults, all during the traffic, with some seconds between them."""
-        share = self._options.events / self._options.rate / 100
+        """Return the faults in their order, all during the traffic, with some seconds between them."""
+        share = self._options.events / self._options.rate / 100  # seconds of a hundredth of the traffic
         return [
             Fault(8 * share, self._kill_child),
             Fault(22 * share, self._kill_receiver),
@@ -342,14 +374,20 @@ class Demo:
 
 
 class Fault(NamedTuple):
-    """A failure or recovery, `at_s` seconds after the first webhook. `cause` does it and returns a description."""
+    """A failure or a recovery that the demo causes `at_s` seconds after its traffic began.
+
+    `cause` does it, and returns a line that describes it.
+    """
 
     at_s: float
     cause: Callable[[], str]
 
 
 def kill(pids: list[int], program: str, then: str) -> str:
-    """Send `kill -9` to the processes, and return a line that describes it."""
+    """Kill the processes with SIGKILL. Return a line that names `program` and what follows, `then`.
+
+    Without a process, which may have ended by itself, the line says so.
+    """
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -357,7 +395,10 @@ def kill(pids: list[int], program: str, then: str) -> str:
 
 
 def outage_faults(at_s: float, gate: CuttableProxy, service: str, then: str) -> list[Fault]:
-    """Return the two faults of a service that becomes unreachable and then reachable again."""
+    """Return two faults: `service` becomes unreachable at `at_s`, and reachable again OUTAGE_S later.
+
+    `gate` is the proxy to it; `then` says what the pipeline does in the outage.
+    """
 
     def begin() -> str:
         gate.shut()

@@ -7,7 +7,10 @@ PIECE_BYTES = 256 * 1024
 
 
 class CuttableProxy:
-    """Proxy that forwards a port of the loopback to another port, in a thread of its own."""
+    """Proxy that forwards `port` of the loopback to `to_port` there, in a thread of its own.
+
+    It is open at first. Raises OSError if `port` is taken.
+    """
 
     def __init__(self, port: int, to_port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -19,7 +22,7 @@ class CuttableProxy:
         threading.Thread(target=self._loop.run_forever, name=f"gate-{port}", daemon=True).start()
 
     def shut(self) -> None:
-        """Cut all connections, and every connection that is opened from now on."""
+        """Make the service unreachable: cut all connections now, and each new one at once, until `open` is called."""
         self._is_open = False
         self._loop.call_soon_threadsafe(self._cut)
 
@@ -32,7 +35,10 @@ class CuttableProxy:
         self._is_open = True
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection. If one side ends, cut both, as if the service were unreachable."""
+        """Forward one connection until one side ends it or `shut` cuts it, then cut both sides.
+
+        A connection that is opened while the proxy is shut is cut at once, as if the service were unreachable.
+        """
         own_writers = {writer}
         self._writers |= own_writers
         try:
@@ -42,7 +48,7 @@ class CuttableProxy:
                 self._writers |= own_writers
                 await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
         except OSError:
-            pass  # cut, or ministack has ended, which is noticed elsewhere
+            pass  # the connection was cut; or ministack has ended, which `Programs.must_run` reports
         finally:
             self._writers -= own_writers
             for own_writer in own_writers:

@@ -1,4 +1,7 @@
-"""Programs of one embedded stack as child processes, in a clean environment. None outlives this process."""
+"""Programs of one embedded stack, as child processes in a clean environment.
+
+They end with this process at the latest, even if it is killed (on Linux).
+"""
 
 import errno
 import os
@@ -24,20 +27,26 @@ ACCOUNT = "000000000000"
 
 READY_POLL_S = 0.1
 STOP_S, INTERRUPTED_STOP_S = 40.0, 5.0
-"""Seconds that a program gets to end, usually and after an interruption.
+"""Seconds that a program gets to end before it is killed: usually, and after an interruption.
 
-A consumer drains, but an operator who interrupted the command does not want to wait.
+The usual time lets a consumer drain. An operator who interrupted the command does not want to wait for that.
 """
 
 _PORT_RANGE = range(30_000, 32_768)
-"""Ports below those for outgoing connections: Linux uses ports from 32768 on for them, other systems from 49152 on."""
+"""Ports that the stack may use, so that no outgoing connection of this host can take one before its program does.
+
+Linux uses ports from 32768 on for outgoing connections, other systems from 49152 on.
+"""
 
 _REMOVED_PREFIXES = ("AWS_", "STREAM_ROUTER_", "CXONE_", "EVENTBRIDGE_", "SQS_")
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def clean_environment(endpoint: str) -> dict[str, str]:
-    """Return our environment for the stack at `endpoint`, without any AWS or product setting of the operator."""
+    """Return this process's environment, changed so that its programs use the stack at `endpoint` alone.
+
+    The operator's proxy, AWS and product settings are left out. Otherwise a program could reach a real account.
+    """
     kept = {
         key: value
         for key, value in os.environ.items()
@@ -65,9 +74,9 @@ def clean_own_environment() -> None:
 
 
 def free_port() -> int:
-    """Return a loopback port that is free, and that no outgoing connection gets before its program starts.
+    """Return a port of _PORT_RANGE at which no program listens on the loopback. Raise OSError if there is none.
 
-    Raise OSError if there is none.
+    It is a random one, so that two stacks that start at the same time rarely choose the same port.
     """
     for port in random.sample(_PORT_RANGE, len(_PORT_RANGE)):
         if not is_taken(port):
@@ -95,9 +104,10 @@ def is_answering(url: str) -> bool:
 
 
 def module_command(*words: str) -> list[str]:
-    """Return the command line of a Python module: the place of console scripts depends on how it was installed.
+    """Return the command line that runs a Python module, `words[0]`, with the other words as arguments.
 
-    `-P` keeps the working folder from being searched for code.
+    No console script is used, since its folder depends on how the package was installed. `-P` keeps the working folder
+    from being searched for code.
     """
     return [sys.executable, "-P", "-m", *words]
 
@@ -116,7 +126,10 @@ class Program:
         self.start()
 
     def start(self) -> None:
-        """Start or restart the program. Call this from the main thread: the kernel ties it to the starting thread."""
+        """Start the program, or start it again after it ended. Call this from the main thread.
+
+        The kernel kills the program when the thread that started it ends, not only when this process ends.
+        """
         with self.log.open("ab") as log:
             # A session of its own, so that Ctrl-C reaches the demo alone, which then ends the programs in order.
             self.process = subprocess.Popen(
@@ -129,7 +142,10 @@ class Program:
             )
 
     def wait_ready(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
-        """Return once `is_ready` returns True. Raises ProgramError if the program ends before, or after `timeout_s`."""
+        """Wait until `is_ready` returns True.
+
+        Raises ProgramError if the program ends before, or if it is not ready after `timeout_s` seconds.
+        """
         deadline = time.monotonic() + timeout_s
         while not is_ready():
             self.must_run()
@@ -143,12 +159,12 @@ class Program:
             raise ProgramError(f"{self.name} ended with status {status}: {self.last_line()}; see {self.log}")
 
     def last_line(self) -> str:
-        """Return the last line that the program wrote."""
+        """Return the last line of the program's log, cut after 300 characters, or words that say that it is empty."""
         lines = self.log.read_text("utf-8", "replace").strip().splitlines()
         return lines[-1][:300] if lines else "its log is empty"
 
     def stop(self, within_s: float = STOP_S) -> int:
-        """Send SIGTERM, and SIGKILL if the program runs after `within_s`. Return the exit status."""
+        """Send SIGTERM, and SIGKILL if the program still runs `within_s` seconds later. Return the exit status."""
         self.process.terminate()
         try:
             return self.process.wait(within_s)
@@ -158,7 +174,11 @@ class Program:
 
 
 class Programs:
-    """All programs of one stack, in a folder of their own. Leaving the `with` block ends them in reverse order."""
+    """All programs of one stack, with a temporary folder for their logs and data.
+
+    Leaving the `with` block ends the programs in reverse order, and then deletes the folder, unless `keep_folder` is
+    true.
+    """
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="stream-router-demo-"))
@@ -177,7 +197,7 @@ class Programs:
             program.must_run()
 
     def stop(self, program: Program) -> int:
-        """End one program now, and return its exit status."""
+        """End one program before the others, and return its exit status. `must_run` no longer checks it."""
         self._programs.remove(program)
         return program.stop()
 

@@ -59,7 +59,10 @@ def figures_of_status(totals: dict[str, Any]) -> ProductFigures:
 
 
 def percentiles_of_cloudwatch(cloudwatch: "CloudWatchClient") -> dict[str, dict[str, float]]:
-    """Return the percentiles that CloudWatch computes from the received Values and Counts, by metric."""
+    """Return the percentiles that CloudWatch has of our routing latency, by metric name; {} if it has no datapoint.
+
+    CloudWatch computes them from the Values and Counts that the consumer sent.
+    """
     metric, now = "RoutingLatencyMilliseconds", datetime.now(UTC)
     statistics = {name: f"p{percent:g}" for name, percent in QUANTILES.items() if name != "max"}
     answer = cloudwatch.get_metric_statistics(
@@ -68,7 +71,7 @@ def percentiles_of_cloudwatch(cloudwatch: "CloudWatchClient") -> dict[str, dict[
         Dimensions=[{"Name": "SourceSystem", "Value": SOURCE_SYSTEM}, {"Name": "Region", "Value": REGION}],
         StartTime=now - timedelta(hours=2),
         EndTime=now + timedelta(minutes=1),
-        Period=4 * 3600,
+        Period=4 * 3600,  # longer than the span, so that one datapoint has the whole run
         ExtendedStatistics=list(statistics.values()),
     )
     datapoints = [point["ExtendedStatistics"] for point in answer["Datapoints"]]
@@ -80,7 +83,7 @@ def percentiles_of_cloudwatch(cloudwatch: "CloudWatchClient") -> dict[str, dict[
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float | None]:
-    """Return the quantiles of milliseconds, to a tenth; None if there are no values."""
+    """Return each of QUANTILES of `values` in milliseconds, to a tenth; each is None if there are no values."""
     if not values:
         return dict.fromkeys(QUANTILES)
     quantiles = np.percentile(values, list(QUANTILES.values()))
@@ -88,7 +91,10 @@ def percentiles(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def stages(accounts: Accounts) -> dict[str, dict[str, float | None]]:
-    """Return the latency by stage, from the time stamps of events at the target; for the first stage, of the sender."""
+    """Return the quantiles of the latency by stage, in milliseconds.
+
+    The first stage is measured by the sender, the others by the time stamps of the events at the target.
+    """
     arrived = list(accounts.delivered.values())
     return {
         "posted to answered": percentiles(accounts.answered_ms),
@@ -101,7 +107,10 @@ def stages(accounts: Accounts) -> dict[str, dict[str, float | None]]:
 def as_json(
     accounts: Accounts, seconds: float, product: ProductFigures, faults: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
-    """Return the contract's object, with dead letters by reason, stages, the product's own figures, and the faults."""
+    """Return the object that `demo --json` prints (docs/contract.md), and further fields.
+
+    `seconds` is the time from the first post to the last arrival.
+    """
     by_stage = stages(accounts)
     return {
         "sent": accounts.answers.total() + len(accounts.injected),
@@ -129,7 +138,7 @@ def as_json(
 
 
 def complaints(accounts: Accounts) -> list[str]:
-    """Return one line for each kind of error in the result."""
+    """Return one line for each kind of error in the result; [] if every event is accounted for correctly."""
     counts = {
         "events were LOST": accounts.lost(),
         "posts got no answer": accounts.unanswered,

@@ -1,4 +1,7 @@
-"""Command `stream-router local`: the embedded stack after `setup`, with a queue as the rule's target."""
+"""Command `stream-router local`: runs the embedded stack for `receive` and `consume` in other terminals.
+
+The stack has the resources that `setup` makes, and a queue as the rule's target. Its events are printed.
+"""
 
 import os
 import secrets
@@ -27,17 +30,21 @@ LISTENERS = {
     variable(kind, name): str(kind.model_fields[name].default)
     for kind, name in ((Receiver, "listen"), (Receiver, "receiver_admin_listen"), (Consumer, "admin_listen"))
 }
-"""Default addresses of the programs that are started next, by the settings' names."""
+"""Default addresses at which `receive` and `consume` listen, by the settings' names."""
 
 LONG_POLL_S = 1
 _AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
 
 
 def run(*, quiet: bool) -> int:
-    """Serve until SIGTERM or Ctrl-C. Return 0, or 1 if the stack fails. Raises SettingsError."""
+    """Run the stack until SIGTERM or Ctrl-C, and print its settings and events. With `quiet` print no events.
+
+    Return 0, or 1 if the stack fails. Raises SettingsError.
+    """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    # Read before the stack starts, since its start clears this process's environment of such settings.
     explicit = {name: os.environ[name] for name in LISTENERS if os.environ.get(name)}
     with Programs() as programs:
         try:
@@ -53,9 +60,10 @@ def run(*, quiet: bool) -> int:
 
 
 def _print_ports(embedded: Stack, file: Path, explicit: dict[str, str]) -> None:
-    """Print all ports, and the settings that the other commands need.
+    """Print the ports of `receive` and `consume`, and the settings that they need here, as lines for a shell.
 
-    If another process has the default port of a program, the program gets a free port, unless its port was set.
+    `file` gets the same settings. `explicit` has the addresses that the operator set. If another process has the
+    default port of a program, the settings give the program a free port, unless the operator set its address.
     """
     exports = {name: value for name, value in clean_environment(embedded.endpoint).items() if name in _AWS_VARIABLES}
     exports |= {
@@ -80,7 +88,10 @@ def _print_ports(embedded: Stack, file: Path, explicit: dict[str, str]) -> None:
 
 
 def _print_events(embedded: Stack, stopping: threading.Event, *, quiet: bool) -> None:
-    """Print each event as the target receives it, then delete it from the queue. Do nothing if `quiet`."""
+    """Print each event as the target receives it, then delete it from the queue, until `stopping` is set.
+
+    If `quiet`, only wait, and leave the events in the queue. Raises ProgramError if the stack has ended.
+    """
     sqs, queue_url = embedded.clients.sqs, embedded.target_url
     while not stopping.is_set():
         embedded.program.must_run()

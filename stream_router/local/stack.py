@@ -79,9 +79,10 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
 
 
 def start_with_setup(programs: Programs, queue: str, report: Callable[[str], None], port: int | None = None) -> Stack:
-    """Start the stack, run `setup` with `queue` as the rule's target, and clean this process's environment.
+    """Start the stack and make its resources, with a queue named `queue` as the rule's target.
 
-    Raises as `start` does.
+    `report` gets each line of `setup`. The environment of this process is cleaned of the operator's settings, since
+    `setup` runs in this process and reads them. Raises as `start` and `setup.ensure` do.
     """
     program, endpoint = start(programs, port)
     clean_own_environment()
@@ -97,10 +98,10 @@ def start_with_setup(programs: Programs, queue: str, report: Callable[[str], Non
 
 
 def seed_leases(kinesis: "KinesisClient", dynamodb: "DynamoDBClient", stream: str, application: str) -> int:
-    """Make the lease table of `application` with a lease for each shard of `stream`, and return the number of leases.
+    """Make the lease table of `application` with a lease for each shard of `stream`.
 
-    `consume` would do the same. This function does it before, so that the first start of `consume` is as fast as later
-    starts. If the table exists, leave it unchanged and return 0.
+    Return the number of leases; 0 if the table exists, which is left unchanged. `consume` would make the same table.
+    This function makes it before, so that the first start of `consume` is as fast as later starts.
     """
     try:
         lease_table.create_table(dynamodb, application)

@@ -1,7 +1,8 @@
 """Variant of ministack with lasting connections, started with `python -m` in place of ministack itself.
 
-Hypercorn closes an HTTP/2 connection after a thousand requests, and never answers the last request on it. The KCL reads
-all its shards over one such connection, and waits ten seconds for that answer. The shard is not read meanwhile.
+Hypercorn, ministack's HTTP server, closes an HTTP/2 connection after a thousand requests, and never answers the last
+request on it. The KCL reads all its shards over one such connection, and waits ten seconds for that answer. Without
+this variant a shard would not be read during these seconds.
 """
 
 import runpy

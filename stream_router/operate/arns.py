@@ -16,7 +16,10 @@ class Arn(NamedTuple):
 
 
 def parse(text: str, variable: str) -> Arn:
-    """Split the ARN that a setting holds into its parts. Raises SettingsError if it is not an ARN."""
+    """Return the parts of the ARN in `text`.
+
+    Raises SettingsError, which names the setting `variable`, if the text is not an ARN.
+    """
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or not parts[2] or not parts[5]:
         raise SettingsError(variable, "is not an ARN", "an ARN looks like arn:aws:sqs:us-east-1:123456789012:name")
@@ -44,7 +47,10 @@ class Home(NamedTuple):
         return f"https://sqs.{self.region}.{domain}/{self.account}/{name}"
 
     def queue_arn(self, url: str) -> str:
-        """Return the ARN of a queue by its URL, which ends with account and name, or by its bare name."""
+        """Return the ARN of the queue that a URL or a bare name stands for.
+
+        A URL ends with account and name; a bare name is of a queue of this account.
+        """
         account, name = url.split("/")[-2:] if "/" in url else (self.account, url)
         return f"arn:{self.partition}:sqs:{self.region}:{account}:{name}"
 
@@ -80,7 +86,10 @@ class Home(NamedTuple):
 
 
 def is_made_by_setup(bus: str) -> bool:
-    """Return whether `setup` makes a classic bus of this name: not the default one, nor one named by its ARN."""
+    """Return whether `setup` makes this classic bus if it does not exist.
+
+    It makes neither the default bus nor a bus that is named by its ARN.
+    """
     return bus != "default" and not bus.startswith("arn:")
 
 

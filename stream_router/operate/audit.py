@@ -9,9 +9,9 @@ from stream_router.telemetry import audit
 
 
 def run(*files: Path) -> int:
-    """Print a line for each file. Return 0 if every chain is intact, else 1.
+    """Print for each audit file whether its chain of lines is intact. Return 0 if all are, else 1.
 
-    The key, if one was used, comes from `STREAM_ROUTER_AUDIT_KEY`; no other setting is needed.
+    The key, if the files were written with one, comes from `STREAM_ROUTER_AUDIT_KEY`. No other setting is needed.
     """
     key = load(AuditKey).secret("audit_key").encode() or None
     return max([_verify(file, key) for file in files], default=0)

@@ -10,9 +10,10 @@ NAMES = ("receive", "consume", "setup")
 
 
 def run(program: str | None) -> int:
-    """Print the settings of one program, or of all, each with its source.
+    """Print the settings of `program`, or of all programs if it is None, each with its source. Return 0.
 
-    Raises SettingsError, after the list, if the settings of a named program are wrong.
+    A setting that several programs have is printed once. Raises SettingsError for an unknown program, and after the
+    list if the settings of a named program are wrong. Without a named program, wrong settings are lines of the list.
     """
     if program is not None and program not in NAMES:
         raise SettingsError("PROGRAM", f"there is no {program}", f"name {', '.join(NAMES)}, or none")

@@ -18,17 +18,15 @@ from stream_router.process import handle_signals, iso, stop_signals
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Write one line and flush it.
+    """Write one line and flush it. Drop it if nobody reads any more (`| head -1`, a closed terminal).
 
-    If nobody reads any more (`| head -1`, a closed terminal) it is dropped.
-
-    A dropped line stops no work and changes no exit status. Otherwise a redrive would end between
-    storing a record and deleting its message.
+    A dropped line stops no work and changes no exit status. Otherwise a redrive could end after it stored a record, and
+    before it deleted the record's message.
     """
     try:
         stream.write(f"{text}\n")
         stream.flush()
-    except OSError:  # the buffer is dropped too, or Python would fail to flush it at exit
+    except OSError:  # The stream goes to /dev/null from now on, or Python would fail to flush its buffer at exit.
         with contextlib.suppress(OSError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
@@ -46,7 +44,7 @@ def format_count(count: int, noun: str) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in s, min or h, whichever reads best."""
+    """Return a duration in words: in s below two minutes, in min below two hours, else in h. The least is `1 s`."""
     whole = max(1, round(seconds))
     if whole < 120:
         return f"{whole} s"
@@ -113,7 +111,10 @@ def check_span(since_ms: int, until_ms: int) -> None:
 
 
 class Stop:
-    """Request to end a command. The command finishes the work in progress and reports the rest."""
+    """Request to end a command early.
+
+    The command that sees it finishes the call in progress, and then reports what is done and what is left.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -122,8 +123,8 @@ class Stop:
     def request(self, *_: Any) -> None:
         """Request the stop; also callable from a signal handler.
 
-        `threading.Event.set` takes a lock that `wait` may hold in the interrupted thread.
-        SimpleQueue.put is reentrant.
+        So the stop is no `threading.Event`: its `set` takes a lock that `wait` may hold in the thread that the signal
+        interrupted, and would wait for ever. SimpleQueue.put is reentrant.
         """
         if not self.requested:
             self.requested = True

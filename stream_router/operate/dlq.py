@@ -1,9 +1,9 @@
 """`stream-router dlq`: lists dead letters, exports them, and resubmits them to the stream (docs/dead-letters.md).
 
-A redrive only puts lines on the stream, under their earlier ids; the consumer does the rest. A
-message is deleted once its line has a sequence number. So at any moment, also after a kill, each
-event is in the queue or on the stream; it may be in both, and then under one id. The lines that
-a run prints come from `resubmit.py`, which `replay` uses too.
+A redrive only puts lines on the stream, with the events' earlier ids; the consumer publishes them. A message is deleted
+from the queue only after Kinesis has stored its line. So at any moment, also after a kill, each event is in the queue
+or on the stream; it may be in both, and then with the same id. The output of a run comes from `resubmit.py`, which
+`replay` uses too.
 """
 
 import hashlib
@@ -55,13 +55,19 @@ PROGRESS_INTERVAL_S = 5.0
 """Seconds between two lines of progress while a queue is read."""
 
 BATCH_LETTERS, BATCH_BYTES = 10_000, 64 * 1024 * 1024
-"""Letters and bytes that a redrive sorts and resubmits as one batch."""
+"""Most letters, and most bytes of letters, that a redrive sorts and resubmits as one batch.
+
+SQS returns messages in no order, so a batch is held in memory to be sorted, oldest first.
+"""
 
 DELETE_BATCH = 100
-"""Messages that are deleted together once their lines are stored: the most that a kill resubmits twice."""
+"""Number of messages that are deleted together, once their lines are stored.
+
+If the command is killed before it deletes them, the next redrive resubmits their events once more, but no others.
+"""
 
 FAILING_WINDOW_S = 300.0
-"""If the target refused an event within this time, it is reported as failing."""
+"""Seconds: if the newest undelivered event is younger, the target is reported as still failing."""
 
 AnyLetter = OurLetter | UndeliveredEvent
 
@@ -79,7 +85,7 @@ class QueueSession:
         print_line(f"{queue.name} holds about {format_count(queue.visible, 'message')}{held}")
 
     def read(self) -> Iterator[AnyLetter]:
-        """Yield each whole dead letter that was in the queue when the command began, once."""
+        """Yield each dead letter that was in the queue when the command began, once, with its parts joined."""
         letters: Iterator[AnyLetter] = read_our_letters(self.queue, self._unread)
         if self.undelivered:
             letters = read_undelivered_events(self.queue, self._unread)
@@ -92,19 +98,18 @@ class QueueSession:
                 warn(f"read {format_count(count, 'dead letter')} of about {total}; Ctrl-C ends it")
 
     def end(self) -> None:
-        """Print which messages could not be read, and why messages were not seen."""
+        """Print how many messages could not be read, by problem, and why some were perhaps not seen."""
         print_tally("not read", Counter(map(str, self._unread)))
         if self.queue.unseen_reason:
             print_line(f"note: {self.queue.unseen_reason}")
 
 
 def run_at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, include_bus_queue: bool = False) -> int:
-    """Run `work` at our queue, or with `undelivered` at EventBridge's own.
+    """Run `work` at our dead-letter queue, or with `undelivered` at EventBridge's own. Return the exit status.
 
-    Return the command's exit status.
-
-    With `include_bus_queue`, `work` also runs at the bus's own dead-letter queue, if the bus has one. A
-    queue that cannot be used gives one line and status 1.
+    The status is the largest that `work` returns. With `undelivered` and `include_bus_queue`, `work` also runs at the
+    bus's own dead-letter queue, if the bus has one. A queue that cannot be used gives one line of output and status 1.
+    Raises SettingsError.
     """
     settings = load(DeadLetters)
     start_logging("WARNING", settings.log_format)
@@ -115,7 +120,7 @@ def run_at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, incl
             if undelivered and include_bus_queue and (bus_queue_url := bus_undelivered_url(settings, clients)):
                 urls.append(bus_queue_url)
             status = 0
-            for url in dict.fromkeys(urls):
+            for url in dict.fromkeys(urls):  # each queue once, since the target and the bus may have the same one
                 with QueueReader(clients.sqs, url, stop) as queue:
                     status = max(status, work(QueueSession(settings, clients, queue, stop, undelivered=undelivered)))
             return status
@@ -128,7 +133,10 @@ def run_at_queue(undelivered: bool, work: Callable[[QueueSession], int], *, incl
 
 
 class LetterTally:
-    """Count, span and oldest ids of the letters that share reason, code and event type."""
+    """Number, first and last time of sending (epoch ms), and oldest ids of the letters of one kind.
+
+    A kind is reason, code and event type.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -145,7 +153,10 @@ class LetterTally:
 
 
 def list_(session: QueueSession, selection: Selection) -> int:
-    """Count the whole queue by reason, code and event type, with ids that `show` takes; 1 if not all of it was seen."""
+    """Print the number of letters by reason, code and event type, with ids of the oldest ones, which `show` takes.
+
+    Only letters that match `selection` are counted. Return 1 if not the whole queue was seen, else 0.
+    """
     kinds: dict[tuple[str, str, str], LetterTally] = {}
     seen = matching = 0
     for letter in session.read():
@@ -165,9 +176,9 @@ def list_(session: QueueSession, selection: Selection) -> int:
 
 
 def show(session: QueueSession, identity: str, *, payload: bool) -> int:
-    """Print the letter with this event id, correlationId or message id.
+    """Print the first letter with this event id, correlationId or message id; with `payload` also the event.
 
-    Return 1 if it was not seen, else 0.
+    Return 1 if no such letter was seen or its event cannot be read, else 0.
     """
     selection = Selection(ids=(event_id_as_typed(identity),))
     for letter in session.read():
@@ -189,9 +200,9 @@ def show(session: QueueSession, identity: str, *, payload: bool) -> int:
 
 
 def export(session: QueueSession, file: Path, selection: Selection) -> int:
-    """Write the letters to a new file as JSON lines, unmasked; the messages stay.
+    """Write the selected letters to a new file as JSON lines, unmasked. The messages stay in the queue.
 
-    Return 1 if not all were written.
+    Return 1 if a selected letter may be missing in the file, else 0.
     """
     written, skipped = 0, Counter[str]()
     try:
@@ -214,9 +225,10 @@ def export(session: QueueSession, file: Path, selection: Selection) -> int:
 
 
 def export_line(letter: AnyLetter, raw: bytes) -> bytes:
-    """Return a line of the export: the letter's facts, and last the editable `event` or `line`.
+    """Return the line of the export for a letter: facts about it, and last the member that an operator may edit.
 
-    `was` is the digest of the editable text, by which an edit is recognized. `description` is what `dlq show` prints.
+    That member is `event`, JSON, or `line`, a text. `was` is its digest, by which `read_export` recognises an edit.
+    `key` identifies the letter in the queue. `description` is what `dlq show` prints.
     """
     name, text = _editable(raw)
     fields: dict[str, object] = {"key": _key(letter), "was": _digest(text)}
@@ -233,9 +245,13 @@ def export_line(letter: AnyLetter, raw: bytes) -> bytes:
 
 
 def _editable(raw: bytes) -> tuple[str, bytes]:
-    """Return name (`event`, `line`) and JSON of the editable member; two empty values if it is not text."""
+    """Return name and JSON of the member of an export that may be edited; two empty values if the bytes are not text.
+
+    It is `event` with the event's own JSON if that can be parsed, else `line` with the bytes as a JSON string.
+    """
     try:
-        if not is_too_deep(orjson.loads(raw)):  # raw line breaks occur between JSON tokens alone
+        if not is_too_deep(orjson.loads(raw)):
+            # The export has one line per letter. In JSON a line break occurs only between tokens, so a blank will do.
             return "event", raw.translate(bytes.maketrans(b"\r\n", b"  ")).strip()
     except orjson.JSONDecodeError:
         pass
@@ -255,11 +271,11 @@ def _key(letter: AnyLetter) -> str:
 
 
 class UnusableFileError(Exception):
-    """A file was not written by `export`; the text names the line."""
+    """A line of a file is not one that `export` wrote. The text names the line and the cure."""
 
 
 def read_export(path: Path) -> dict[str, bytes | None]:
-    """Return the edited content of each letter of an export by its key; None if the letter was not edited.
+    """Return the letters of an export by key: for each the edited bytes of the event, None if it was not edited.
 
     Raises UnusableFileError, OSError.
     """
@@ -269,6 +285,7 @@ def read_export(path: Path) -> dict[str, bytes | None]:
             try:
                 exported = orjson.loads(text)
                 name = "event" if "event" in exported else "line"
+                # The member's own bytes are compared: parsed and serialized again, they could differ without an edit.
                 now = member(text.strip(), name) if name in exported else b""
                 edited = now if name == "event" else str(exported.get("line")).encode()
                 edits[exported["key"]] = None if _digest(now) == exported["was"] else edited
@@ -286,7 +303,8 @@ def read_export(path: Path) -> dict[str, bytes | None]:
 def redrive(session: QueueSession, options: RedriveOptions) -> int:
     """Resubmit the selected letters.
 
-    Return 0, or 1 if a letter should have been resubmitted and was not.
+    Return 0, or 1 if the run ended early, or if it resubmitted nothing although something was selected,
+    named by an option, or not seen.
     """
     try:
         file = read_export(options.file) if options.file else None
@@ -302,7 +320,7 @@ def redrive(session: QueueSession, options: RedriveOptions) -> int:
 
 
 class Redrive:
-    """One run of `dlq redrive`."""
+    """One run of `dlq redrive`. `file` has the letters of an export (`read_export`); None means all of the queue."""
 
     def __init__(self, session: QueueSession, options: RedriveOptions, file: dict[str, bytes | None] | None) -> None:
         self._session, self._options, self._file = session, options, file
@@ -335,9 +353,10 @@ class Redrive:
         return max(0, self._options.limit - self._run.count) if self._options.limit else None
 
     def _read_batches(self) -> Iterator[list[AnyLetter]]:
-        """Yield the selected letters in batches, oldest first.
+        """Yield the selected letters in batches, each sorted oldest first.
 
-        Copies of a letter are one letter with several messages.
+        Copies of a letter in a batch become one letter with the messages of all, so that one line is stored and all
+        messages are deleted.
         """
         batch: dict[object, AnyLetter] = {}
         batch_bytes = 0
@@ -375,6 +394,7 @@ class Redrive:
             self._send([outgoing])
 
     def _outgoing(self, letters: Iterable[AnyLetter]) -> Iterator[OutgoingLine]:
+        """Yield the line of each letter, with the letter as its token. Count a letter without a line as skipped."""
         for letter in letters:
             try:
                 raw = letter.raw(self._session.clients)
@@ -386,6 +406,10 @@ class Redrive:
             yield OutgoingLine(line, letter.find_conversation(raw if edited is None else edited, self._paths), letter)
 
     def _send(self, outgoing: Iterable[OutgoingLine]) -> None:
+        """Store the lines, and delete the messages of each stored line. Raises QueueError, StreamRefusesError.
+
+        The messages of lines that were stored before an error are deleted too.
+        """
         stored: list[Message] = []
         try:
             for stored_line in self._run.store(islice(outgoing, self._remaining)):
@@ -407,7 +431,10 @@ class Redrive:
             )
 
     def _report(self, end_reason: str) -> int:
-        """Print the summary, and return the command's exit status."""
+        """Print the summary, and return the exit status.
+
+        `end_reason` is why the run ended early; "" if it did not.
+        """
         session, options, resubmit_run = self._session, self._options, self._run
         print_line(f"selected {self._selected:,}")
         session.end()

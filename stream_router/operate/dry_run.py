@@ -13,12 +13,10 @@ from stream_router.settings.consumer import Consumer
 
 
 def build_transform(settings: Consumer) -> Callable[[Event | DeadLetter], Transformed]:
-    """Return a function that maps, masks and bounds an event as the consumer does.
+    """Return a function that maps and masks an event as the consumer does with these settings.
 
-    Raises SettingsError.
-
-    A dead letter stays as it is. An entry that is too large for a call becomes a dead letter,
-    unless claim checks are on.
+    The function returns a dead letter as it is. An entry that is too large for a call becomes a dead letter, unless
+    claim checks are on, which would store its payload in S3. Raises SettingsError.
     """
     transform = Transform(transform_config(settings), now_ms)
 
@@ -36,12 +34,15 @@ def build_transform(settings: Consumer) -> Callable[[Event | DeadLetter], Transf
 
 
 def event_type_of(transformed: Transformed) -> str:
-    """Return the event type by our name; "" if it is not known."""
+    """Return the event type by its name on the bus; "" if it is not known."""
     return transformed.event_type if isinstance(transformed, DeadLetter | Dropped) else transformed.detail_type
 
 
 def describe_outcome(transformed: Transformed) -> str:
-    """Return the outcome of an event in words without payload, by which outcomes are counted."""
+    """Return the outcome of an event in words, without payload.
+
+    Equal outcomes have equal words, so that callers can count them.
+    """
     if isinstance(transformed, DeadLetter):
         return f"a dead letter: {transformed.reason.value} ({transformed.code})  {transformed.event_type}".rstrip()
     return (
@@ -54,7 +55,8 @@ def describe_outcome(transformed: Transformed) -> str:
 def render_event(settings: Consumer, event: Event, reason: str = "") -> str:
     """Return an event as an operator may see it: unchanged, or masked if a policy is in force.
 
-    `reason` is the reason of its dead letter, "" without one.
+    An event that is not shown gives a text in parentheses that says why. `reason` is the reason of the event's dead
+    letter; "" if it has none.
     """
     if settings.masking == "off":
         return readable(event.raw)

@@ -1,9 +1,8 @@
 """`stream-router find`: reports the outcome of an event, or of all events of an interaction or a conversation.
 
-The stream is read first, then the checkpoints, then both queues. In this order a dead letter of a
-settled event is already in its queue. An event may be in the stream more than once, since operators
-put events back. Each copy is printed, and the newest decides the verdict. Only certain outcomes are
-reported.
+The stream is read first, then the checkpoints, then both queues. In this order, an event that a checkpoint has passed
+already has its dead letter in the queue, if it has one. An event may be in the stream more than once, since operators
+resubmit events. Each copy is printed, and the newest decides the verdict. What is not certain is reported as unknown.
 """
 
 import re
@@ -54,12 +53,18 @@ UNKNOWN = "cannot be judged"
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _MASKED = re.compile(r"\[[A-Z_]+\]|^\*{4}|^hmac:")
-"""Traces of masking in an id, as far as they can be recognised (docs/masking.md)."""
+"""Traces of masking in an id, as far as they can be recognised (docs/masking.md).
+
+A masked id can match no search, so it is not known whether its event is searched for.
+"""
 
 _CHECKPOINT_WORDS = {True: "past it", False: "not past it", None: "not known"}
 
 CLOCK_DIFFERENCE_MAX_MS = 5_000
-"""Largest assumed difference between the clocks of Kinesis and a consumer's host when copies are put in order."""
+"""Largest assumed difference in ms between the clocks of Kinesis and of a consumer's host.
+
+The arrival of a copy (Kinesis's clock) is compared with its publication (the host's clock).
+"""
 
 
 class Options(NamedTuple):
@@ -73,10 +78,10 @@ class Options(NamedTuple):
 
 
 def run(settings: DeadLetters, options: Options) -> int:
-    """Run the command. Return 0 for found, 1 for not found, 2 for cannot judge.
+    """Search, and print the outcome of each event. Return FOUND, NOT_FOUND or CANNOT_JUDGE.
 
-    Raises SettingsError, and UnforeseenError with status 2: elsewhere an unforeseen error ends with
-    1, which would mean "not received" here.
+    Raises SettingsError. An unforeseen error becomes an UnforeseenError with status CANNOT_JUDGE: other commands end
+    with 1 then, which would mean "not received" here.
     """
     try:
         until_ms = int(now_ms())
@@ -122,9 +127,10 @@ class SearchCriteria:
         self._in_raw = re.compile(rb"(?<![\w-])" + written + rb"(?![\w-])")
 
     def matches(self, opened: Event | DeadLetter) -> bool | None:
-        """Return whether the search is for this event; None if masking removed its id.
+        """Return whether the search is for this event; None if that is unknown, since masking replaced its name.
 
-        The mapped name is compared. If mapping fails, the raw event is searched for the name.
+        Without ids, the mapped name of its conversation or interaction is compared. If the event cannot be mapped, its
+        raw bytes are searched for the name.
         """
         event = opened.event if isinstance(opened, DeadLetter) else opened
         if self.ids:
@@ -142,7 +148,10 @@ class SearchCriteria:
         return self._in_raw.search(event.raw) is not None
 
     def matches_letter(self, letter: OurLetter, clients: Clients) -> bool | None:
-        """Return whether the search is for this dead letter; None if masked or unreadable."""
+        """Return whether the search is for this dead letter; None if it cannot be told.
+
+        It cannot be told if the event is unreadable, or if it may be masked.
+        """
         if self.ids:
             return letter.event_id in self.ids
         try:
@@ -154,11 +163,12 @@ class SearchCriteria:
         matching = [self.matches(opened) for opened in open_record(Record(raw, 0))]
         if True in matching:
             return True
+        # A letter that was stored masked may hide the name, even if no trace of masking is recognised.
         is_uncertain = None in matching or bool(letter.letter.masking)
         return None if is_uncertain else False
 
     def matches_detail(self, detail: Mapping[str, Any]) -> bool:
-        """Return whether the search is for the event with this Detail."""
+        """Return whether the search is for the event that was published with this Detail ({} if it is unknown)."""
         if self.ids:
             return detail.get("eventId") in self.ids
         return detail.get("conversationId" if self._is_conversation else "originalEventId") == self._name
@@ -172,7 +182,10 @@ class EventFate(NamedTuple):
 
 
 class StreamCopy:
-    """A copy of an event in the stream, with its dead letter or its undelivered message if a queue has one."""
+    """A copy of an event in the stream, with its dead letter or its undelivered message if a queue has one.
+
+    `is_skipped`: the KCL passes the copy to no consumer (consumer/kpl.py).
+    """
 
     def __init__(self, shard_id: str, record: UserRecord, opened: Event | DeadLetter) -> None:
         self.shard_id, self.position, self.arrived_at_ms = shard_id, record.position, record.arrived_at_ms
@@ -220,10 +233,10 @@ class Search:
     # --- reading
 
     def read(self, clients: Clients) -> None:
-        """Read the stream and its checkpoints, then the queues. Then judge each event by its newest copy.
+        """Read the stream and its checkpoints, then the queues. Then judge each event by one of its copies.
 
-        Copies for this application are preferred to those for others. The first Ctrl-C ends the reading of the stream,
-        the second the reading of the queues.
+        That is the newest copy for this application or, if all copies are for other applications, the newest of all.
+        The first Ctrl-C ends the reading of the stream, the second the reading of the queues.
         """
         with stopping() as stop:
             self._read_stream(clients, stop)
@@ -245,11 +258,12 @@ class Search:
                         if self._wanted.matches(opened):
                             copy = StreamCopy(piece.shard.shard_id, record, opened)
                             self._copies.setdefault(copy.event.event_id, []).append(copy)
-                    # An event that is kept has its own line, and must not keep its record's bytes.
+                    # A copy that is kept refers to its record. Without this it would keep all of the record's bytes.
                     stream_record.data = b""
             if stop.requested:
                 self._unseen["stream"] = "the reading was interrupted"
-            # Shards are listed again: if one was resharded meanwhile, the leases of its children show its checkpoint.
+            # Shards are listed again for shards that were split or merged meanwhile. Their own leases may be deleted,
+            # and then the leases of the new shards show that they were read to their end.
             current_description = stream_.describe(clients.kinesis, settings.stream, span.since_ms, span.until_ms)
             lease_rows = leases.read(clients.dynamodb, settings.application)
             self._checkpoints = leases.checkpoints(lease_rows, {**stream.shards, **current_description.shards})
@@ -261,7 +275,10 @@ class Search:
             copies.sort(key=lambda copy: copy.arrived_at_ms)
 
     def _read_letters(self, clients: Clients, stop: Stop) -> None:
-        """Attach each dead letter to its event in the stream. A letter without one is the verdict on its event."""
+        """Attach each matching dead letter to its copy in the stream.
+
+        If the copy was not read, for example since its record is too old, the dead letter is the verdict on its event.
+        """
         all_copies = (copy for copies in self._copies.values() for copy in copies)
         by_key: dict[object, StreamCopy] = {
             (self._settings.stream, copy.shard_id, *copy.position, copy.event.line): copy for copy in all_copies
@@ -285,6 +302,7 @@ class Search:
 
     def _read_undelivered(self, clients: Clients, stop: Stop) -> None:
         settings = self._settings
+        # Whether the rules are others', or a v2 bus has none: then `setup` makes no queue for undelivered events.
         others = settings.rule == NO_RULE or limits.is_v2_bus(settings.event_bus)
         try:
             url = undelivered_url(settings, clients.sqs)
@@ -299,7 +317,12 @@ class Search:
                 self._unseen["undelivered"] = str(error)
 
     def _attach_undelivered(self, undelivered: UndeliveredEvent) -> None:
-        """Attach an undelivered message to its copy: by token (v2), else the last before publication."""
+        """Attach an undelivered message to the copies in the stream that it is about.
+
+        A message of a v2 bus has their tokens. Any other message is attached to the last copy of its event that arrived
+        before the publication, or to the last of all if none did. Without a copy, the message is the verdict on its
+        events, as far as they are searched for.
+        """
         by_token = [copy for copies in self._copies.values() for copy in copies if copy.token in undelivered.tokens]
         copies = self._copies.get(undelivered.event_id, []) if self._wanted.matches_detail(undelivered.detail) else []
         before = [copy for copy in copies if copy.arrived_at_ms <= undelivered.published_ms + CLOCK_DIFFERENCE_MAX_MS]
@@ -314,9 +337,10 @@ class Search:
     # --- judging
 
     def _judge(self, copy: StreamCopy) -> EventFate:
-        """Return the fate of this copy of an event, as far as it is certain.
+        """Return the outcome of this copy of an event; UNKNOWN if it is not certain, with the part that was not seen.
 
-        `_unseen` says why a part could not be read.
+        The order of the tests matters: a message in a queue proves more than the checkpoint, and the checkpoint more
+        than the present settings.
         """
         unseen = self._unseen
         if copy.letter:
@@ -359,12 +383,17 @@ class Search:
         )
 
     def _has_passed(self, copy: StreamCopy) -> bool | None:
+        """Return whether the checkpoint of the copy's shard is past it; None if that is unknown."""
         checkpoint = self._checkpoints.get(copy.shard_id)
         return None if checkpoint is None else has_passed(checkpoint, copy.position)
 
     @property
     def status(self) -> int:
-        """Exit status: FOUND if all was found and judged, CANNOT_JUDGE if a part was not seen, else NOT_FOUND."""
+        """Exit status of the command.
+
+        FOUND: everything that was searched for was found and judged. CANNOT_JUDGE: an outcome is unknown, or something
+        was not found and a part was not seen. NOT_FOUND: something was not found, although every part was seen.
+        """
         if any(verdict.fate == UNKNOWN for verdict in self._verdicts.values()):
             return CANNOT_JUDGE
         unseen_reason = self._unseen["stream"]
@@ -379,7 +408,7 @@ class Search:
     # --- printing
 
     def report(self, *, payload: bool) -> None:
-        """Print each event by age, then each id that was not found, then which parts were not read."""
+        """Print each event that was found, oldest first; then each id that was not found, and what was not seen."""
         received = {name: copies[0].event.received_at_ms for name, copies in self._copies.items()}
         for event_id in sorted(self._verdicts, key=lambda name: received.get(name, 0)):
             self._print_event(event_id, payload=payload)

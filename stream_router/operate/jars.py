@@ -24,9 +24,9 @@ CONCURRENT_DOWNLOADS = 4
 TRIES = 4
 FIRST_WAIT_S, MAX_WAIT_S = 1.0, 10.0
 ANSWER_TIMEOUT_S = 20.0
-"""Seconds without a byte, or without a connection.
+"""Seconds without a byte, or without a connection, after which a try fails.
 
-A mirror that first fetches the jar may need the next try.
+A mirror that has to fetch the jar itself may take longer. It then has the jar at the next try.
 """
 
 
@@ -39,10 +39,10 @@ MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
 
 
 def run(source: str | None) -> int:
-    """Fetch the missing jars. Return 0, or 1 with one line if a jar cannot be fetched or written.
+    """Fetch the jars that are missing or damaged from `source`, or from Maven Central if it is None.
 
-    Raises SettingsError if `source` is neither a repository nor a folder, or if no folder for jars is
-    writable.
+    Return 0, or 1 with one line on standard error if a jar cannot be fetched or written. Raises SettingsError if
+    `source` is neither a repository nor a folder, or if no folder for jars is writable.
     """
     get = _open_source(source or MAVEN_CENTRAL)
     folder, cache = _find_folder(), _find_cache()
@@ -66,7 +66,10 @@ def run(source: str | None) -> int:
 
 
 def _complete(jar: Jar, folder: Path, cache: Path, get: Callable[[Jar], bytes]) -> str:
-    """Put a jar into its folder. Return its origin in words."""
+    """Put a jar into `folder`, from the cache if it is there. Return its origin in words.
+
+    `get` fetches the jar's bytes. Raises FetchError, and OSError if the folder cannot be written.
+    """
     if _is_whole(kept := cache / jar.name, jar):
         write_atomically(folder / jar.name, kept.read_bytes())
         return "from the cache"
@@ -91,7 +94,10 @@ def _is_whole(path: Path, jar: Jar) -> bool:
 
 
 def _open_source(text: str) -> Callable[[Jar], bytes]:
-    """Return a function that reads a jar from a repository's URL, or from a folder."""
+    """Return a function that fetches a jar from the repository or the folder that `text` names.
+
+    Raises SettingsError if it names neither.
+    """
     if is_url(text):
         return lambda jar: _download(text.rstrip("/") + "/" + quote(jar.path), jar)
     folder = Path(text.removeprefix("file://"))
@@ -101,6 +107,7 @@ def _open_source(text: str) -> Callable[[Jar], bytes]:
         )
 
     def read(jar: Jar) -> bytes:
+        # A folder may hold the jars side by side, or be a copy of a repository with its subfolders.
         for path in (folder / jar.name, folder / jar.path):
             if path.is_file():
                 return path.read_bytes()
@@ -110,12 +117,10 @@ def _open_source(text: str) -> Callable[[Jar], bytes]:
 
 
 def _download(url: str, jar: Jar) -> bytes:
-    """Download a file over HTTP with the environment's proxy and the system's CAs.
+    """Return the content of a URL, through the environment's proxy and with the system's CAs.
 
-    Raises FetchError.
-
-    Time-outs, broken connections, 429 and 5xx are tried again. User and password of the URL go to
-    its host alone: httpx drops them when it is redirected to another host.
+    A time-out, a broken connection, 429 or 5xx leads to another try. User and password of the URL go to its host alone:
+    httpx drops them when it is redirected to another host. Raises FetchError.
     """
 
     def again(state: RetryCallState) -> None:
@@ -140,6 +145,7 @@ def _download(url: str, jar: Jar) -> bytes:
 
 
 def _is_transient(error: BaseException) -> bool:
+    """Return whether another try may succeed."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code == 429 or error.response.status_code >= 500
     return isinstance(error, httpx.TransportError)
@@ -157,7 +163,10 @@ def _print_line(line: str) -> None:
 
 
 def _find_folder() -> Path:
-    """Return the folder that `consume` reads, even if another user owns it; else the first that this user can make."""
+    """Return the folder from which `consume` loads jars, even if another user owns it.
+
+    If there is none, make the first one that this user can make. Raises SettingsError if this user can make none.
+    """
     with suppress(SettingsError):  # no folder exists yet
         return jars.folder()
     for candidate in jars.folders():

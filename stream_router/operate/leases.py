@@ -42,15 +42,16 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
 
 
 def checkpoints(leases: Mapping[str, Lease], shards: Mapping[str, Shard]) -> dict[str, Position]:
-    """Return the checkpoint of each shard; SHARD_END for finished shards whose lease is deleted.
+    """Return the checkpoint of each of `shards`, by shard id.
 
-    The KCL deletes the lease of a shard that was read to its end once reading of a child has begun.
-    So a shard without a lease is settled if a descendant has a checkpoint. Any other shard without
-    a lease is one that no worker has begun.
+    A shard may have no lease. The KCL deletes the lease of a shard that was read to its end, once the reading of a
+    shard that it was split or merged into has begun. So a shard without a lease gets SHARD_END if one of its
+    descendants has a position or SHARD_END as checkpoint. Any other shard without a lease gets TRIM_HORIZON: no worker
+    has begun it.
     """
     at = {name: lease.checkpoint for name, lease in leases.items() if name in shards}
     done: set[str] = set()
-    above = [
+    above = [  # ancestors of shards whose reading has begun (-1 and below: the KCL's words for a beginning)
         parent for name, checkpoint in at.items() if checkpoint.sequence_number >= 0 for parent in shards[name].parents
     ]
     while above:

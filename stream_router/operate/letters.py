@@ -1,7 +1,7 @@
 """Dead letters as read from a queue: our own, and EventBridge's for events that the rule's target did not take.
 
-In EventBridge's queue a classic bus keeps the whole event, which is resubmitted unchanged. A v2 bus
-keeps ids alone, and `replay` publishes those events again. Source: docs/facts.md, "EventBridge".
+A classic bus puts the whole event into EventBridge's queue, so a redrive can resubmit it unchanged. A v2 bus puts only
+ids there, so `replay` has to publish those events again. Source: docs/facts.md, "EventBridge".
 """
 
 import hashlib
@@ -48,11 +48,16 @@ Source: EventBridge user guide, "Decrypting events in EventBridge dead-letter qu
 """
 
 MAX_RESUBMISSIONS = 5
-"""Resubmissions after which a letter needs a person instead of another try."""
+"""Resubmissions after which a redrive skips a letter, since its cause needs a person (`--all` overrides this)."""
 
 
 class RedriveOptions(NamedTuple):
-    """Options of a redrive, as typed: `rate` in lines per second (0.0: unlimited), at most `limit` letters (0: all)."""
+    """Options of a redrive, as typed.
+
+    `file` is an export that names the letters, perhaps edited. `rate` is lines per second (0.0: unlimited), `limit` the
+    largest number of letters (0: all). `take_all` also takes letters that came back MAX_RESUBMISSIONS times, `yes`
+    undelivered events that are not known to be masked.
+    """
 
     selection: Selection
     file: Path | None = None
@@ -66,10 +71,10 @@ class RedriveOptions(NamedTuple):
 
 
 class QueuedLetter:
-    """A dead letter, and the messages that carry it: one per part, and copies.
+    """A dead letter, and the messages that carry it: one for each part of each copy.
 
-    `code` and `text` are those of the error. Copies of a letter have the same `key`; `order` sorts
-    the oldest first.
+    `reason`, `code` and `text` are those of the error. Copies of a letter have the same `key`. Letters are sorted by
+    `order`, which puts the oldest first.
     """
 
     order: tuple[int, ...] = ()
@@ -94,7 +99,8 @@ class QueuedLetter:
 class OurLetter(QueuedLetter):
     """A dead letter of our own queue.
 
-    Letters of the same place in the stream with the same bytes are copies.
+    Letters of the same place in the stream with the same bytes are copies. If the letter does not name its place, no
+    other letter counts as its copy.
     """
 
     def __init__(self, letter: Letter, messages: list[Message]) -> None:
@@ -138,7 +144,7 @@ class OurLetter(QueuedLetter):
         """Return the event with the letter's identity, without parsing its bytes: parsing may be what failed."""
         origin = self.letter.origin
         record = Record(raw, origin.sequence or 0)
-        record.expect(1)
+        record.expect(1)  # as after opening: one event, not settled
         event = make_unparsed_event(record, 0, raw)
         if not origin.event_id:
             return event
@@ -158,10 +164,11 @@ class OurLetter(QueuedLetter):
         return ""
 
     def build_line(self, raw: bytes, edited: bytes | None, settings: DeadLetters, run: str) -> bytes:
-        """Return the line to put on the stream. `edited` replaces the event's bytes."""
+        """Return the line to put on the stream, marked with `run`. `edited` replaces the event's bytes unless None."""
         mark = mark_redriven(self.letter.resubmitted, settings.application, run)
         if edited is not None:
-            # The run id of an edit is a hash of its bytes: after a kill the next try has the same one.
+            # The run id of an edit is a hash of its bytes. So if a kill makes the next redrive resubmit it once more,
+            # consumers get the same id and run, by which they recognise a copy.
             mark = Resubmitted("edit", settings.application, hashlib.sha256(edited).hexdigest()[:16], mark.times)
         event, crashed = self._event(raw), self.reason == Reason.CRASHED
         text = raw if edited is None else edited
@@ -173,9 +180,9 @@ class OurLetter(QueuedLetter):
 
 
 def read_our_letters(queue: QueueReader, unreadable: list[UnreadableLetterError]) -> Iterator[OurLetter]:
-    """Yield the complete letters of a queue.
+    """Yield each letter of a queue as soon as all of its parts were read.
 
-    `unreadable` collects messages that are no letters, and incomplete letters.
+    At the end `unreadable` has an error for each message that is no letter, and for each incomplete letter.
     """
     parts: dict[PartsKey, list[tuple[Letter, Message]]] = {}
     joined = set[PartsKey]()
@@ -186,7 +193,7 @@ def read_our_letters(queue: QueueReader, unreadable: list[UnreadableLetterError]
             unreadable.append(error)
             continue
         finally:
-            message.body = ""
+            message.body = ""  # the letter has the content, which would be in memory twice
         key = parts_key(letter)
         if letter.part and key in joined:  # this part was sent twice
             continue
@@ -203,11 +210,9 @@ def read_our_letters(queue: QueueReader, unreadable: list[UnreadableLetterError]
 class UndeliveredEvent(QueuedLetter):
     """A message of EventBridge's own dead-letter queue.
 
-    Raises UnreadableLetterError for any other message.
-
-    From a classic bus it has the event, whose Detail is `detail`. From a v2 bus it has only the
-    events' deduplication ids (`tokens`). `published_ms` is the approximate time of publication
-    (epoch ms).
+    A message of a classic bus has the event, whose Detail is `detail`. A message of a v2 bus has only the deduplication
+    ids of events (`tokens`); its `detail` is {}. `published_ms` is the approximate time of publication (epoch ms).
+    `is_ours`: we published the event. The constructor raises UnreadableLetterError for any other message.
     """
 
     def __init__(self, message: Message) -> None:
@@ -236,9 +241,9 @@ class UndeliveredEvent(QueuedLetter):
         code = attributes.get("ERROR_CODE") or "no code"
         text = attributes.get("ERROR_MESSAGE") or "EventBridge gives no reason"
         super().__init__([message], _text(self.detail.get("eventId")), str(value["detail-type"]), code, code, text)
-        if value.get(
-            "id"
-        ):  # an event that two targets did not take has two messages, and one PutEvents reaches both targets
+        # An event that two targets did not take has two messages. They are copies, since one PutEvents reaches both
+        # targets.
+        if value.get("id"):
             self.key = (_text(value["id"]), self.event_id)
         metadata = self.detail.get("metadata")
         self._tag = _text(metadata.get("complianceTag")) if isinstance(metadata, dict) else ""
@@ -259,6 +264,7 @@ class UndeliveredEvent(QueuedLetter):
         self.tokens = [_text(failure.get("deduplicationId")) for failure in failed]
         code = _text(value.get("errorCode")) or "no code"
         text = _text(value.get("errorMessage")) or "EventBridge gives no reason"
+        # A token is the event's id only if the sender gave the delivery an id; otherwise it has several parts with ":".
         identity = self.tokens[0] if len(failed) == 1 and ":" not in self.tokens[0] else ""
         super().__init__([message], identity, "", code, code, text)
         self._received_at_ms = min(filter(None, (_epoch_ms(failure.get("timestamp")) for failure in failed)), default=0)
@@ -281,9 +287,9 @@ class UndeliveredEvent(QueuedLetter):
         }
 
     def render(self, settings: DeadLetters, raw: bytes) -> str:
-        """Return the event as it was published.
+        """Return the event as an operator may see it.
 
-        If a policy is in force now, it is shown only if it was masked then.
+        If a masking policy is in force now, an event that is not known to be masked is not shown. The text says so.
         """
         if settings.masking == "off" or not self.detail or (self.is_ours and self._tag.startswith("pii-masked")):
             return readable(raw)
@@ -314,15 +320,17 @@ class UndeliveredEvent(QueuedLetter):
         return seal_entry(raw, self.event_id, "content", self._received_at_ms, mark)
 
     def find_conversation(self, _raw: bytes, _paths: object) -> str:
-        """Return the event's conversation, else its id."""
+        """Return the conversation that the published event names; its id if it names none."""
         return _text(self.detail.get("conversationId")) or self.event_id
 
 
 def _text(value: object) -> str:
+    """Return a text of a foreign message; "" for any other value."""
     return value if isinstance(value, str) else ""
 
 
 def _epoch_ms(value: object) -> int:
+    """Return a time of a foreign message as epoch ms; 0 if the value is not a time in ISO 8601."""
     try:
         return round(datetime.fromisoformat(_text(value)).timestamp() * 1000)
     except (ValueError, OverflowError):

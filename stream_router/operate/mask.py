@@ -65,7 +65,10 @@ def _report_failure(file: Path, problem: str) -> int:
 
 
 def _build_table(policy: MaskingPolicy, shown: list[preview.ShownValue]) -> Table:
-    """Return a table with each pair of path and verdict once, and its first value as an example."""
+    """Return a table with a row for each path and verdict, and the first value there as an example.
+
+    A path has several rows if the policy treats its values differently.
+    """
     table = Table(title=escape(f"policy {policy.id}, version {policy.version}: entries are tagged {policy.tag}"))
     for name in ("path", "verdict", "for example", "becomes"):
         table.add_column(name, overflow="fold")
@@ -80,7 +83,7 @@ def _build_table(policy: MaskingPolicy, shown: list[preview.ShownValue]) -> Tabl
 
 
 def _print_allow_lines(console: Console, policy: str, shown: list[preview.ShownValue]) -> None:
-    """Print the lines of a policy that would allow the paths which this policy redacts."""
+    """Print the lines that would make the policy pass the paths which it redacts now, to be copied into its file."""
     paths = sorted({line.path for line in shown if line.verdict == "redacted"})
     if not paths:
         console.print("Nothing is redacted.")

@@ -1,9 +1,9 @@
 """`stream-router setup --policy NAME`: the least IAM policy of a program, for the settings at hand.
 
-The policies are templates (`policies/NAME.json`). `${name}` in a `Resource` stands for no, one or
-several ARNs that the settings give. A statement without a resource is left out. So a template has
-all rights that its program may ever need, and a deployment without bucket, key or rule of its own
-gets no rights for them. The only AWS call is to STS, for the account's number.
+The policies are templates (`policies/NAME.json`). A template has all rights that its program may ever need. `${name}`
+in a `Resource` stands for the ARNs that the settings give: none, one or several. A statement that gets no ARN is left
+out. So a deployment without bucket, key or rule of its own gets no rights for them. The only AWS call is to STS, for
+the account's number.
 """
 
 import json
@@ -38,16 +38,16 @@ C = TypeVar("C", bound=Consumer)
 NAMES = ("receive", "consume", "setup", "operate", "teardown")
 
 PROBE_PREFIX = "stream-router-probe-"
-"""Prefix of the rule and the queue that `doctor --end-to-end` makes.
+"""Prefix of the names of the rule and the queue that `doctor --end-to-end` makes.
 
-The operator's policy names them by it.
+The rest of the names is random, so the operator's policy allows all names with this prefix.
 """
 
 ANY = ["*"]
 """Resource of actions that AWS cannot restrict to a resource."""
 
 Values = dict[str, list[str]]
-"""ARNs by their name in the templates."""
+"""ARNs by the name that stands for them in the templates. [] leaves out the statements that have only this name."""
 
 
 def run(name: str) -> int:
@@ -90,9 +90,9 @@ def _fill(statement: dict[str, Any], values: Values) -> dict[str, Any]:
 
 
 def _expand(template_names: str | list[str], values: Values) -> list[str] | str:
-    """Return the ARNs for names of a template.
+    """Return the texts of a template with each `${name}` replaced by its ARNs: a list, or a text if it is only one.
 
-    A suffix after `${name}` is appended to each of its ARNs.
+    A suffix after `${name}` is appended to each of its ARNs. Other texts stay as they are.
     """
     expanded: list[str] = []
     for text in [template_names] if isinstance(template_names, str) else template_names:
@@ -125,7 +125,10 @@ def _as_list(value: str | None) -> list[str]:
 
 
 def _any_if(condition: object) -> list[str]:
-    """Return ANY if the condition is true, else [], which leaves the statement out."""
+    """Return ANY if the condition is true, else [], which leaves the statement out.
+
+    It is for actions that AWS cannot restrict to a resource.
+    """
     return ANY if condition else []
 
 
@@ -152,7 +155,7 @@ def _list_receiver_secrets(settings: Receiver) -> list[SecretStr | None]:
 
 
 def _load_consumer(kind: type[C], home: Home) -> C:
-    """Load the consumer's settings, also before `setup` has made the dead-letter queue."""
+    """Load settings of class `kind`, which require SQS_DLQ_URL, also if `setup` has not yet made that queue."""
     # The queue's URL follows from the name that `setup` will give it.
     queue = load(QueueSettings).sqs_dlq_url or home.queue_url(dead_letters_name(load(Common).stream))
     return load(kind, sqs_dlq_url=queue)
@@ -182,7 +185,11 @@ def _bucket_arns(settings: Consumer, home: Home) -> list[str]:
 
 
 def _setup_arns(home: Home) -> Values:
-    """Return the ARNs for `setup` and `teardown`: resources that they read, and those that they make or change."""
+    """Return the ARNs for `setup` and `teardown`.
+
+    Names with `own` are of the resources that they read and change, names with `made` of those that `setup` may make
+    itself.
+    """
     settings = load(Setup)
     check_settings(settings)
     is_classic_bus = not limits.is_v2_bus(settings.event_bus)
@@ -216,7 +223,7 @@ def _setup_arns(home: Home) -> Values:
 
 
 def _target_arns(settings: Setup, home: Home) -> Values:
-    """Return the rule's target if it is a queue of this account, and the role by which EventBridge reaches it."""
+    """Return the rule's target if it is a queue of this account, and the role of the target if it has one."""
     target = {} if limits.is_v2_bus(settings.event_bus) else read_target(settings)
     arn = arns.parse(target["Arn"], TARGET) if target else None
     queue = target["Arn"] if arn and arn.service == "sqs" and home.contains(arn) else None
@@ -224,7 +231,7 @@ def _target_arns(settings: Setup, home: Home) -> Values:
 
 
 def _judged_target_arns(settings: Setup, home: Home, *, has_rule: bool) -> Values:
-    """Return the rule's target under the name of its service.
+    """Return the rule's target under the name of its service, since each service has its own right to read a policy.
 
     `doctor` reads the target's resource policy.
     """
@@ -255,9 +262,9 @@ def _operate_arns(home: Home) -> Values:
 
 
 def _list_secret_arns(secrets: Iterable[SecretStr | None], home: Home) -> Values:
-    """Return the ARNs of the secrets that are stored in AWS, each once.
+    """Return the ARNs of those secrets that the settings name by a reference to AWS (`ssm:`, `secretsmanager:`).
 
-    A secret of another account is given by its ARN.
+    Each is listed once. A reference has a name of this account, or an ARN, for example of another account.
     """
     arns_by_store: Values = {"secrets": [], "parameters": []}
     for reference in dict.fromkeys(map(secret_text, secrets)):

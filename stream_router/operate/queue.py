@@ -1,8 +1,7 @@
-"""Reader of SQS queues for all commands: each message is seen once, kept hidden, then deleted or given back.
+"""Reader of SQS queues for all commands: each message is yielded once, kept hidden, then deleted or given back.
 
-SQS hides a message from other readers for a time after it returned it to one. The command makes a
-message that it does not delete visible again as soon as it is done. After a kill SQS does that
-itself, within VISIBILITY_TIMEOUT_S.
+SQS hides a message that it returned to one reader from all readers, for the visibility timeout. At its end a command
+makes each message that it did not delete visible again. After a kill, SQS does that within VISIBILITY_TIMEOUT_S.
 """
 
 import threading
@@ -27,13 +26,13 @@ from stream_router.process import backoff_s
 from stream_router.settings.operators import DeadLetters
 
 VISIBILITY_TIMEOUT_S = 300
-"""Visibility timeout of a message. It is extended once half of it has passed."""
+"""Visibility timeout in seconds of a message that is held. It is extended once half of it has passed."""
 
 VISIBILITY_CHECK_INTERVAL_S = 30.0
-"""Seconds between two extensions of visibility timeouts."""
+"""Seconds between two looks for held messages whose visibility timeout has to be extended."""
 
 CALLS = 8
-"""Concurrent calls. A single one returns ten messages in some 20 ms."""
+"""Number of concurrent calls. More than one is needed, since a call returns only ten messages, in some 20 ms."""
 
 LONG_POLL_S = 1
 EMPTY_ROUNDS = 2
@@ -43,7 +42,7 @@ MAX_TRIES = 5
 """Tries of a delete or a change of visibility that SQS refuses for single messages."""
 
 DATE_STEP_MS = 1_000
-"""Resolution of the Date header in an answer."""
+"""Resolution in ms of the Date header in an answer, by which the beginning of the command is known."""
 
 
 class QueueError(Exception):
@@ -73,13 +72,11 @@ class Message:
 
 
 class QueueReader:
-    """A queue, and the messages of it that are held.
+    """A queue, and the messages of it that this reader holds: received, and neither deleted nor given back.
 
-    As a context manager it gives back what was not deleted.
-
-    At the beginning it reads SQS's own counts, which may be a minute old: `visible` messages, and
-    `hidden` ones that a reader has. `stop` ends the reading early. Raises QueueError if SQS
-    refuses, or does not answer after botocore's retries.
+    Use it as a context manager. On entry it reads SQS's own counts, which may be a minute old: `visible` messages, and
+    `hidden` ones that another reader has. On exit it gives back what was not deleted. `stop` ends the reading early.
+    Raises QueueError if SQS refuses, or does not answer after botocore's retries.
     """
 
     def __init__(self, sqs: Any, url: str, stop: Stop) -> None:
@@ -117,11 +114,9 @@ class QueueReader:
         self._pool.shutdown()
 
     def read(self) -> Iterator[Message]:
-        """Yield each message that was in the queue at the beginning, once.
+        """Yield each message that was in the queue at the beginning, once, and hold it.
 
-        It is held until it is deleted or given back.
-
-        The reading ends if no more messages come, or on a stop. `missing` is known afterwards.
+        The reading ends if no more messages come, or on a stop. Afterwards `unseen_reason` is known.
         """
         empty_rounds = 0
         while empty_rounds < EMPTY_ROUNDS:
@@ -131,7 +126,8 @@ class QueueReader:
             new = [message for received in self._pool.map(self._receive, range(CALLS)) for message in received]
             empty_rounds = 0 if new else empty_rounds + 1
             yield from new
-        # SQS still counts messages as hidden that an earlier command gave back, so both counts are added.
+        # For up to a minute SQS counts messages as hidden that an earlier command gave back, although this one can read
+        # them. So the hidden ones are counted as well.
         unseen_count = self.visible + self.hidden - (len(self._seen) - self._sent_later_count)
         if unseen_count > 0:
             self.unseen_reason = (
@@ -152,7 +148,7 @@ class QueueReader:
                 MessageAttributeNames=["All"],
             )
         except (ClientError, BotoCoreError) as error:
-            if code_of(error) == "OverLimit":  # SQS hides no further messages; `missing` reports the rest
+            if code_of(error) == "OverLimit":  # SQS hides no further messages; `unseen_reason` reports the rest
                 return []
             raise self._describe_refusal(error) from error
         return [
@@ -189,9 +185,9 @@ class QueueReader:
         return failed
 
     def give_back(self, messages: Iterable[Message]) -> None:
-        """Make messages visible to other readers again.
+        """Stop holding messages, and make them visible to other readers again.
 
-        If SQS refuses, they are visible within VISIBILITY_TIMEOUT_S.
+        If SQS refuses, they become visible within VISIBILITY_TIMEOUT_S, since their timeout is not extended any more.
         """
         to_give_back = list(messages)
         self._release(to_give_back, except_for=[])
@@ -205,9 +201,10 @@ class QueueReader:
                     self._held.pop(message.id, None)
 
     def _send_batches(self, operation: str, messages: list[Message], **fields: int) -> list[Message]:
-        """Run a batch operation on all messages, ten per call.
+        """Run a batch operation on all messages, ten per call, with `fields` in each entry.
 
-        Return those for which SQS reported no success.
+        Return the messages for which SQS reported no success in MAX_TRIES tries. Raises nothing: the reason is in
+        `last_error_code`.
         """
         call, remaining = getattr(self._sqs, operation), messages
 
@@ -234,7 +231,7 @@ class QueueReader:
         return remaining
 
     def _extend_visibility(self) -> None:
-        """Extend the visibility timeout of held messages of which half has passed, until the command ends."""
+        """Extend the visibility timeouts of held messages once half of them has passed, until the reader is closed."""
         while not self._ended.wait(VISIBILITY_CHECK_INTERVAL_S):
             now = time.monotonic()
             with self._lock:
@@ -282,8 +279,9 @@ def undelivered_url(settings: DeadLetters, sqs: Any) -> str:
 
 
 def bus_undelivered_url(settings: DeadLetters, clients: Clients) -> str:
-    """Return the URL of the bus's own dead-letter queue, for events that its key failed; "" if the bus has none.
+    """Return the URL of the bus's own dead-letter queue; "" if the bus has none.
 
+    The bus puts events there that it could not encrypt or decrypt under its key.
     Raises QueueError if the bus or the queue cannot be read.
     """
     if limits.is_v2_bus(settings.event_bus):

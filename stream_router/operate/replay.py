@@ -1,8 +1,8 @@
 """`stream-router replay`: resubmits events of the stream, so that the consumer publishes them once more.
 
-Each line is put on the stream unchanged, under the same id, marked with this run
-(`metadata.replayed`). The consumer's mapping, masking and settings apply. A run takes the events
-that were there when it began, except those that a replay resubmitted.
+Each event is put on the stream again, unchanged and with its id. A mark names the run (`metadata.replayed`). The
+consumer maps and masks the event with its present settings. A run takes the events that were on the stream when it
+began, except those that a replay put there.
 """
 
 from collections import Counter
@@ -33,18 +33,17 @@ DONE, INCOMPLETE = 0, 1
 
 
 CLOCK_DIFFERENCE_MAX_MS = 300_000
-"""Largest difference of this host's clock from AWS's: beyond it AWS refuses the signatures."""
+"""Largest possible difference in ms of this host's clock from AWS's: beyond it AWS refuses our signatures."""
 
 
 def run(
     settings: DeadLetters, selection: Selection, rate_s: float, *, dry_run: bool, yes: bool, earlier_run: str = ""
 ) -> int:
-    """Replay the selection.
+    """Replay the selected events, at most `rate_s` per second (0.0: no limit).
 
-    Return 0, or 1 if events are left, or if a selected event was not found.
-
-    `earlier_run` is the id of an interrupted run, whose resubmitted events are skipped. Raises
-    SettingsError.
+    Return DONE, or INCOMPLETE if the run ended early or a selected event was not found. `earlier_run` is the id of an
+    interrupted run that this one continues: the events that it put on the stream are not resubmitted again; "" for a
+    new run. `yes` confirms a replay whose rule cannot be checked. Raises SettingsError.
     """
     started_ms = int(now_ms())
     earlier_began_ms = run_began_ms(earlier_run) if earlier_run else started_ms
@@ -55,6 +54,7 @@ def run(
             "Add --yes to go on"
         )
         return INCOMPLETE
+    # The run's own events arrive after its beginning. Without this bound it would read them, too.
     selection = selection._replace(until_ms=min(selection.until_ms or earlier_began_ms, earlier_began_ms))
     clients = Clients(settings.aws_region)
     with stopping() as stop:
@@ -98,7 +98,10 @@ class Replay:
         self._not_found_ids = set(selection.ids)
         self._is_continued = is_continued
         self._stored_before = Counter[str]()
-        """Copies by event id that earlier tries of this run put on the stream."""
+        """Number of copies by event id that this run put on the stream before it was interrupted.
+
+        Each one that is met in the selection is subtracted, since the selection may have several copies of an event.
+        """
         self._already_stored_count = 0
 
     def run(self, clients: Clients, stop: Stop) -> int:
@@ -121,10 +124,9 @@ class Replay:
         return status
 
     def _count_stored(self, clients: Clients, stop: Stop) -> None:
-        """Count what earlier tries of this run put on the stream. Raises UnreadableError.
+        """Count the copies that this run put on the stream before it was interrupted. Raises UnreadableError.
 
-        The stream itself is the record of a run's progress, so it is right after a kill as well. No
-        file is needed.
+        The stream itself shows how far the run came. So the count is right after a kill as well, and no file is needed.
         """
         warn("reading the events that this run put on the stream before")
         began_ms = run_began_ms(self._run.name) - CLOCK_DIFFERENCE_MAX_MS
@@ -136,6 +138,7 @@ class Replay:
                         self._stored_before[event.event_id] += 1
 
     def _outgoing(self, piece: Piece) -> Iterator[OutgoingLine]:
+        """Yield the line of each selected event of a piece, except those that this run has resubmitted before."""
         for record in piece.records:
             stream_record = Record(record.data, *record.position, record.arrived_at_ms)
             for opened in open_record(stream_record):
@@ -191,6 +194,6 @@ class Replay:
     def _continue_command(self) -> str:
         """Return the command that continues this run, with the same span.
 
-        It skips the events already on the stream.
+        The continued run does not resubmit the events that this one has put on the stream.
         """
         return self._selection.as_command("replay", "--run", self._run.name, *self._options)

@@ -1,10 +1,10 @@
 """Resources of a deployment in AWS: for each its present state, its wanted state, and the calls that establish it.
 
-A resource's state maps each field that `setup` judges to its value (`read_state`). `wanted_state`
-returns the same mapping as it should be. It starts from the present state, because choices of
-others stay: a longer retention, another key, a rule's further filters, a target's retry policy. The
-fields that differ are the changes; `apply` makes the calls for them. Tags and a customer's key are
-set when a resource is made, and never changed afterwards.
+The state of a resource is a mapping: each field that `setup` compares, and its value. `read_state` returns the present
+state, `wanted_state` the state that the resource should have. The fields that differ are the changes; `apply` makes the
+calls for them. The wanted state depends on the present one, because `setup` keeps what others chose: a longer
+retention, another key, a rule's further filters, a target's retry policy. Tags and a customer's key are set when a
+resource is made, and never changed afterwards.
 """
 
 import hashlib
@@ -63,12 +63,12 @@ SSE_SQS = "SSE-SQS"
 """Value of `encryption` for SQS's own encryption; otherwise the value is a key's ARN."""
 
 STATUS_POLL_INTERVAL_S, STATUS_POLL_LIMIT_S = 3.0, 180.0
-"""Interval and limit of waiting until a stream is ACTIVE after it was made or changed."""
+"""Seconds between two looks at a stream that was made or changed, and seconds after which it should be ACTIVE."""
 
 QUEUE_WAIT_S = 2
-"""Wait time of ReceiveMessage.
+"""Wait time of ReceiveMessage in seconds.
 
-With more than 0 (long polling) SQS asks all of its servers for messages.
+With more than 0 (long polling) SQS asks all of its servers for messages, so an empty answer means an empty queue.
 """
 
 BUCKETS_PER_SHARD, MAX_BUCKETS = 4, 4096
@@ -83,11 +83,10 @@ class SetupError(Exception):
 
 
 class Resource(ABC):
-    """A resource in AWS.
+    """A resource in AWS that `setup` shows, makes or verifies, and `teardown` may delete.
 
-    `label` is its name in every line. Every method that calls AWS may raise botocore's errors.
-
-    `tags` are set when it is made; None if it is not ours, so that `teardown` leaves it.
+    `label` is its name in the output. `tags` are set when the resource is made; None if others made it or it cannot
+    have tags, so that `teardown` leaves it. Every method that calls AWS may raise botocore's errors.
     """
 
     label: str
@@ -132,14 +131,17 @@ class Resource(ABC):
 
     @abstractmethod
     def wanted_state(self) -> State:
-        """Return the wanted state, given the present one.
+        """Return the state that the resource should have, given the present one in `current`.
 
-        Raises SettingsError if a setting forbids it.
+        A field that it leaves out is never changed. Raises SettingsError if a setting contradicts the present state.
         """
 
     @abstractmethod
     def apply(self) -> None:
-        """Make the resource or its changes. Raises SetupError if AWS refuses in its answer."""
+        """Make the resource, or change it as `changes` says.
+
+        Raises SetupError if AWS reports a failure in an answer that is no error.
+        """
 
     def describe_risk(self) -> str:
         """Return why the changes need --yes: they would stop events, or undo a decision; "" if they do neither."""
@@ -172,9 +174,9 @@ def _format_value(value: Any) -> str:
 
 
 def buckets_for(shards: int) -> int:
-    """Return the least STREAM_ROUTER_BUCKETS for a number of shards.
+    """Return the least number of partition groups (STREAM_ROUTER_BUCKETS) that fills this number of shards.
 
-    Above 1,024 shards the setting's maximum binds.
+    Above 1,024 shards it is the setting's maximum, which is then less than BUCKETS_PER_SHARD for each shard.
     """
     return min(MAX_BUCKETS, BUCKETS_PER_SHARD * shards)
 
@@ -185,6 +187,7 @@ def _as_mapping(listed: Any) -> dict[str, str]:
 
 
 def _as_list(tags: dict[str, str] | None) -> Any:
+    """Return tags in the form in which EventBridge takes them; [] for None."""
     return [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
 
 
@@ -250,7 +253,7 @@ class StreamResource(Resource):
         }
 
     def notes(self) -> list[str]:
-        """Say that Kinesis ignores the hash keys by which conversations are grouped."""
+        """Return a note if Kinesis ignores the hash keys that keep the events of a conversation on one shard."""
         return ["; ".join(self._distribution_problem)] if self._distribution_problem else []
 
     def apply(self) -> None:
@@ -324,6 +327,7 @@ def describe_auto_distribution(name: str, arn: str) -> tuple[str, str]:
 
 
 OPEN_TO_EVENTBRIDGE = "open to EventBridge"
+"""Field of a queue's state: whether its policy lets EventBridge send to it for our rule or bus."""
 
 
 class LeaseTable(Resource):
@@ -380,7 +384,7 @@ class LeaseTable(Resource):
 
     def explain_keeping(self) -> str:
         """Return why the table stays; "" if it can be deleted."""
-        # Without its checkpoints all events of the stream would be published again.
+        # If the stream stays, its checkpoints must stay too: without them all of its events would be published again.
         if why := super().explain_keeping():
             return f"{why}; later `aws dynamodb delete-table --table-name {self._name}`"
         if self._stream.current and self._stream.explain_keeping():
@@ -393,10 +397,11 @@ class LeaseTable(Resource):
 
 
 class QueueResource(Resource):
-    """An SQS queue: 14 days, encrypted, messages up to 1 MiB, and open to EventBridge if `source_arn` may send to it.
+    """An SQS queue: encrypted, keeps messages of up to 1 MiB for 14 days, and open to EventBridge if it is to send.
 
-    `variable` is the setting that names the queue, "" if it is named after the stream and made by
-    `setup`. Of a rule's target, which has no `tags` of ours, only the policy is checked.
+    EventBridge may send for the rule or bus `source_arn`; "" if it sends nothing to this queue. `variable` is the
+    setting that names the queue, "" if it is named after the stream and made by `setup`. Without `tags` the queue is a
+    rule's target that others own, and only its policy is checked.
     """
 
     def __init__(
@@ -438,7 +443,7 @@ class QueueResource(Resource):
         }
 
     def wanted_state(self) -> State:
-        """Return at least the values of the contract.
+        """Return the wanted state: longer retention, larger messages and another encryption of a queue stay.
 
         Raises SettingsError if a setting names a queue that does not exist.
         """
@@ -510,7 +515,10 @@ def eventbridge_statement(queue_arn: str, source_arn: str) -> dict[str, Any]:
 
 
 def merge_statement(policy: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
-    """Return a queue's policy with our statement added once. Other statements stay unchanged."""
+    """Return a queue's policy with our statement, unless it has an equal or wider one: then return `policy` itself.
+
+    Other statements stay unchanged. An earlier statement with the Sid of ours is replaced.
+    """
     present = policy.get("Statement") or []
     listed = present if isinstance(present, list) else [present]  # IAM accepts a single statement without a list
     # A statement of somebody else that grants the same is enough, whatever its Sid is.
@@ -521,10 +529,11 @@ def merge_statement(policy: dict[str, Any], statement: dict[str, Any]) -> dict[s
 
 
 def _covers(element: Any, ours: Any) -> bool:
-    """Return whether an element of a policy has the names of ours, and each value of ours.
+    """Return whether an element of a policy grants what ours grants.
 
-    An element is a value or a list of values, any of which matches ("Grammar of the IAM JSON policy
-    language", IAM user guide, 2026-12).
+    An object grants it if it has the same names as ours and each value grants what our value does. Any other element is
+    a value, or a list of values of which any may match: it grants ours if our value is among them ("Grammar of the IAM
+    JSON policy language", IAM user guide, 2026-12).
     """
     if isinstance(ours, dict):
         same_names = isinstance(element, dict) and element.keys() == ours.keys()
@@ -567,7 +576,7 @@ class Bus(Resource):
         except self._events.exceptions.ResourceNotFoundException:
             return None
         except ClientError as error:
-            owner = (self._bus.split(":") + [""] * 5)[4]
+            owner = (self._bus.split(":") + [""] * 5)[4]  # the account in the bus's ARN; "" for a bare name
             if code_of(error) in DENIED and owner not in ("", self._account):
                 raise SetupError(
                     f"{self.label} is of account {owner}, which does not let this account read it; "
@@ -612,9 +621,9 @@ class Bus(Resource):
         self._events.create_event_bus(Name=self._bus, Tags=_as_list(self.tags), **own)
 
     def explain_keeping(self) -> str:
-        """Return why the bus stays: AWS deletes no bus that has a rule.
+        """Return why `teardown` keeps the bus; "" if it can be deleted.
 
-        Our own rule is deleted before the bus.
+        AWS deletes no bus that has a rule. Our own rule does not count if `teardown` deletes it, which it does before.
         """
         pages = self._events.get_paginator("list_rules").paginate(EventBusName=self._bus)
         named = [rule["Name"] for page in pages for rule in page.get("Rules", [])]
@@ -629,9 +638,8 @@ class Bus(Resource):
 class BusQueue(QueueResource):
     """The dead-letter queue of a bus under a customer's key.
 
-    It uses SQS's own key: the bus's key may be what fails.
-
-    A bus that has another such queue, or no customer's key, needs none.
+    The queue uses SQS's own key, because it gets the events for which the bus's key failed. A bus that has another such
+    queue, or no customer's key, does not need it.
     """
 
     def __init__(self, clients: Clients, arn: str, tags: dict[str, str], bus: Bus, bus_arn: str) -> None:
@@ -639,7 +647,7 @@ class BusQueue(QueueResource):
         self._arn, self._bus = arn, bus
 
     def refresh(self) -> None:
-        """Read the bus first, which may need no queue, then the queue."""
+        """Read the bus first, since its state decides whether it needs the queue, then the queue."""
         self._bus.refresh()
         super().refresh()
 
@@ -680,7 +688,7 @@ def _serialize_pattern(event_types: Any) -> str:
 
 
 def pattern_text(event_types: Any) -> str:
-    """Return the pattern as it is sent.
+    """Return the rule's event pattern as the text that is sent to EventBridge.
 
     Raises SettingsError if it is longer than EventBridge accepts.
     """
@@ -718,8 +726,8 @@ class Rule(Resource):
     def wanted_state(self) -> State:
         """Return our pattern, with the further filters of an existing rule for our events.
 
-        Raises SettingsError if the rule belongs to another stream: this setup would take its
-        pattern and dead-letter queue.
+        Raises SettingsError if the rule has the tag of another stream: this setup would overwrite the pattern and the
+        dead-letter queue of that deployment.
         """
         ours = event_pattern(self._types)
         if self.current is None:
@@ -743,6 +751,7 @@ class Rule(Resource):
         why = []
         if self.current and self.current["pattern"] and "pattern" in self.changes:
             old, new = self.current["pattern"], self.changes["pattern"]
+            # The change is harmless only if nothing but `detail-type` differs, and no type is removed from it.
             widened = {**old, "detail-type": [*new["detail-type"]]}
             if widened != new or not {*old.get("detail-type", ())} <= {*new["detail-type"]}:
                 why.append("the pattern changes by more than further event types (see STREAM_ROUTER_EVENT_TYPES)")
@@ -817,11 +826,11 @@ def count_rules(events: Any, bus: str) -> int:
 
 
 class Target(Resource):
-    """The rule's target, in the fields of PutTargets: the given ones, else the present ones, else AWS's defaults.
+    """The rule's target. Its state is the fields of PutTargets.
 
-    `fields` are those of EVENTBRIDGE_TARGET_FILE with the ARN; a null removes a field.
-    `undelivered` is the queue for events that the target does not take, and `named` whether a
-    setting names it. A target is deleted with its rule.
+    `fields` are those of EVENTBRIDGE_TARGET_FILE with the ARN. A field that is not given stays as it is, or has AWS's
+    default; a null removes a field. `undelivered` is the ARN of the queue for events that the target does not take,
+    and `named` whether a setting names that queue. A target is deleted with its rule.
     """
 
     def __init__(self, clients: Clients, rule: Rule, fields: dict[str, Any], undelivered: str, *, named: bool) -> None:

@@ -22,9 +22,10 @@ from stream_router.settings.operators import DeadLetters
 
 
 class Selection(NamedTuple):
-    """Filters of an operator.
+    """Filters by which an operator selects events or dead letters.
 
-    An event must match all of them; an empty one matches everything. Times are epoch ms.
+    An event must match all filters; an empty filter (0, (), "") matches everything. Times are epoch ms: from `since_ms`
+    until before `until_ms`.
     """
 
     since_ms: int = 0
@@ -41,7 +42,7 @@ class Selection(NamedTuple):
         return (
             (not self.ids or event_id in self.ids)
             and (not self.event_types or event_type in self.event_types)
-            and self.since_ms <= at_ms < (self.until_ms or at_ms + 1)
+            and self.since_ms <= at_ms < (self.until_ms or at_ms + 1)  # without an `until_ms` always true
             and self.reason in ("", reason)
         )
 
@@ -72,9 +73,9 @@ _RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 _RUN_TIME = "%Y%m%dT%H%M%S"
 
 PROGRESS_INTERVAL_S = 5.0
-"""Seconds between two lines of progress.
+"""Seconds between two lines of progress, which has the run's id.
 
-They are all that a killed command leaves in its output.
+A killed command prints no summary, so the last line of progress is all that an operator has of it.
 """
 
 
@@ -100,11 +101,10 @@ def run_began_ms(run: str) -> int:
 
 
 class ResubmitRun:
-    """A run that puts lines on the stream.
+    """A run that puts lines on the stream, at most `rate_s` per second (0.0: no limit).
 
-    A dry run tries them here instead. `name` is the run's id.
-
-    `run` is the id of an interrupted run that this one continues, "" for a new run.
+    A dry run puts nothing there. It maps and masks the lines here, and counts the outcomes. `run` is the id of an
+    interrupted run that this one continues, "" for a new run. `name` is the id of this run, which is `run` if given.
     """
 
     def __init__(
@@ -121,7 +121,10 @@ class ResubmitRun:
         self._writer = StreamWriter(clients.kinesis_without_retries, settings.stream, settings.buckets, rate_s, stop)
 
     def announce(self, continue_command: str) -> None:
-        """Print the run's id and the command that continues it: a killed command can print nothing later."""
+        """Print the run's id and the command that continues it, at the start: a killed command can print nothing later.
+
+        A dry run needs no continuation, and prints nothing.
+        """
         if not self.dry_run:
             print_line(f"run {self.name}; if it is killed, go on with: {continue_command}")
 
@@ -144,6 +147,7 @@ class ResubmitRun:
                 print_line(f"resubmitted so far {self.count:,}; run {self.name}")
 
     def _select_fitting(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
+        """Yield the lines that fit a record, and count the others as skipped. End at a stop."""
         for line in outgoing:
             if self._stop.requested:
                 return

@@ -1,9 +1,8 @@
 """`stream-router setup` and `teardown`: make or verify the resources of a deployment in order, delete them in reverse.
 
-`setup` reads the state of everything before it changes anything, and a second run changes nothing.
-A change that would stop events (a narrower pattern, a replaced target) needs `--yes`. `teardown`
-deletes the resources with the deployment's tag, all or none: without its rule a consumer that still
-publishes would lose events.
+`setup` reads the state of all resources before it changes one, and a second run changes nothing. A change that would
+stop events (a narrower pattern, a replaced target) needs `--yes`. `teardown` deletes all resources with the
+deployment's tag, or none: if it deleted only the rule, for example, a consumer that still publishes would lose events.
 """
 
 import json
@@ -48,12 +47,11 @@ WOULD_CHANGE = 2
 
 
 def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = False) -> int:
-    """Run the command: one line for each resource, then the lines to set.
+    """Make and change the resources, or with `plan` only show what would be done. Print one line for each resource.
 
-    Return 1 if something needs the operator.
-
-    Return 0 otherwise. With `plan` and `exit_code` return 2 if something would change. Raises
-    SettingsError if a setting is wrong.
+    The last line is the setting SQS_DLQ_URL to export. Return 1 if something needs the operator: AWS refuses, a change
+    needs `--yes`, or a v2 bus has no right subscriber. Return WOULD_CHANGE if `plan` and `exit_code` are given and
+    something would be made or changed. Return 0 otherwise. Raises SettingsError if a setting is wrong.
     """
     try:
         deployment = Deployment(settings, Clients(settings.aws_region))
@@ -83,7 +81,8 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False, yes: bool = Fal
 def ensure(settings: Setup, clients: Clients, print_line: Callable[[str], None]) -> str:
     """Make or complete all resources, for callers in code. Return the dead-letter queue's URL.
 
-    Raises SetupError, SettingsError and botocore's errors.
+    No change needs `--yes` here. `print_line` gets each line of the output. Raises SetupError, SettingsError and
+    botocore's errors.
     """
     deployment = Deployment(settings, clients)
     deployment.refresh()
@@ -165,9 +164,9 @@ class Deployment:
         self.extra_lines.append(f"  note: {text}")
 
     def refresh(self) -> None:
-        """Read the state of each resource, and test that the rule matches our events.
+        """Read the state of each resource, and test that the rule's wanted pattern matches our events.
 
-        Changes nothing.
+        Changes nothing in AWS. Raises SettingsError, SetupError and botocore's errors.
         """
         settings = self.settings
         for resource in self.resources:
@@ -187,9 +186,10 @@ class Deployment:
             self._add_note(note)
 
     def apply_changes(self, print_line: Callable[[str], None], *, dry_run: bool = False) -> None:
-        """Apply the changes, and print each resource's line once it is done.
+        """Apply the changes in order, and print each resource's line once its changes are made.
 
-        A later run continues an interrupted one.
+        With `dry_run` change nothing, and print the lines and why a change needs `--yes`. After an interruption a later
+        run makes the remaining changes.
         """
         for resource in self.resources:
             if not dry_run and not resource.is_right:
@@ -214,9 +214,9 @@ class Deployment:
         )
 
     def verify_pattern(self) -> str:
-        """Let EventBridge test an event of each type as the pipeline makes it.
+        """Let EventBridge test the rule's pattern with an event of each type, as the pipeline makes it.
 
-        Return a note. Raises SetupError.
+        Return a note with the result. Raises SetupError if an event would not match.
         """
         settings, home = self.settings, self._home
         text = pattern_text(settings.event_type_list)
@@ -293,6 +293,7 @@ def read_target(settings: Setup) -> dict[str, Any]:
             raise SettingsError(FILE, f"is not JSON ({error})", _EXAMPLE) from None
         if not isinstance(from_file, dict):
             raise SettingsError(FILE, "is not a JSON object", _EXAMPLE)
+        # The check requires Id and Arn, which the file may leave out. It knows no null, which removes a field.
         fields = {
             "Id": "id",
             "Arn": "arn:aws:",
@@ -317,9 +318,10 @@ def read_target(settings: Setup) -> dict[str, Any]:
 
 
 def find_value_above_max(shape: Shape, value: Any, path: str = "") -> str:
-    """Return which number, text or list in a parameter exceeds AWS's own maximum, in words; "" if none does.
+    """Return in words which number, text or list in `value` is above the maximum of AWS's model; "" if none is.
 
-    botocore's validation checks the minimum alone.
+    `shape` is the model of the value, `path` the value's place in the request. This is needed because botocore's own
+    validation checks minimums only.
     """
     parts: list[tuple[Shape, Any, str]] = []
     if isinstance(shape, StructureShape):
@@ -358,9 +360,10 @@ _EXAMPLE = 'a file may be {"RetryPolicy": {"MaximumRetryAttempts": 20, "MaximumE
 
 
 def teardown(settings: Setup, *, yes: bool, force: bool) -> int:
-    """Print a line for each resource, and delete them with `yes`.
+    """Print a line for each resource, and with `yes` delete those that `setup` of this deployment made.
 
-    Return 1 if events would be lost or AWS refuses.
+    If events would be lost, delete nothing unless `force` is given too, and return 1. Return 1 also if AWS refuses, 0
+    otherwise. Raises SettingsError.
     """
     try:
         return _teardown(settings, yes=yes, force=force)
@@ -374,6 +377,7 @@ def _teardown(settings: Setup, *, yes: bool, force: bool) -> int:
     to_delete: list[Resource] = []
     losses: list[str] = []
     for resource in resources:
+        # A resource without tags is not ours, or is deleted with another one, so it is not even read.
         resource.current = None if resource.tags is None else resource.read_state()
         if resource.current is None:
             continue

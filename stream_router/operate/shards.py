@@ -25,18 +25,21 @@ MEASURED_S = 60
 """Seconds of the stream that are measured: long enough for a mean of bursts, and read in about a minute."""
 
 RECORDS_PER_S, BYTES_PER_S = 1_000, 1_000_000
-"""Limits of writing to a shard (docs/facts.md)."""
+"""Kinesis's limits of writing to a shard, per second (docs/facts.md)."""
 
 FULL_SHARE, ROOMY_SHARE = 0.8, 0.25
-"""Shares of a limit: above FULL a burst is refused, below ROOMY half as many shards are enough."""
+"""Shares of a limit between which nothing is advised.
+
+From FULL_SHARE on a burst may be refused; below ROOMY_SHARE half as many shards are enough.
+"""
 
 TARGET_SHARE = 0.5
 """Share of a limit to aim for when resharding: room for a burst, and for a catch-up beside new events."""
 
 MIN_SHARDS = 2
-"""Fewest shards that are advised.
+"""Fewest shards that the advice names, however small the load is.
 
-With one shard a second consumer is idle, and one child's fault stops everything.
+With a single shard a second consumer host would be idle, and a fault of the one child would stop all events.
 """
 
 MAX_SHARDS = 10_000
@@ -55,10 +58,7 @@ RULES = (
 
 
 class Load(NamedTuple):
-    """Load of a shard.
-
-    `keys` is its share of the hash keys; `share` is its share of the limit that is nearest.
-    """
+    """Load of a shard. `key_share` is the part of all hash keys that it has (0.0 to 1.0)."""
 
     shard_id: str
     key_share: float
@@ -67,14 +67,14 @@ class Load(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Share of the nearest limit: 0.0 idle, 1.0 full."""
+        """Used share of the limit, of records or of bytes, that is nearer: 0.0 idle, 1.0 full."""
         return max(self.records_per_s / RECORDS_PER_S, self.bytes_per_s / BYTES_PER_S)
 
 
 def run(settings: Receiver, to: int | None) -> int:
-    """Show the load, or reshard to `to` shards.
+    """Show the load if `to` is None, else reshard to `to` shards.
 
-    Return 0, or 1 with a line on standard error if that is impossible.
+    Return 0, or 1 with a line on standard error if it was not done.
     """
     clients = Clients(settings.aws_region)
     with stopping() as stop:
@@ -91,8 +91,9 @@ def run(settings: Receiver, to: int | None) -> int:
 
 
 def show_load(settings: Receiver, clients: Clients, stop: Stop) -> str:
-    """Print a line for each shard: its share of the hash keys, and records and bytes per second beside their limits.
+    """Measure the load of each shard, and print it as a line for each, and an advice.
 
+    A line has the shard's share of the hash keys, and its records and bytes per second with their shares of the limits.
     Return why nothing was measured; "" if it was.
     """
     now_ms = int(time.time() * 1000)
@@ -114,9 +115,10 @@ def show_load(settings: Receiver, clients: Clients, stop: Stop) -> str:
 
 
 def measure(pieces: Iterable[Piece], shards: Mapping[str, Shard], span: Span) -> list[Load]:
-    """Return the loads of the open shards over the span.
+    """Return the mean load of each open shard over the span.
 
-    A Kinesis record counts once, with all its user records.
+    `pieces` has the user records of the span. The limit is of Kinesis records, so the user records of one Kinesis
+    record count as one.
     """
     seconds = (span.until_ms - span.since_ms) / 1000
     records: Counter[str] = Counter()
@@ -165,7 +167,10 @@ def advise(loads: list[Load], *, on_demand: bool = False, groups: int = 0) -> st
 
 
 def _choose_shard_count(numbers: range, groups: int) -> int:
-    """Return the first number of shards that keeps order; the first of all if none does, or if order is not needed."""
+    """Return the first of `numbers` that keeps the order of conversations; the first of all if none does.
+
+    With `groups` 0 order is not needed, so every number is suitable.
+    """
     keeping = [number for number in numbers if number in shard_counts_keeping_order(groups)] if groups else []
     return keeping[0] if keeping else numbers.start
 
@@ -174,9 +179,9 @@ def _choose_shard_count(numbers: range, groups: int) -> int:
 
 
 def reshard(settings: Receiver, wanted: int, clients: Clients, stop: Stop) -> str:
-    """Reshard with UpdateShardCount, and print the progress until it is done.
+    """Reshard the stream to `wanted` shards, and print the progress until it is done.
 
-    Return why it is not done, "" if it is.
+    Return why it was refused, or is not known to be done; "" if it is done.
     """
 
     def summary() -> Any:
@@ -249,10 +254,10 @@ def find_refusals(summary: Any, wanted: int, groups: int, *, ordered: bool = Fal
 
 
 def shard_counts_keeping_order(groups: int) -> list[int]:
-    """Return the numbers of shards whose borders are borders of partition groups, with enough groups per shard.
+    """Return the numbers of shards with which no partition group lies across two shards, and each shard has enough.
 
-    With these numbers each conversation stays on its shard when STREAM_ROUTER_BUCKETS changes to
-    another multiple of the number.
+    `groups` is the number of partition groups (STREAM_ROUTER_BUCKETS). With such a number of shards, each conversation
+    stays on its shard when that setting changes to another multiple of the number.
     """
     return [number for number in range(1, groups + 1) if groups % number == 0 and buckets_for(number) <= groups]
 

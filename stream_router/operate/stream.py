@@ -38,7 +38,8 @@ class UnreadableError(Exception):
 
 def has_passed(checkpoint: Position, position: Position) -> bool | None:
     """Return whether a checkpoint is past a record; None if the checkpoint is LATEST or AT_TIMESTAMP."""
-    # A worker that began at such a word skipped older records, and the row does not state where it began.
+    # A worker that began at LATEST or AT_TIMESTAMP skipped older records, and the lease does not say at which record it
+    # began.
     return None if checkpoint in (LATEST, AT_TIMESTAMP) else position <= checkpoint
 
 
@@ -57,7 +58,10 @@ class Span(NamedTuple):
 
 
 class StreamDescription(NamedTuple):
-    """A stream when it was described. `retention_ms` is how long it keeps a record."""
+    """A stream at the moment of its description, with its shards by id.
+
+    `on_demand`: Kinesis itself chooses the number of shards. `retention_ms` is how long it keeps a record.
+    """
 
     name: str
     shards: Mapping[str, Shard]
@@ -66,9 +70,9 @@ class StreamDescription(NamedTuple):
 
 
 def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) -> StreamDescription:
-    """Describe the stream, with all shards that can have records of `since_ms` or later, closed ones included.
+    """Return a description with all shards that can have records of `since_ms` or later, closed ones included.
 
-    Raises UnreadableError, also if the retention ends after `since_ms`.
+    Raises UnreadableError if the stream cannot be read, or if it no longer keeps the records of `since_ms`.
     """
     try:
         summary = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
@@ -88,6 +92,7 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
 
 
 def _why_unreadable(name: str, error: ClientError | BotoCoreError) -> str:
+    """Return in one line why stream `name` cannot be read, and the cure."""
     if code_of(error) in ABSENT:
         return f"there is no stream {name} in this region and account; see STREAM_ROUTER_STREAM and AWS_REGION"
     failure, what_to_do = describe_failure(error)
@@ -105,22 +110,22 @@ def is_transient(error: ClientError) -> bool:
 READ_INTERVAL_S = 1.0
 READ_BYTES = 1_000_000
 FIRST_RECORDS, GROWTH, MAX_RECORDS = 4, 8, 10_000
-"""Records per read: at first, growth per step, maximum.
+"""Records per read: number at first, largest factor from one read to the next, maximum.
 
-GetRecords can be limited by records alone, and their size is not known at first. Its own maximum is
-10,000 (model `kinesis`).
+GetRecords takes a limit of records, not of bytes. The size of the records is not known at first, so the number begins
+low and grows. Its maximum is that of GetRecords (model `kinesis`).
 """
 
 MAX_CONCURRENT_READS = 64
 """Shards that are read concurrently."""
 
 ARRIVAL_TOLERANCE_MS = 10_000
-"""Arrival times are approximate, so a shard is read until this long after the span's end."""
+"""Time after the span's end up to which a shard is read, because arrival times are approximate."""
 
 RETENTION_TOLERANCE_MS = 60_000
-"""Tolerance at the end of the retention.
+"""Time by which the reading may be behind the end of the retention without an error.
 
-A `--since` may name exactly that end, and records expire while it is read.
+A `--since` may name the oldest record that the stream keeps, and some records expire before they are read.
 """
 
 GIVE_UP_AFTER_S = 120.0
@@ -130,7 +135,7 @@ BACKOFF_FIRST_S, BACKOFF_MAX_S = 1.0, 10.0
 
 
 class UserRecord(NamedTuple):
-    """A record as the consumer gets it. `passed_over`: the KCL skips it (consumer/kpl.py)."""
+    """A record as the consumer gets it. `is_skipped`: the KCL does not pass it to the consumer (consumer/kpl.py)."""
 
     position: Position
     arrived_at_ms: int
@@ -141,8 +146,8 @@ class UserRecord(NamedTuple):
 class Piece(NamedTuple):
     """Consecutive records of a shard that are in the span.
 
-    `reached_ms` is the approximate arrival time up to which the shard was read (epoch ms).
-    `is_last`: the shard has no further records of the span.
+    `size_bytes` is the size of all records of the read, also of those outside the span. `reached_ms` is the approximate
+    arrival time up to which the shard was read (epoch ms). `is_last`: the shard has no further records of the span.
     """
 
     shard: Shard
@@ -153,9 +158,10 @@ class Piece(NamedTuple):
 
 
 class _ShardReader:
-    """Reader of one shard.
+    """Reader of one shard. `due_s` is the time of its next read, on the monotonic clock.
 
-    `ask` runs in a thread of the pool, everything else in the caller's thread.
+    `ask` runs in a thread of the pool, everything else in the caller's thread. So no lock is needed: the caller waits
+    for `ask` before it calls anything else.
     """
 
     def __init__(self, stream: StreamDescription, shard: Shard, span: Span) -> None:
@@ -168,6 +174,7 @@ class _ShardReader:
         self._start: dict[str, Any] = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
         self._iterator = ""
         self._limit = FIRST_RECORDS
+        # Infinite means that the check of `take_answer` for expired records is left out at the first answer.
         self._reached_ms: float = (
             inf if shard.parents else span.since_ms
         )  # a child shard may begin long after the span does
@@ -190,7 +197,7 @@ class _ShardReader:
         code, now_s, name = code_of(error), time.monotonic(), self._stream.name
         self.due_s = now_s + READ_INTERVAL_S
         if code == "ExpiredIteratorException":  # the caller took more than five minutes over the last records
-            self._iterator = ""
+            self._iterator = ""  # the next read gets a new one at `_start`
             return
         if code in ABSENT:  # the stream existed when its shards were listed
             raise UnreadableError(
@@ -264,11 +271,9 @@ def open_records(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
 def read(clients: Clients, stream: StreamDescription, span: Span, stop: Stop) -> Iterator[Piece]:
     """Yield all records of the span, in order within each shard, until a stop is requested.
 
-    Raises UnreadableError.
-
-    A reading of more than a minute is announced, and its progress is printed. Reading goes in
-    rounds of one read per shard that is due. So no further reads are made while the caller handles
-    the records of a round.
+    A reading that will take more than a minute is announced on standard error, and the progress of a long one is
+    printed there. In each round every shard that is due is read once, and the next round begins when the caller has
+    taken all pieces. So the caller's work slows the reading, and no records pile up. Raises UnreadableError.
     """
     progress = _Progress(span, _announce(clients.cloudwatch, stream, span))
     unstarted, ended = dict(stream.shards), set[str]()
@@ -317,7 +322,10 @@ _PROGRESS_INTERVAL_S = 10.0
 
 
 def _announce(cloudwatch: "CloudWatchClient", stream: StreamDescription, span: Span) -> float:
-    """Print how long a reading of over a minute will take; return the span's bytes by CloudWatch, 0.0 if unknown."""
+    """Return the size of the span in bytes by CloudWatch; 0.0 if unknown, or if the span is of a minute or less.
+
+    If the reading will take more than _ANNOUNCE_ABOVE_S, print for how long.
+    """
     minutes = ceil((span.until_ms - span.since_ms) / 60_000)
     if minutes <= 1:
         return 0.0

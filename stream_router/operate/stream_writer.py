@@ -36,7 +36,10 @@ MAX_LINES_AHEAD = 5_000
 """Lines that are taken from the caller in advance, so that calls have many groups."""
 
 CALLS_PER_S = 4
-"""Calls per second if a rate is set: each call is then small enough not to burst on a shard."""
+"""Calls per second if a rate is set.
+
+The rate is thus spread over several small calls, so that no shard gets all lines of a second at once.
+"""
 
 GIVE_UP_AFTER_S = 60.0
 """Seconds without a stored record after which the writer gives up."""
@@ -52,7 +55,8 @@ class OutgoingLine(NamedTuple):
     """A line that `envelope.seal_line` or `seal_entry` made, of at most MAX_LINE_BYTES.
 
     `conversation` is the name by which the receiver would choose its partition group
-    (`envelope.find_line_conversation`), "" if the line has none. `token` is the caller's own.
+    (`envelope.find_line_conversation`), "" if the line has none. `token` is any object of the caller, who gets it back
+    with the stored line.
     """
 
     line: bytes
@@ -61,10 +65,10 @@ class OutgoingLine(NamedTuple):
 
 
 class StreamWriter:
-    """Writer to one stream of at most `rate_s` lines per second (0.0: no bound), over all calls of `put`.
+    """Writer to one stream, of at most `rate_s` lines per second (0.0: no limit) over all calls of `put`.
 
-    `kinesis` tries each call once: attempts are counted here. `groups` is the receivers' number of
-    partition groups (STREAM_ROUTER_BUCKETS).
+    `kinesis` has to be a client that tries each call once, because failed calls are repeated and counted here. `groups`
+    is the receivers' number of partition groups (STREAM_ROUTER_BUCKETS).
     """
 
     def __init__(self, kinesis: "KinesisClient", stream: str, groups: int, rate_s: float, stop: Stop) -> None:
@@ -80,9 +84,9 @@ class StreamWriter:
     def put(self, outgoing: Iterable[OutgoingLine]) -> Iterator[OutgoingLine]:
         """Store lines, and yield each once its record has a sequence number, until a stop is requested.
 
-        A line that was not yielded may be stored all the same: its call had no answer, and the line is
-        sent again. Raises StreamRefusesError after GIVE_UP_AFTER_S without a
-        stored record, or at once if waiting cannot help.
+        A line that was not yielded may be stored all the same, if its call got no answer. It is sent again, and may
+        then be stored twice. Raises StreamRefusesError after GIVE_UP_AFTER_S without a stored record, or at once if
+        waiting cannot help.
         """
         source, left, size_bytes = iter(outgoing), list[OutgoingLine](), 0
         while not self._stop.requested:
@@ -105,18 +109,22 @@ class StreamWriter:
 
     @property
     def _max_lines_ahead(self) -> int:
+        """Number of lines to have at hand for a call: with a rate, those of one of CALLS_PER_S calls."""
         return max(1, min(MAX_LINES_AHEAD, int(self._rate_s / CALLS_PER_S))) if self._rate_s else MAX_LINES_AHEAD
 
     def _next_call(self, left: Iterable[OutgoingLine]) -> dict[int, list[OutgoingLine]]:
-        """Return the next record of each group, as many as a call may have.
+        """Return the lines of the next record of each group, by group, as many as one call may have.
 
-        After a full record later lines wait.
+        Once a line of a group does not fit, all later lines of the group wait for the next call. Otherwise a later,
+        shorter line could overtake it.
         """
         call: dict[int, list[OutgoingLine]] = {}
         record_bytes: dict[int, int] = {}
         call_bytes, full = 0, set[int]()
         for line in left:
             group = group_of(conversation_hash(line.conversation or line.line.decode("latin-1")), self._groups)
+            # A record has a line break between two lines (the 1), and counts its partition key. `-1` below takes the
+            # line break of the first line away.
             size_bytes = 1 + len(line.line) + (0 if group in call else _KEY_BYTES)
             in_record = record_bytes.get(group, -1) + size_bytes
             if (
@@ -131,9 +139,9 @@ class StreamWriter:
         return call
 
     def _wait_for_rate(self, lines: int) -> None:
-        """Wait until the rate allows the next call, and count its `lines`.
+        """Wait until the rate allows the next call, which has `lines` lines.
 
-        An unused share of the rate is lost.
+        Time in which nothing was sent is not made up for by faster calls later, since such a burst could be throttled.
         """
         now_s = time.monotonic()
         self._stop.wait(self._next_s - now_s)
@@ -177,6 +185,10 @@ class StreamWriter:
         return numbers
 
     def _wait_after(self, code: str) -> None:
+        """Wait after a failure with this error code, longer after each one in succession, or until a stop is requested.
+
+        Raises StreamRefusesError if no record was stored for GIVE_UP_AFTER_S.
+        """
         now_s = time.monotonic()
         if self._failing_since_s is None:
             self._failing_since_s = now_s

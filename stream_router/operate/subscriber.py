@@ -16,9 +16,10 @@ FIELDS = {"DATA": ("source", "detail-type"), "SYSTEM_METADATA": ("aws:Source", "
 
 
 def find_problems(subscriber: Mapping[str, Any], event_types: Sequence[str], *, ordered: bool) -> list[str]:
-    """Return the problems of a subscriber; [] if our events reach its target, and failed events are kept.
+    """Return the problems of a subscriber as ends of a sentence about it; [] if none is found.
 
-    With `ordered` the subscriber has to be FIFO.
+    `subscriber` is the answer of DescribeSubscriber. Without a problem our events reach its target, and a dead-letter
+    queue keeps those that fail. With `ordered` the subscriber has to be FIFO.
     """
     state = "REVOKED" if subscriber.get("Revoked") else subscriber.get("State")
     problems = [] if state == "RUNNING" else [f"is {state}"]
@@ -35,9 +36,9 @@ def find_problems(subscriber: Mapping[str, Any], event_types: Sequence[str], *, 
 
 
 def _find_filter_problems(scope: str, pattern: str, event_types: Sequence[str]) -> Iterator[str]:
-    """Yield why a filter keeps our events out.
+    """Yield why a filter keeps our events out; nothing if it lets them through.
 
-    An event has to match all filters of a subscriber.
+    Each filter is judged alone, because an event has to match all filters of a subscriber.
     """
     if scope == "METADATA":
         yield "has a METADATA filter, which no event of PutEvents matches: use DATA or SYSTEM_METADATA"
@@ -59,6 +60,9 @@ def _find_filter_problems(scope: str, pattern: str, event_types: Sequence[str]) 
 
 
 def _accepts(fields: Mapping[str, Any], name: str, value: str) -> bool:
-    """Return whether a pattern may match this value of a field: it names no value, this one, or an operator."""
+    """Return whether a pattern may match an event whose field `name` has this value.
+
+    It may if the pattern does not mention the field, lists the value, or has an operator, which is not evaluated.
+    """
     allowed = fields.get(name)
     return not isinstance(allowed, list) or value in allowed or any(isinstance(element, dict) for element in allowed)

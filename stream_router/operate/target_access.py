@@ -30,7 +30,9 @@ ClientOf = Callable[[str], Any]
 
 
 def denies_eventbridge(target: Mapping[str, Any], rule_arn: str, client_of: ClientOf) -> bool | None:
-    """Return whether the target's policy keeps EventBridge out; None if the target needs none, or has a role.
+    """Return whether the target's policy keeps EventBridge out.
+
+    Return None if no policy decides: the target's service needs none, or the target has a role.
 
     Raises ClientError or BotoCoreError if the policy cannot be read.
     """
@@ -64,8 +66,8 @@ def _read_policy(service: str, arn: str, client_of: ClientOf) -> Policy:
 def allows(policy: Policy, action: str, rule_arn: str) -> bool:
     """Return whether the policy lets EventBridge do `action` for this rule.
 
-    An unknown condition counts as met in an Allow and as not met in a Deny, so that only certain
-    refusals are reported.
+    A condition that cannot be judged counts as met in an Allow and as not met in a Deny. So False is certain, and True
+    may be wrong.
     """
     statements = policy.get("Statement") or []
     if isinstance(statements, dict):  # IAM accepts a single statement without a list
@@ -81,6 +83,7 @@ def allows(policy: Policy, action: str, rule_arn: str) -> bool:
 
 
 def _applies(statement: Policy, action: str) -> bool:
+    """Return whether a statement, apart from its conditions, is about EventBridge doing this action."""
     principal = statement.get("Principal")
     services = ["*"] if principal == "*" else [*_to_list((principal or {}).get("Service"))]
     if principal != "*" and "*" in _to_list((principal or {}).get("AWS")):
@@ -93,7 +96,7 @@ def _applies(statement: Policy, action: str) -> bool:
 def _conditions_hold(statement: Policy, rule_arn: str, *, unknown: bool) -> bool:
     """Return whether all conditions hold for this rule.
 
-    A condition that cannot be judged counts as `unknown`.
+    `unknown` is the result of a condition that cannot be judged: of another key than SOURCE_KEYS, or another operator.
     """
     account = rule_arn.split(":")[4]
     for operator, conditions in (statement.get("Condition") or {}).items():
@@ -115,6 +118,7 @@ def _conditions_hold(statement: Policy, rule_arn: str, *, unknown: bool) -> bool
 
 
 def _to_list(value: Any) -> list[Any]:
+    """Return a value of a policy as a list, since IAM accepts a single value without a list; [] for None."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

@@ -21,6 +21,7 @@ def sample_entries(region: str, event_types: Sequence[str], now_ms: int) -> list
 
 
 def _build_sample(transform: Transform, event_type: str, now_ms: int) -> Entry:
+    """Return the entry of one sample event. Raises SettingsError if the transform makes no entry of this type."""
     body = orjson.dumps(
         {
             "interactionId": "stream-router-sample",

@@ -47,11 +47,13 @@ RESUBMITTED = "resubmitted"
 """The `complianceTag` of a resubmitted event that EventBridge had accepted: it was masked earlier, if at all."""
 
 _MARK = re.compile(r"[0-9a-f]{32}")
+"""Form of a probe's mark, by which `doctor` recognizes its own test event."""
 
 
 class TransformConfig(NamedTuple):
     """Settings of the transform.
 
+    `event_types` are the types that the rule matches, and `unroutable` is what happens to events of any other type.
     Events whose type is in `drop_types`, by the sender's name or by ours, are settled and not sent. So are events that
     an operator resubmitted for another `application`. `masking` is "off", "default" or a file's path. `config_file` is
     the path of a TOML file.
@@ -82,6 +84,7 @@ class Transform:
         mapping = config_file.load(config.config_file)
         self._read = Validator(mapping).read
         self._fixed_bytes = {name: _fixed_bytes(name) for name in config.event_types}
+        """Size of an entry besides its Detail, by event type. The keys are the types that the rule matches."""
         self._unroutable = config.unroutable
         self._drop_types = config.drop_types
         self._application = config.application
@@ -91,6 +94,11 @@ class Transform:
         self._metadata_of_probes = _metadata(config.region, None, mapping.metadata)
 
     def __call__(self, opened: Event | DeadLetter) -> Transformed:
+        """Return the result for one event of a record.
+
+        A line that could not be read is a DeadLetter already. It is returned unchanged, unless it was resubmitted for
+        another application.
+        """
         if isinstance(opened, DeadLetter):
             return Dropped(opened.event, "") if self._is_for_another_application(opened.event) else opened
         event = opened
@@ -168,7 +176,7 @@ class Transform:
     def _build_entry(self, event: Event, mapped: Mapped, *, is_probe: bool = False) -> Entry:
         """Return the entry of a mapped event, masked by the policy. Raises Rejected if masking fails."""
         interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions, _ = mapped
-        lane = ""
+        lane = ""  # the conversation before masking, which keeps the order; set only if masking may change its name
         if self.policy is not None and not is_probe:
             lane = conversation_id or ""
             try:
@@ -195,7 +203,8 @@ class Transform:
             "payload": payload,
             "metadata": self._metadata_of_probes if is_probe else self._metadata_json,
         }
-        # Fields that the receiver added stand behind the body and are texts: an envelope with any of them ends in this.
+        # The receiver writes its added fields, which are texts, behind the body. So an envelope with such fields ends
+        # in `"}`, and no other envelope need be searched for a trace context.
         if resubmitted or (raw[-2:] == b'"}' and b'"traceparent"' in raw):
             metadata = self._metadata_of_probes if is_probe else self._metadata
             detail["metadata"] = _add_marks(metadata, raw, resubmitted)
@@ -228,14 +237,15 @@ class Transform:
         return _build_withheld(letter.code) if letter.reason is Reason.CRASHED else self.masked_raw(letter.event)
 
     def masked_raw(self, event: Event) -> bytes:
-        """Return the event's line masked by the policy, in the contract's own shape. A policy must be set.
+        """Return the event's line, mapped to the default shape and masked by the policy. A policy must be set.
 
         If the event cannot be masked, the result says so instead (`parse_withheld_code`).
         """
         assert self.policy
         try:
+            # An event loses its parsed body once it has become an entry.
             whole = event if event.body is not None else _open_again(event)
-            if type(whole.body) is Accepted:  # it was published in this form, masked or not
+            if type(whole.body) is Accepted:  # EventBridge has had this form already, so the letter reveals nothing new
                 return event.raw
             mapped = self._read(whole)
             masked = self.policy.mask(mapped.parts, Counter())
@@ -264,6 +274,7 @@ def load_masking_policy(name: str, key: bytes | None) -> "MaskingPolicy | None":
 
 
 def _build_withheld(code: str) -> bytes:
+    """Return the JSON that stands in a dead letter for an event that could not be masked. `code` is the cause."""
     return orjson.dumps({"withheld": "the policy masks dead letters, and this event could not be masked", "code": code})
 
 
@@ -273,12 +284,13 @@ def parse_withheld_code(masked: bytes) -> str:
 
 
 def _open_again(event: Event) -> Event:
-    """Return the event with its body parsed again."""
+    """Return the event with its body parsed again; with None as its body if its line cannot be read."""
     (opened,) = open_record(Record(event.raw, 0))
     return event._replace(body=opened.body if isinstance(opened, Event) else None)
 
 
 def _masking_failed(event_type: str, error: Exception) -> Rejected:
+    """Return the rejection of an event that cannot be masked. The error's text may be private, so its type is named."""
     message = "masking failed, so the event is not sent"
     return Rejected(Reason.MASKING_FAILED, type(error).__name__, message, event_type)
 
@@ -360,4 +372,5 @@ def _write_object(values: Mapping[str, bytes]) -> bytes:
 
 
 def _not_ours(why: str) -> Rejected:
+    """Return the rejection of a resubmitted entry that this product did not publish."""
     return mismatch("NotOurEntry", f"the event is none that was published here: {why}")

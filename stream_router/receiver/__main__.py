@@ -158,6 +158,7 @@ class _Program:
         self._tls = Tls(settings)
         secrets = [source.secrets for source in sources.values() if source.secrets]
         self._followed: list[Tls | Secrets] = [self._tls, *secrets]
+        """Files and secrets that are read again while the receiver serves."""
 
     def _build_queue_backlog(self, url: str, stream: Stream) -> QueueBacklog:
         """Return the spill in the SQS queue at `url`."""

@@ -44,6 +44,7 @@ class Response(NamedTuple):
 
 @functools.lru_cache(64)
 def _format_head(status: int, headers: tuple[Header, ...], close: bool, kept_s: int) -> bytes:
+    """Return a head up to the value of Content-Length, which comes last, so that many answers share the cached rest."""
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers]
     if close:
@@ -59,7 +60,10 @@ def _format_date(second: int) -> bytes:
 
 
 def error(status: int, code: str, message: str, *headers: Header, reason: str = "", close: bool = False) -> Response:
-    """Return an answer with the body `{"error":code,"message":…}`; with Retry-After if the status is 503."""
+    """Return an answer with the body `{"error":code,"message":…}`; with Retry-After if the status is 503.
+
+    It is counted under `reason`, by default under `code`.
+    """
     extra = (RETRY_AFTER,) if status == 503 else ()
     body = orjson.dumps({"error": code, "message": message})
     return Response(status, reason or code, (JSON, *extra, *headers), body, close)

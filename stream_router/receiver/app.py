@@ -23,7 +23,7 @@ not cause it, since events that wait for the stream are parsed already.
 """
 
 LATEST_202_S = 0.88
-"""Seconds after which a stored event is answered 503 all the same.
+"""Age of a request, in seconds, from which it is answered 503 although its events are stored.
 
 The answer also takes time to reach the sender, to whom 0.9 s is promised.
 """
@@ -116,6 +116,7 @@ class App:
         key = (request.source, answer.status, answer.reason)
         if request.verified:
             self._stats.latencies_s.append(time.monotonic() - request.started_s)
+        # Answers to health checks have no row in REASONS, and are not counted.
         if key in self._stats.answers:
             self._stats.answers[key] += 1
             if answer.reason in CURES:

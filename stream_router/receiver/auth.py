@@ -1,8 +1,9 @@
 """Authentication of senders. Every scheme works on the raw bytes, compares in constant time, and refuses if in doubt.
 
 A scheme that signs is a row of a table, a `Layout`: the places of its parts in the headers, and the signed text. The
-other parts of a scheme lie elsewhere: its name (`settings/types.py`), the minimum strength of its secret (`settings/`),
-the signing of `send`, and the template's list.
+other parts of a scheme lie elsewhere: its name (`settings/types.py`), the minimum strength of its secret
+(`settings/secrets.py`), the signing of `send` (`send/signing.py`), and the list of schemes that the CloudFormation
+template accepts (`deploy/cloudformation`).
 """
 
 import base64
@@ -32,7 +33,10 @@ MAX_SIGNATURES_REMEMBERED = 100_000
 It equals the number of remembered deliveries (docs/contract.md, "Receiver").
 """
 SIGNATURE_BYTES = 16
-"""Number of bytes of each signature that are remembered. Only an owner of the secret could choose them."""
+"""Number of bytes of each signature that are remembered.
+
+They suffice: only an owner of the secret could produce two signatures that begin with the same bytes.
+"""
 REMEMBERED_WINDOWS = 2
 """Number of replay windows for which a signature is remembered: a signed time is valid one window before and after."""
 MILLISECONDS_FROM = 10**11
@@ -44,8 +48,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 Verify = Callable[[Headers, bytes, float], str | None]
 """Check of a sender by headers, body and time (epoch seconds). It returns the delivery id; None if there is none.
 
-If the id is not signed, the first id that came with this signature is returned. The check raises RefusedError and
-nothing else, whatever the headers hold.
+If a scheme signs the time but not the id, the id that came first with this signature is returned. The check raises
+RefusedError and nothing else, whatever the headers hold.
 """
 
 
@@ -69,7 +73,10 @@ def get_single(headers: Headers, name: str, code: str = BAD_SIGNATURE) -> str:
 
 
 def get_delivery_id(headers: Headers, name: str | None, code: str = BAD_SIGNATURE) -> str | None:
-    """Return the delivery id in the header `name`; None if the header is absent or empty. Raises RefusedError."""
+    """Return the delivery id in the header `name`; None if the header is absent or empty.
+
+    Raises RefusedError if the header is repeated, or the id is longer than MAX_ID_CHARS.
+    """
     if name is None or name not in headers:
         return None
     value = get_single(headers, name, code)
@@ -93,7 +100,10 @@ class FirstIds:
         self._keep_s = keep_s
         self._ids: dict[bytes, str | None] = {}
         self._order: deque[tuple[float, bytes]] = deque()
-        """Times at which the signatures first came, in epoch seconds. The first key of a dict would be slow to find."""
+        """Signatures, the oldest first, each with the time at which it first came (epoch seconds).
+
+        The dict has the same order, but its first key would be slow to find.
+        """
 
     def first(self, signature: bytes, identity: str | None, now_s: float) -> str | None:
         """Return the id that came first with this signature, and remember `identity` if the signature is new."""
@@ -110,7 +120,11 @@ class FirstIds:
 
 
 class Layout(NamedTuple):
-    """Description of a signing scheme: its headers and the text that it signs. Header names are in lower case."""
+    """Description of a signing scheme: its headers and the text that it signs. Header names are in lower case.
+
+    `header` holds the signature, behind `prefix` and written by `encode`. `template` is the signed text, with {id},
+    {timestamp} and {body} in the places of these values.
+    """
 
     header: str
     prefix: str
@@ -191,9 +205,11 @@ def _parse_header_name(variable: str, name: str | None) -> str | None:
 
 def make_signature_check(own: Layout, keys: Secrets, window_s: int) -> Verify:
     """Return the check of a scheme that signs with a shared secret. A signed time must be within `window_s` of now."""
+    # The pieces of the template before and after {body}. Each is {id}, {timestamp}, or literal text.
     before, after = ([piece for piece in _FIELD.split(part) if piece] for part in own.template.split("{body}"))
     signs_id, signs_time = "{id}" in own.template, "{timestamp}" in own.template
-    # Without a signed time two events with equal bodies have the same signature: only their ids differ.
+    # Without a signed time two deliveries with equal bodies have the same signature. Only their ids differ, so each
+    # delivery keeps its own id.
     remembers = signs_time and not signs_id and own.id_header is not None
     first_ids = FirstIds(REMEMBERED_WINDOWS * window_s) if remembers else None
     macs: dict[bytes, hmac.HMAC] = {}
@@ -221,6 +237,7 @@ def make_signature_check(own: Layout, keys: Secrets, window_s: int) -> Verify:
             # two.
             remembered = remembered or digest[:SIGNATURE_BYTES]
             expected = layout.encode(digest).encode()
+            # Every key and signature is compared, so that the duration does not show which of them fits.
             for signature in signatures:
                 is_valid |= hmac.compare_digest(signature, expected)
         if not is_valid:
@@ -239,7 +256,10 @@ def _fill_template(pieces: list[str], identity: str | None, timestamp: str) -> b
 
 
 def _strip_prefixes(layout: Layout, texts: list[str]) -> list[bytes]:
-    """Return the signatures of a header as bytes, without their prefix; hex in lower case."""
+    """Return the signatures of a header as bytes, without their prefix; hex in lower case.
+
+    Texts without the prefix are skipped, and so are all after the first MAX_SIGNATURES texts.
+    """
     prefix, in_hex = layout.prefix, layout.encode is bytes.hex
     bare = []
     for text in texts[:MAX_SIGNATURES]:

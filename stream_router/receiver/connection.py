@@ -54,9 +54,11 @@ class Connection(asyncio.Protocol):
     def __init__(self, client: str, server: "HttpServer") -> None:
         self.client = client
         self.held_bytes = self._framing_bytes = 0
+        """Bytes of this connection that the server counts as held; bytes parsed since the last part of a body."""
         self.accepted_s = server.loop.time()
         self.deadline_s = self.accepted_s + HEAD_S
         self.opening: asyncio.Task[Any] | None = None
+        """Task that opens the connection (the handshake, with TLS); None once the connection is open."""
         self._loop, self._app, self._server = server.loop, server.app, server
         self._transport: asyncio.Transport | None = None
         self._parser: Any = httptools.HttpRequestParser(self)
@@ -66,8 +68,10 @@ class Connection(asyncio.Protocol):
         self._read_s = 0.0
         """Time at which the first of the unparsed bytes were read, in monotonic seconds."""
         self._early_answer: Response | None = None
+        """Answer to the present request that its head alone decides; None if its body is needed."""
         self._in_head, self._known = True, False
         self._discarding = self._queued = self._working = self._paused = self._stalled = False
+        """Whether bytes are dropped; a turn is awaited; parsing goes on; reading is paused; answers are unread."""
 
     # --- the transport's side
 
@@ -118,9 +122,8 @@ class Connection(asyncio.Protocol):
         if self._discarding or self._working or self._queued or self._must_wait:
             return
         if self._unparsed:
-            self._read_s = (
-                time.monotonic()
-            )  # the wait so far was for the client or the stream, and is not a sign of overload
+            # The wait so far was for the client or the stream. It must not count as a sign of overload.
+            self._read_s = time.monotonic()
             self._wait_for_turn()
         elif self._paused and self._transport is not None and not self._transport.is_closing():
             self._paused = False
@@ -171,11 +174,13 @@ class Connection(asyncio.Protocol):
         # This counts trailers as well, which httptools keeps in memory and copies with each packet.
         self._framing_bytes += len(piece)
         self._feed(piece)
+        # `Request.read_head` checks the exact limits, without separators. These checks bound a head that never ends.
         has_too_many_fields = self._request is not None and len(self._request.fields) > MAX_FIELDS
         if has_too_many_fields or self._framing_bytes > MAX_HEAD_BYTES + HEAD_PIECE_BYTES:
             self._refuse(answers.HEADERS_TOO_LARGE)
 
     def _feed(self, piece: bytes) -> None:
+        """Pass bytes to the parser. Refuse the request if they are not valid HTTP, or if handling them fails."""
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
@@ -217,6 +222,7 @@ class Connection(asyncio.Protocol):
         if self._early_answer is None and (request.announced_bytes or 0) > self._app.max_body_bytes:
             self._early_answer = answers.TOO_LARGE
         if self._early_answer is not None:
+            # A short body is read and dropped, so that the connection can be kept.
             if self._early_answer.close or request.is_long or request.expects:
                 self._refuse(self._early_answer)
         elif request.expects and self._transport is not None:
@@ -331,7 +337,10 @@ class Connection(asyncio.Protocol):
             self.deadline_s = min(self.deadline_s, self._loop.time() + LINGER_S)
 
     def _refuse(self, answer: Response) -> None:
-        """Answer after the requests that still wait, read nothing more, and end the connection."""
+        """Give this answer to the present request, read nothing more, and end the connection.
+
+        The answers to earlier requests are written first.
+        """
         if self._discarding:
             return
         request, self._request = self._request or Request(self), None
@@ -343,7 +352,10 @@ class Connection(asyncio.Protocol):
         request.finish(answer)
 
     def _end(self) -> None:
-        """Write no more, but read on for LINGER_S if possible. Closing with unread bytes would reset the connection."""
+        """Write no more, but read on for LINGER_S if possible.
+
+        Closing with unread bytes would reset the connection, and the client might then miss the last answer.
+        """
         self._discarding, self._unparsed, self._body = True, b"", b""
         self._waiting.clear()
         self._report_held_bytes()

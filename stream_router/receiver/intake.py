@@ -75,7 +75,7 @@ class Intake:
         """Return the events of a body, in order.
 
         Raises ProblemError if the body is neither a JSON object, nor an array of objects, nor XML that the source
-        takes.
+        takes. Also raises it if the body holds too many events, or one that is too large.
         """
         received_at_ms = int(self._clock() * 1000)
         try:
@@ -101,6 +101,7 @@ class Intake:
         scheme, delivery_id = self._scheme, body.delivery_id
         body_hash = hashlib.sha256(body.text).digest()
         id_from = "delivery" if delivery_id else "content"
+        # Most bodies add no header values to their envelopes, so the text that was encoded once is used.
         header_text = body.traceparent or body.event_type
         added = envelope.encode_added_fields(self._envelope_fields(body)) if header_text else self._added_text
         max_bytes = MAX_EVENT_BYTES - len(added)
@@ -144,6 +145,7 @@ class Intake:
 
 def parse(body: bytes) -> object:
     """Return the body's JSON value. Raises ProblemError if it is not JSON, nests too deep or holds too many keys."""
+    # The keys are estimated from the bytes, without parsing.
     if len(body) > KEYS_COUNTED_FROM_BYTES and body.count(b'":') + body.count(b'" :') > MAX_KEYS:
         raise ProblemError(413, "too_large", "the body holds too many keys")
     if not body:

@@ -38,7 +38,10 @@ class Stream(NamedTuple):
 
 
 def _check_senders(settings: Receiver) -> None:
-    """Check scheme, secrets and named sources, unless a secret is kept in AWS, which is not called yet."""
+    """Check scheme, secrets and named sources. Raises SettingsError.
+
+    If any secret is kept in AWS, nothing is checked here, since AWS is not called yet. `check` does so later.
+    """
     kept = [settings.webhook_secrets.get_secret_value()]
     kept += [secret_text(source.secrets) for source in read(settings.config) if isinstance(source, PostedSource)]
     if not any(text.startswith(AWS_PREFIXES) for text in kept):

@@ -48,7 +48,10 @@ At a few dozen events a second waiting would group nothing. If calls are not qui
 call is in flight.
 """
 NEAR_S = 0.55
-"""Duration of calls, in seconds, at which waiting for other events would make requests late."""
+"""Seconds that a call and the wait for other events may take together.
+
+Events that are not stored after 0.6 s go to the spill, so a longer wait would send events there.
+"""
 FULL_CALL_EVENTS = 100
 """Number of waiting events at which a call starts: with twice as many it would be no cheaper for the stream."""
 SILENT_CALLS = 8
@@ -145,7 +148,7 @@ class Calls:
 
     @property
     def linger_s(self) -> float:
-        """Seconds that an event waits for others to join its call. Longer if calls take long.
+        """Seconds that an event waits for other events to join its call. Longer if calls take long.
 
         A stream that serves calls one after the other is quick only if calls are few and full. If the stream answers
         too late, or has not answered for a while, calls are spread evenly over time. The quickest of the last three
@@ -215,7 +218,7 @@ class Calls:
             )
 
     def _schedule_probe(self, wait_s: float) -> None:
-        """Let the next probe be due in `wait_s`."""
+        """Let the next probe become due after `wait_s` seconds, in place of the time set before."""
         if self._probe_timer is not None:
             self._probe_timer.cancel()
         self._probe_timer = self._loop.call_later(wait_s, self._probe_due)

@@ -35,7 +35,9 @@ class RefusedLetters:
         envelope = orjson.loads(line)
         event = Event(Record(line, 0), 0, line, envelope["id"], envelope["idFrom"], envelope["receivedAt"], None)
         letter = DeadLetter(event, Reason.REFUSED, "ValidationException", "the stream refuses it, and takes others")
+        # The batcher sets an event aside after a second refusal (`Batcher._suspect`), so it was sent at least twice.
         letter = letter._replace(attempts=2, raw=line)
+        # `write` returns [] if the letter does not fit into one message.
         messages = self._writer.write(letter) or self._writer.write_parts(letter)
         are_stored: list[bool] = []
 

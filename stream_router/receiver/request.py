@@ -105,7 +105,7 @@ class Request:
         self.answer: Response | None = None
 
     def read_head(self, version: str) -> Response | None:
-        """Read the complete head. Return the answer if the head is refused for any path; None if it is valid."""
+        """Read the complete head. Return the answer if the head is refused, whatever its path; None if it is valid."""
         fields = self.fields
         size_bytes = len(self.url)
         for name, value in fields:

@@ -77,9 +77,10 @@ class Secrets:
         return changed
 
     def _apply(self, text: str) -> bool:
-        """Put secrets into force if `text` differs from the text in force. Return whether it did.
+        """Put the secrets of `text` into force if they are new. Return whether they were put into force.
 
         A changed file takes effect once two readings agree, since a file that is being written could be incomplete.
+        Raises SettingsError if the new secrets cannot be used.
         """
         if text == self._text:
             self._candidate = text

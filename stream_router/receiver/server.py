@@ -135,6 +135,7 @@ class HttpServer:
     def admit(self, connection: Connection) -> bool:
         """Add a new connection, and cut another to make room if needed. Return whether the new one may stay."""
         client = connection.client
+        # Behind a trusted proxy all senders have the proxy's address, so the limit of one client does not apply to it.
         if self._unknown_by_client[client] >= self._max_client_connections and not self._trusted(client):
             self._evict(next(other for other in self._unknown if other.client == client))
         if len(self.connections) >= self._max_connections and not self._make_room():
@@ -185,7 +186,7 @@ class HttpServer:
         """Remove a closed connection."""
         self.connections.discard(connection)
         self._stats.connections = len(self.connections)
-        self.mark_known(connection)
+        self.mark_known(connection)  # takes it from the unknown connections, if it is one
         self.record_held_bytes(connection, 0)
 
     def record_held_bytes(self, connection: Connection, size_bytes: int) -> None:
@@ -198,6 +199,7 @@ class HttpServer:
         connection.held_bytes = size_bytes
         if stats.read_bytes > MAX_READ_BYTES:
             for largest in sorted(self.connections, key=lambda other: other.held_bytes, reverse=True):
+                # The bytes are subtracted first: `make_room` reports 0 bytes, and must not subtract them again.
                 stats.read_bytes -= largest.held_bytes
                 largest.held_bytes = 0
                 largest.make_room()
@@ -275,7 +277,7 @@ class HttpServer:
     # --- the end
 
     async def drain(self, within_s: float) -> bool:
-        """Accept no more connections, and answer the last requests, for at most `within_s`.
+        """Accept no more connections, and answer the last requests, for at most `within_s` seconds.
 
         Return whether all connections ended in time.
         """
@@ -286,6 +288,7 @@ class HttpServer:
             if not self._accept():
                 break
         self._socket.close()
+        # Since this time `/readyz` has shown that the receiver is stopping.
         announced_s = self.loop.time() - self._drain_delay_s
         deadline_s = self.loop.time() + within_s
         while self.connections and self.loop.time() < deadline_s:
@@ -315,7 +318,7 @@ def _clean_up_opening(sock: socket.socket, connection: Connection, opening: "asy
     connection.opening = None
     connection.forget()
     if error is not None and not isinstance(error, OSError):
-        raise error
+        raise error  # the loop logs it
 
 
 def bind_socket(settings: Receiver) -> socket.socket:

@@ -36,7 +36,10 @@ class Source(NamedTuple):
     intake: Intake
 
     def read_headers(self, headers: Headers) -> tuple[str, str, str]:
-        """Return content type, event type (of the scheme `expert` alone) and trace context; "" for a missing value."""
+        """Return a request's content type, event type and trace context; "" for a missing or invalid value.
+
+        The event type is read only if the scheme is `expert`.
+        """
         content_type = headers.get("content-type").lower()[:MAX_TYPE_CHARS] if "content-type" in headers else ""
         event_type = headers.get("x-nexus-event-type") if self.scheme == "expert" else ""
         if len(event_type) > MAX_TYPE_CHARS or not event_type.isascii() or not event_type.isprintable():
@@ -70,6 +73,7 @@ def _build_named(settings: Receiver, source: PostedSource) -> Source:
     }
     defaults = {name: field.default for name, field in Signature.model_fields.items() if name.startswith("hmac_")}
     own = settings.model_copy(update={**defaults, **changes})
+    # `model_copy` marks each updated field as set by the operator. The defaults among them were not.
     own.model_fields_set.difference_update(defaults.keys() - fields.keys())
     try:
         return _build_source(own, source.name, takes_xml=source.xml)
@@ -86,6 +90,7 @@ def _problem_of_source(name: str, problem: SettingProblem) -> SettingProblem:
 
 
 def _build_source(settings: Receiver, name: str, *, takes_xml: bool) -> Source:
+    """Return a source with these settings. With the scheme `expert` it always takes XML. Raises SettingsError."""
     verify, live = auth.make_check(settings)
     scheme = settings.webhook_scheme or ""
     intake = Intake(settings, source=name, takes_xml=takes_xml or scheme == "expert")

@@ -65,4 +65,7 @@ class SpillStore(Protocol):
         """Prepare the end: drain no more events if another receiver can drain them."""
 
     async def close(self) -> int:
-        """Return the number of remaining events that only this process, or its successor, can find."""
+        """End the use of the store.
+
+        Return the number of remaining events that no other receiver can drain, only a later process with this store.
+        """

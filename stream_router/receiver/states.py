@@ -32,8 +32,9 @@ KEEP_AWAY_S = 5.0
 After that new traffic tests the stream again; otherwise nothing would show that the stream is back.
 """
 GROUP_REFUSED_S = 30.0
-"""Seconds after its last refusal for which a partition group counts as refused. Without a newer outcome the group's
-shard may have recovered after that.
+"""Seconds after its last refusal for which a partition group counts as refused.
+
+After that time its shard may have recovered, unless a newer outcome is known.
 """
 REPEAT_S = 60.0
 """Seconds between two log lines on requests whose events were not stored."""
@@ -49,7 +50,10 @@ The stream counts as slow from the first share on, and until the share is below 
 LATE_MIN = 5
 """Minimum number of late requests for the stream to count as slow, since a single late call proves little."""
 LOG_AFTER_S = 1.0
-"""Seconds from a refused delivery to its log line. By then it is known whether others are accepted."""
+"""Seconds from the first refused delivery of a run to the run's log line.
+
+The line says whether other deliveries are accepted, which is known by then.
+"""
 
 _JSON = "let the sender post an object, or an array of objects, in JSON"
 CURES = {
@@ -77,7 +81,7 @@ class StreamState:
         """Time at which the stream began to refuse; None while it takes events."""
         self._refused_s = 0.0
         self.last_outcome_s = 0.0
-        """Time at which the stream last took or refused a record."""
+        """Time at which the stream last took or refused a record; 0.0 before the first record."""
         self.code = ""
         """AWS's code of the last refusal."""
         self.records_taken = 0
@@ -114,7 +118,10 @@ class StreamState:
 
     @property
     def refuses(self) -> bool:
-        """Whether the stream refused for DOWN_AFTER_S or longer and has taken nothing since. Does not expire."""
+        """Whether the stream has refused every record for DOWN_AFTER_S or longer.
+
+        Unlike `down`, this stays true until the stream takes a record, even if no record is sent.
+        """
         return self._since_s is not None and self._refused_s - self._since_s >= DOWN_AFTER_S
 
     @property
@@ -161,6 +168,8 @@ class StreamSpeed:
         _, in_time_before, late_before = self._samples[0]
         in_time, late = in_time - in_time_before, late - late_before
         min_share, min_late = (SLOW_ENDS, 1) if self.is_slow else (SLOW_BEGINS, LATE_MIN)
+        # Without any request the share of late ones is undefined. Since `min_late` is 1 or more, the stream is then not
+        # slow.
         self.is_slow = late >= min_late and late >= min_share * (in_time + late)
 
 
@@ -172,7 +181,7 @@ def _count_requests(stats: Stats) -> tuple[int, int]:
 
 
 class _RefusalRun:
-    """An unbroken run of deliveries refused for the same reason.
+    """Deliveries of one source that were refused with the same status and reason, without a pause of OVER_AFTER_S.
 
     `client` sent the first of them. `accepted_at_start` is the number of all deliveries accepted before the run.
     """
@@ -210,6 +219,7 @@ class States:
         run.count += 1
 
     def _count_accepted(self) -> int:
+        """Return the number of requests of all sources that were answered 202."""
         return sum(count for (_, _, reason), count in self._stats.answers.items() if reason in ACCEPTED)
 
     def log_changes(self) -> None:
@@ -234,7 +244,7 @@ class States:
         self._log_refused_deliveries()
 
     def _find_cure(self, code: str) -> str:
-        """Return the cure of a refusal by the stream; for a missing permission with action and resource."""
+        """Return advice to an operator about the code of a refusal. It names a permission that is missing."""
         if code in DENIED:
             return f"grant kinesis:PutRecords on the stream {self._stream} (stream-router setup --policy receive)"
         return find_cure(code)
@@ -258,7 +268,7 @@ class States:
             )
 
     def _log_unstored_requests(self) -> None:
-        """Log, once in REPEAT_S, that requests were answered 503 since the stream did not store their events."""
+        """Log that requests were answered 503 because their events were not stored; at most once in REPEAT_S."""
         refused, now_s = self._stats.events_refused - self._refused_before, self._now_s()
         if not refused or now_s - self._unstored_logged_s < REPEAT_S:
             return

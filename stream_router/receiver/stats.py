@@ -30,7 +30,7 @@ MAX_CODES = 64
 class Stats:
     """The counts of one process, used on its event loop only.
 
-    `names` are the names of the sources; "" is the environment's.
+    `names` are the names of the sources; "" is the environment's source.
     """
 
     def __init__(self, names: Sequence[str] = ("",)) -> None:
@@ -47,6 +47,7 @@ class Stats:
         self.read_bytes = 0
         """Bytes of requests that are incomplete, or were read and not parsed."""
         self.latencies_s: list[float] = []
+        """Latencies of verified senders' requests since the last snapshot."""
         self._latency = Histogram()
 
     @property
@@ -55,10 +56,14 @@ class Stats:
         return self.bytes_in_flight + self.read_bytes
 
     def snapshot(self, known: Mapping[str, float | None]) -> Snapshot:
-        """Return all counts at this moment, with the metrics of `known` by name. A metric of None is left out."""
+        """Return all counts at this moment.
+
+        `known` holds further metrics by name, without the prefix `receiver_`. A metric of None is left out.
+        """
         if self.latencies_s:
             latencies_s, self.latencies_s = self.latencies_s, []
             self._latency.record([1000 * latency_s for latency_s in latencies_s])
+        # The snapshot gets a copy, which later requests do not change.
         latency = Histogram()
         latency.merge(self._latency)
         requests: Counter[tuple[str, ...]] = Counter()

@@ -152,6 +152,7 @@ class Status:
 
 
 SPILL = ("spilled_events", "spill_bytes", "spill_oldest_age_seconds", "spill_failing")
+"""Metrics of the spill, without their prefix `receiver_`. They are 0 if there is no spill."""
 GAUGES = ("up", "connections", "held_bytes", "buckets_refusing", *SPILL)
 
 
@@ -164,6 +165,7 @@ def conditions(
     meaning = WAITS_IN_SPILL if takes else ANSWERED_503
 
     def epoch_s(loop_s: float | None) -> float | None:
+        """Return a time of the loop's clock in epoch seconds; None for None."""
         return None if loop_s is None else at_s - (batcher.now_s() - loop_s)
 
     is_silent = calls.is_silent or (stream.refuses and stream.code in NO_ANSWER)
@@ -197,7 +199,10 @@ def conditions(
 
 
 def _describe_untried(app: App, batcher: Batcher, at_s: float) -> str:
-    """Return words on how long no event has come with which the stream could be tried; "" if one may come."""
+    """Return words that say since when no event has come to try the stream with; "" if they do not apply.
+
+    They apply while the receiver is ready and no spill takes events: only a new event can then try the stream.
+    """
     takes = batcher.backlog is not None and batcher.backlog.takes
     last_outcome_s = batcher.stream.last_outcome_s
     if takes or not app.ready or not last_outcome_s:

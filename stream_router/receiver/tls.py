@@ -196,9 +196,8 @@ def read_dates(context: ssl.SSLContext, cert: Path) -> tuple[float, float]:
     for side in (asking, serving, asking, serving, asking):  # TLS 1.2 needs all of these steps, TLS 1.3 fewer
         try:
             side.do_handshake()
-        except (
-            ssl.SSLError
-        ):  # more data is needed, or a client certificate, which the server wants after its own is known
+        except ssl.SSLError:
+            # More data is needed, or the server wants a client certificate. By then its own certificate is known.
             continue
     certificate = asking.getpeercert() or {}
     return ssl.cert_time_to_seconds(str(certificate["notBefore"])), ssl.cert_time_to_seconds(

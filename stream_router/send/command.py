@@ -56,6 +56,7 @@ def run(settings: Receiver, options: SendOptions) -> int:
     webhooks = (
         Webhook(str(uuid.uuid4()), body) for body in itertools.takewhile(lambda _: not signals, selected_bodies)
     )
+    # After one signal `poster` runs until each delivery that was sent has ended, after a second no longer.
     with handle_signals(lambda number, _: signals.append(number), signal.SIGINT, signal.SIGTERM):
         poster.run(webhooks, options.rate, lambda: not signals or (len(signals) < 2 and poster.answered < poster.sent))
     took_s, unanswered = time.monotonic() - begun_s, poster.sent - poster.answered
@@ -102,7 +103,10 @@ class Tally:
         return lines
 
     def latencies(self, rate: float) -> list[str]:
-        """Return the line of percentiles. It also says how they were measured, since without a rate senders wait."""
+        """Return the line of percentiles; no line if nothing was answered.
+
+        It also says how they were measured: only with a rate do they include the wait for a free connection.
+        """
         took_ms = sorted(self._took_ms)
         if not took_ms:
             return []

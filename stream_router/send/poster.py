@@ -64,10 +64,11 @@ class Poster:
         """Number of retries by the result of the previous attempt: "503", or "no answer"."""
 
     def run(self, webhooks: Iterator[Webhook], rate: float, is_running: Callable[[], bool]) -> None:
-        """Send all webhooks and return when each has ended. A `rate` of 0 is as fast as they are answered.
+        """Send all webhooks and return when each has ended. Call `done` with each result, from this thread.
 
-        `rate` is deliveries per second. Calls `done` with each result, from this thread. As soon as `go_on` returns
-        False, stops early and leaves the deliveries in flight unanswered.
+        `rate` is the number of deliveries per second; 0 means as fast as they are answered. As soon as `is_running`
+        returns False, this returns early, and the results of deliveries in flight are dropped. Raises an exception that
+        ended one of the threads.
         """
         due = self._wait_until_due(webhooks, rate)
         threads = [threading.Thread(target=self._work, args=(due,), daemon=True) for _ in range(CONNECTIONS)]
@@ -108,11 +109,12 @@ class Poster:
                     self.sent += 1
                 self._results.put(self._deliver(curl, webhook, due_s))
         except StopIteration:
-            pass
+            pass  # no webhook is left
         except Exception as error:  # noqa: BLE001 - `run` raises it in its own thread
             self._results.put(error)
 
     def _deliver(self, curl: pycurl.Curl, webhook: Webhook, due_s: float) -> DeliveryResult:
+        """Send a delivery, and again after each failure, until it is answered or given up. Return its result."""
         first_attempt_s = time.monotonic()
         while True:
             status, body = self._attempt(curl, webhook)
@@ -127,6 +129,7 @@ class Poster:
         """Return status and body of the answer; 0 and libcurl's reason if there is none."""
         headers = self._sign(webhook.delivery_id, webhook.body, int(time.time()))
         kind = "text/xml" if webhook.body.lstrip(_XML_PREFIX_BYTES)[:1] == b"<" else "application/json"
+        # The empty Expect keeps libcurl from waiting for 100 Continue before it sends a large body.
         sent = [f"Content-Type: {kind}", "Expect:", *(f"{name}: {value}" for name, value in headers.items())]
         answer = io.BytesIO()
         curl.setopt(pycurl.HTTPHEADER, sent)

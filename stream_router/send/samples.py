@@ -20,6 +20,7 @@ import orjson
 from stream_router.errors import SettingsError
 
 FIRST_NUMBER = 40_938_475
+"""Value of `$number` in webhook 0."""
 
 
 @cache
@@ -33,8 +34,9 @@ def presets() -> dict[str, list[dict[str, Any]]]:
 
 
 class Webhooks:
-    """Generator of bodies: equal for equal seed, moment and number, and all of `event_type` if that is given.
+    """Generator of bodies. If `event_type` is given, all events have that type.
 
+    Generators with the same arguments return equal bodies if `body` gets the same numbers in the same order.
     Raises SettingsError if there is no such preset, or if a type is given and the preset's events name none.
     """
 
@@ -45,8 +47,10 @@ class Webhooks:
         if event_type is not None:
             if "eventType" not in events[0]:
                 raise SettingsError("--type", f"a record of {preset} has no event type", "omit it")
+            # If the preset has no example of this type, all of its examples get the type.
             alike = [event for event in events if event["eventType"] == event_type] or events
             events = [{**event, "eventType": event_type} for event in alike]
+        # The examples have `$number` in quotes, so that they are JSON. Its value is a number and needs none.
         numbered = (orjson.dumps(event).decode().replace('"$number"', "$number") for event in events)
         self._templates = [Template(text) for text in numbered]
         self._rng = random.Random(seed)  # noqa: S311  # sample data

@@ -25,7 +25,7 @@ def own_url(settings: Receiver) -> str:
 def check_url(settings: Receiver, url: str) -> None:
     """Raise SettingsError if `url` is not a URL, or if the secret would go to it over a network in plain text.
 
-    The receiver's own address is permitted, since the receiver has checked it itself.
+    The receiver's own address is permitted, since its settings were checked when they were read.
     """
     if not (types.is_url(url) and url.isascii()):
         raise SettingsError("--url", "is not the URL of a receiver", "give http://HOST:PORT/v1/events")
@@ -54,6 +54,7 @@ def signer(settings: Receiver) -> Sign:
 
     def sign(delivery_id: str, body: bytes, now: int) -> dict[str, str]:
         parts = (part.replace("{id}", delivery_id).replace("{timestamp}", str(now)) for part in (before, after))
+        # `body.join` puts the body between the two parts of the template.
         signature = layout.encode(hmac.digest(key, body.join(part.encode() for part in parts), layout.algorithm))
         if layout.timestamp_header == layout.header:  # time and signature share a header, as with Stripe
             return _headers((layout.header, f"t={now},{layout.prefix}{signature}"), (layout.id_header, delivery_id))
@@ -77,4 +78,5 @@ def first_secret(setting: str) -> str:
 
 
 def _headers(*pairs: tuple[str | None, str]) -> dict[str, str]:
+    """Return these headers. A pair without a name is left out: the scheme has no such header."""
     return {name: value for name, value in pairs if name}

@@ -87,6 +87,7 @@ def variable(kind: type[Settings], name: str) -> str:
 
 def is_secret(kind: type[Settings], name: str) -> bool:
     """Return whether a field holds a secret or a reference to one."""
+    # The annotation may be a union such as `SecretStr | None`, so its text is searched.
     return "Secret" in str(kind.model_fields[name].annotation)
 
 
@@ -115,7 +116,7 @@ def _texts(hint: Any) -> Iterator[str]:
 
 
 def field_of(kind: type[Settings], name: str) -> Any:
-    """Return a field's declaration in another set of settings, to use it again."""
+    """Return the declaration of a field, so that another set of settings can have the same field."""
     return kind.model_fields[name]
 
 
@@ -137,7 +138,7 @@ class Common(Settings):
     def _check_region(cls, region: str, info: ValidationInfo) -> str:
         """Return the region if botocore knows it.
 
-        If the setting is empty, return the region of the AWS profile.
+        If the setting is empty, the region is that of AWS_DEFAULT_REGION, or of the AWS profile.
         """
         return region if info.context is None else types.check_region(region or types.region_of_environment())
 
@@ -189,7 +190,9 @@ class GuardedSettings(Common):
 
     @staticmethod
     def require_strong(secret: SecretStr, info: ValidationInfo, scheme: str | None = None) -> SecretStr:
-        """Return the secret of a setting. Raises ValueError if it is weak.
+        """Return the secret of a setting. Raises ValueError if it is weak and `weak_secrets` refuses that.
+
+        A reference is accepted here: the secret that it names is checked when it is read.
 
         With `scheme` the setting may hold several secrets, separated by commas. The scheme decides
         which bytes of a secret count.

@@ -90,10 +90,10 @@ class Consumer(GuardedSettings):
 
     @property
     def entries_per_call(self) -> int:
-        """Entries per call: the setting, or the bus's limit if that is lower."""
+        """Maximum number of entries of a PutEvents call: the setting, or the bus's limit if that is lower."""
         return min(self.max_entries, limits.bus_ceiling(self.event_bus))
 
     @property
     def bytes_per_call(self) -> int:
-        """Bytes per call: the region's limit (limits.request_bytes)."""
+        """Maximum bytes of a PutEvents call: the region's limit (limits.request_bytes)."""
         return limits.request_bytes(self.aws_region)

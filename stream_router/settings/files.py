@@ -73,6 +73,7 @@ def describe_failure(error: OSError | ValueError) -> str:
     """
     if isinstance(error, OSError):
         return str(error.strerror)
+    # Any other ValueError means that the path itself is impossible, for example holds a zero byte.
     return "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "no such path"
 
 
@@ -160,7 +161,7 @@ def _describe_wrong_keys(error: ValidationError, model: type[BaseModel]) -> Iter
 
 
 def _format_place(loc: tuple[int | str, ...], known_keys: set[str]) -> str:
-    """Return a place in a model as text, for example `shapes[0].fields.timestamp`."""
+    """Return the place of an error in the file as text, for example `shapes[0].fields.timestamp`."""
     text = ""
     for index, step in enumerate(loc):
         is_last = index == len(loc) - 1
@@ -229,7 +230,7 @@ Pydantic's own texts show patterns or values, or name Python's types.
 
 
 def describe_problem(error: Mapping[str, Any]) -> tuple[str, str]:
-    """Return problem and cure of a pydantic error; the cure is "" if the field's type alone decides it.
+    """Return problem and cure of a pydantic error; the cure is "" if there is none but to give an allowed value.
 
     Neither quotes the value.
     """

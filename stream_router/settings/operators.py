@@ -60,6 +60,7 @@ class Setup(QueueSettings, Common):
     @field_validator("rule")
     @classmethod
     def _refuse_no_rule(cls, rule: str) -> str:
+        """Refuse the value that means no rule, since `setup` creates the rule."""
         if rule == NO_RULE:
             raise WrongValueError("leaves `setup` no rule to create", "name the rule, or run no `setup`")
         return rule
@@ -91,7 +92,10 @@ class DeadLetters(Consumer):
 
 
 class Mask(Settings):
-    """Settings of `mask`: only the key and the shapes, so that a policy can be tried on any machine."""
+    """Settings of `mask`: only the masking key, and the config file with the shapes of events.
+
+    Without the other settings a policy can be tried on any machine.
+    """
 
     config: Path | None = field_of(Common, "config")
     masking_key: Secret | None = None

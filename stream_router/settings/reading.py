@@ -48,7 +48,7 @@ def load(kind: type[S], *checks: Callable[[S], object], **overrides: Any) -> S:
 
     `checks` test what the settings name, files for example, and raise SettingsError. They run even
     if some settings are wrong, so that all problems are reported at once. Raises SettingsError with
-    all problems (exit 78).
+    all problems (exit 78), or TemporarySettingsError (exit 1) if all of them are outages.
     """
     return _read(kind, [*find_unknown(), *_wrong_failpoints()], checks, overrides)
 
@@ -208,6 +208,7 @@ def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
             source.secrets for source in sources.read(settings.config) if isinstance(source, sources.PostedSource)
         ]
         secrets = [secret for secret in configured if secret]
+        # The config file holds a secret itself unless each of them is a reference.
         if not all(secret.get_secret_value().startswith(REFERENCE_PREFIXES) for secret in secrets):
             yield sources.VARIABLE, settings.config
         yield from ((sources.VARIABLE, path) for secret in secrets if (path := path_of_secret(secret)))
@@ -236,6 +237,7 @@ def warn_of_failpoints() -> None:
 
 
 def _wrong_failpoints() -> tuple[SettingProblem, ...]:
+    """Arm the failpoints that the environment names. Return the problems of a wrong value; () if there are none."""
     try:
         arm_failpoints(os.environ.get(FAILPOINTS_VARIABLE, ""))
     except SettingsError as error:
@@ -292,6 +294,7 @@ def list_settings(kind: type[Settings]) -> Iterator[SettingRow]:
 
 
 def _region_from_elsewhere(setting: str) -> SettingRow:
+    """Return the row of the region if AWS_REGION is not set."""
     try:
         return SettingRow(setting, region_of_environment(), "AWS_DEFAULT_REGION, or the profile")
     except ValueError:

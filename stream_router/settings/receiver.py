@@ -65,6 +65,7 @@ class ListenerSettings(GuardedSettings):
     @classmethod
     def _refuse_exposed_secret(cls, scheme: str | None, info: ValidationInfo) -> str | None:
         """Refuse a scheme that sends the secret itself over plain HTTP, where others can read it."""
+        # A setting that is invalid is missing from `info.data`. It is reported itself, so the scheme is not judged.
         exposure = [info.data.get(name, "wrong") for name in ("listen", "tls_cert", "trusted_proxies")]
         if info.context is None or scheme not in types.SENDS_ITS_SECRET or "wrong" in exposure:
             return scheme
@@ -217,6 +218,7 @@ class Receiver(Signature, ListenerSettings):
                 f"{reason}, so it has no effect",
                 "unset it, or choose a scheme",
             )
+        # Without a scheme no `hmac_*` field is reported, as with scheme `hmac`.
         for name in find_unused(self.webhook_scheme or "hmac", self.model_fields_set):
             yield SettingProblem(
                 variable(type(self), name),

@@ -16,6 +16,8 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class _SourceTable(BaseModel):
+    """Base class of the sources: refuses unknown keys, and holds the key that each source has."""
+
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
 
     name: str = Field(min_length=1, max_length=64)
@@ -24,7 +26,7 @@ class _SourceTable(BaseModel):
 class PostedSource(_SourceTable, Signature):
     """A source that posts to the receiver.
 
-    With `secrets` the source has its own path, `/v1/events/<name>`.
+    With `secrets`, or with scheme `none`, the source has its own path, `/v1/events/<name>`.
 
     The keys have the names of environment settings, in lower case, and apply to this source only.
     Without `replay_window_s` the environment's value applies.
@@ -45,6 +47,7 @@ class PostedSource(_SourceTable, Signature):
 
     @model_validator(mode="after")
     def _check_scheme_and_name(self) -> "PostedSource":
+        """Refuse secrets without a scheme, and a name that cannot be a part of the source's own path."""
         if self.secrets is not None and self.scheme is None:
             raise WrongValueError("has secrets and no scheme", "set scheme beside secrets")
         if self.has_own_path and not (self.name.isascii() and self.name.replace("-", "").replace("_", "").isalnum()):
@@ -99,7 +102,7 @@ class Sources(BaseModel):
 
 
 class Document(BaseModel):
-    """The file's top-level keys.
+    """The config file's top-level keys.
 
     Unknown keys are refused: with a mistyped `cxone` the receiver would have no sources. The
     consumer checks the content of its own keys (pipeline/mapping/config_file.py).

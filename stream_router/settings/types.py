@@ -118,6 +118,7 @@ def check_region(name: str) -> str:
 
     # botocore's own pattern accepts eu-centrall-1 as well. Each call would then fail without naming the region.
     partitions = create_loader().load_data("partitions")["partitions"]
+    # The lists also hold names that are no regions, such as aws-global.
     known = {region for partition in partitions for region in partition["regions"] if _REGION.fullmatch(region)}
     has_endpoint = any(value for variable, value in os.environ.items() if variable.startswith("AWS_ENDPOINT_URL"))
     if name in known or (has_endpoint and _REGION.fullmatch(name)):

@@ -99,6 +99,7 @@ class AdminServer:
         self._token = token.encode() if token else None
         self._hosts = {"localhost", split_host_port(listen)[0].lower(), *hosts}
         self._pages = pages
+        # The base class makes a handler of this class for each connection, so `answer` has to be part of the class.
         handler = type("Handler", (_AdminHandler,), {"answer": staticmethod(self.answer)})
         try:
             self._server = _Server(listen, handler)
@@ -156,6 +157,7 @@ def _probe(answer: ProbeAnswer) -> Page:
 
 
 def _has_token(authorization: str, token: bytes) -> bool:
+    """Return whether an Authorization header has the token. The time of the comparison reveals nothing of the token."""
     scheme, _, presented = authorization.partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(presented.strip().encode("utf-8", "replace"), token)
 
@@ -184,6 +186,7 @@ class _AdminHandler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the name is the base class's
 
     def _page(self) -> Page:
+        """Return the answer to this request. Raises nothing: an unforeseen error becomes a 500, and is logged."""
         try:
             hosts = self.headers.get_all("Host", [])
             return self.answer(self.path.partition("?")[0], self.headers.get("Authorization", ""), hosts)
@@ -213,6 +216,7 @@ class _Server(ThreadingHTTPServer):
         resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         self.address_family = resolved[0]
         self._open: dict[socket.socket, None] = {}
+        """Open connections, the oldest first: a dict keeps that order and removes any key quickly."""
         super().__init__((host, port), handler)
 
     def server_bind(self) -> None:
@@ -248,6 +252,7 @@ def _web_page() -> Page:
     """
     written = (files("stream_router.telemetry") / "page" / "index.html").read_text("utf-8")
     labels = json.dumps(STAGE_LABELS, ensure_ascii=False)
+    # The file has an empty object with a comment in place of the labels.
     body = re.sub(r"\{/\* STAGE_LABELS .*? \*/\}", lambda _: labels, written).encode()
     policy = (
         "default-src 'none'",

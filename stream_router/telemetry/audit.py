@@ -40,6 +40,7 @@ Further records are lost, and the next line has their number.
 """
 
 _SEAL = b',"digest":"'
+"""Beginning of the last field of a line: the digest of all that stands before it."""
 
 
 def build_record(batch: Batch, shard_id: str, masking: str, retention: str, now_s: float) -> dict[str, Any]:
@@ -164,6 +165,7 @@ class AuditLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
+            # Raises BlockingIOError, an OSError, if another process writes the file. The records then wait.
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             last, torn_bytes = _last_line(fd)
             size = os.lseek(fd, 0, os.SEEK_END) - torn_bytes
@@ -175,7 +177,7 @@ class AuditLog:
                 if torn_bytes:
                     record = {**record, "tornBytesBefore": torn_bytes}
                 line = self._sealed(record, previous)
-                if os.write(fd, line + b"\n") != len(line) + 1:
+                if os.write(fd, line + b"\n") != len(line) + 1:  # a part of a line would break the chain
                     os.ftruncate(fd, size)
                     raise OSError(None, "the disk is full")
                 failpoint("audit_record_written")
@@ -198,7 +200,7 @@ def _last_line(fd: int) -> tuple[bytes, int]:
     while len(tail) < size:
         start = max(0, size - len(tail) - step)
         tail = os.pread(fd, size - len(tail) - start, start) + tail
-        if tail.count(b"\n") >= 2:
+        if tail.count(b"\n") >= 2:  # the last complete line stands between the last two line feeds
             break
     whole, _, torn = tail.rpartition(b"\n")
     return whole.rpartition(b"\n")[2], len(torn)
@@ -232,6 +234,7 @@ def verify(path: Path, key: bytes | None) -> Result:
 
 def _check(line: bytes, previous: dict[str, str], key: bytes | None) -> str:
     """Return the problem of a line, or ""; add its digest to `previous`, the digests of the last lines by shard."""
+    # The digest was computed over the line without its last field, and is followed by `"}`.
     body, seal, line_digest = line.rpartition(_SEAL)
     if not seal or not hmac.compare_digest(line_digest, digest(body + b"}", key).encode() + b'"}'):
         return "was changed, or was written with another key"
@@ -240,6 +243,7 @@ def _check(line: bytes, previous: dict[str, str], key: bytes | None) -> str:
         shard_id, before, begins = record["shardId"], record["previous"], record.get("to") == "stderr"
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return "is not an audit record"
+    # A line on standard error may begin a new chain, in each new process.
     if before != previous.get(shard_id, CHAIN_START) and not (begins and before == CHAIN_START):
         return "does not follow the line before: a line was removed, added or moved"
     previous[shard_id] = digest(line, key)

@@ -91,11 +91,13 @@ class Sender:
         self._metrics = metrics
         self._zeros = zeros
         self._sent = take()
+        """Latest snapshot whose counts are in a request, sent or waiting."""
         self._waiting: deque[Request] = deque(maxlen=MAX_WAITING_REQUESTS)
         self._log_limiter = LogLimiter(clock)
         self._lock = threading.Lock()
 
     def __call__(self) -> None:
+        """Send the waiting requests, then those of the present snapshot. After a failure the rest waits."""
         with self._lock:  # `last` sends from another thread
             now = self._take()
             self._waiting += requests(now, self._sent, self._metrics, self._dimensions, zeros=self._zeros(now))
@@ -120,6 +122,7 @@ class Sender:
         last.join(FINAL_SEND_TIMEOUT_S)
 
     def _send(self, request: Request) -> None:
+        """Send one request. One that CloudWatch refuses for its content is dropped; any other error is raised."""
         try:
             self._client.put_metric_data(Namespace=NAMESPACE, MetricData=request)
         except ClientError as error:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 RELATIVE_ERROR = 0.01
 GROWTH = ((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)) ** 0.999
-"""Ratio of a bucket's edges. Each bucket has one value, which differs from the others by at most RELATIVE_ERROR.
+"""Ratio of a bucket's edges. All values in a bucket are reported as one, which is wrong by at most RELATIVE_ERROR.
 
 The exponent leaves room for the rounding of the logarithm.
 """
@@ -27,8 +27,11 @@ PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 """The percentiles that the admin ports show, by name."""
 
 _PER_BUCKET = 1 / math.log(GROWTH)
+"""Number of buckets by which a value moves if its logarithm grows by 1."""
 _FIRST_BUCKET = 1 - math.log(SMALLEST_MS) * _PER_BUCKET
+"""Offset by which SMALLEST_MS falls into bucket 1. Bucket 0 is for smaller values."""
 _TOP_MS = SMALLEST_MS * GROWTH ** (BUCKETS - 2)
+"""Lower edge of the last bucket, in milliseconds. Larger values are counted, and remembered as the largest, as this."""
 
 _edges = SMALLEST_MS * GROWTH ** np.arange(BUCKETS - 1, dtype=np.float64)
 _VALUES = np.concatenate(([0.0], _edges * 2 * GROWTH / (1 + GROWTH)))

@@ -58,9 +58,11 @@ class Merger:
         self._folder = state_folder / SNAPSHOTS
         self._is_alive = is_alive
         self._latest: dict[Path, Snapshot] = {}
+        """Latest snapshot of each living child, by its file."""
         self._ended = Snapshot()
         """Counts of the children that have ended. Their files are removed, except those in `_kept`."""
         self._kept: set[Path] = set()
+        """Files of ended children that could not be removed. They are not read again: their counts are in `_ended`."""
 
     def merge(self) -> Merged:
         """Return the sum of every child's latest snapshot. Files that are no snapshots are ignored."""
@@ -74,6 +76,7 @@ class Merger:
             if not is_alive:
                 self._forget_child(file)
             elif snapshot := self._latest.get(file):
+                # While a shard passes from one child to the next, both may live. The newer snapshot counts.
                 known = shards.get(shard_id)
                 if known is None or known.snapshot.at_s < snapshot.at_s:
                     shards[shard_id] = MergedShard(shard_id, int(pid), snapshot)

@@ -32,9 +32,9 @@ class CloudWatch(NamedTuple):
 class Metric(NamedTuple):
     """One metric. `name` is Prometheus's without PREFIX and `_total`; `labels` are its labels' names.
 
-    `cloudwatch` is its form in CloudWatch, None if it is not sent there. `bounds` are those of a histogram's buckets in
-    its base unit, with which the name ends, or in counts. A value within 1 % of a bound may be
-    counted on the wrong side of it, since 1 % is the precision of the histogram.
+    `cloudwatch` is its form in CloudWatch, None if it is not sent there. `bounds` are the upper bounds of a histogram's
+    buckets in Prometheus. Their unit is that with which the name ends; without one they are counts. A value within 1 %
+    of a bound may be counted on the wrong side of it, since 1 % is the precision of the histogram.
     """
 
     name: str

@@ -15,6 +15,8 @@ from stream_router.telemetry.snapshot import Labels, Snapshot
 
 
 class _Families(Collector):
+    """Collector that returns families that are made already, since the library reads only collectors."""
+
     def __init__(self, families: Sequence[Family]) -> None:
         self._families = families
 
@@ -31,7 +33,7 @@ def page(snapshot: Snapshot, metrics: Iterable[Metric], program: str) -> bytes:
             families.append(_fill(CounterMetricFamily(*_head(metric), labels=metric.labels), counts))
         elif metric.kind == "histogram":
             families.append(_histogram(metric, snapshot))
-        elif metric is not BUILD:
+        elif metric is not BUILD:  # its labels are not in the snapshot, so it is added below
             families.append(_gauge(metric, snapshot.gauges.get(metric.name, {})))
     registry = CollectorRegistry()
     registry.register(_Families([*families, _gauge(BUILD, {(program, version("stream_router")): 1.0})]))

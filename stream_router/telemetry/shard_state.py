@@ -34,6 +34,7 @@ def lag(shard: MergedShard, now_s: float) -> Lag:
         return Lag(oldest_age_s=None, arrived_ago_s=None, caught_up=False)
     snapshot_age_s = max(0.0, now_s - shard.snapshot.at_s)
     callback_ago_s += snapshot_age_s
+    # At the last callback the shard was `behind_s` behind the stream's newest record, and that record is older now.
     behind_s = shard.number("behindS")
     unread_s = behind_s + callback_ago_s if behind_s else None
     received_ms, arrived_ms = shard.number("oldestReceivedMs"), shard.number("oldestArrivedMs")
@@ -45,6 +46,7 @@ def lag(shard: MergedShard, now_s: float) -> Lag:
             caught_up=False,
         )
     if received_ms is None and unread_s is None:
+        # Nothing is unsettled, and nothing was unread at the last callback. Since then there may be unread records.
         if callback_ago_s <= RECENT_CALLBACK_S:
             return Lag(oldest_age_s=0.0, arrived_ago_s=0.0, caught_up=True)
         return Lag(

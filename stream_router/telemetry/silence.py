@@ -19,8 +19,8 @@ class Silence(NamedTuple):
 class Answers:
     """Record of which boto3 calls are answered. Any thread may use it. `clock` is monotonic, `now_s` the wall clock.
 
-    A service is silent if a call has had no answer for SILENT_AFTER_S, and none has had one since it was sent. Whether
-    that call is still open, timed out, or found no connection makes no difference. A refusal is an answer.
+    A service is silent if a call to it was sent at least SILENT_AFTER_S ago, and no call to it was answered since then.
+    Whether that call is still open, timed out, or found no connection makes no difference. A refusal is an answer.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, now_s: Callable[[], float] = time.time) -> None:
@@ -37,7 +37,7 @@ class Answers:
             self.record_request(service)
 
         def on_response(response_dict: Any = None, **_: Any) -> None:
-            if response_dict is not None:
+            if response_dict is not None:  # None if the call failed without an answer
                 self.record_answer(service)
 
         client.meta.events.register("before-send", on_request)

@@ -84,10 +84,12 @@ class RecentSamples:
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque(maxlen=int(RECENT_S / SAMPLE_INTERVAL_S) + 2)
+        """Samples, the oldest first. The number leaves room, so that the oldest is usually more than RECENT_S old."""
 
     def note(self, now: Sample) -> Sample | None:
         """Add a sample if one is due. Return the sample before it; None if there is none, or nothing was added."""
         before = self._samples[-1] if self._samples else None
+        # A caller with the same interval may come a little early, so half a second is tolerated.
         if before and now.at - before.at < SAMPLE_INTERVAL_S - 0.5:
             return None
         self._samples.append(now)
@@ -114,7 +116,7 @@ def status(
 ) -> dict[str, Any]:
     """Return the object of `/status` at the time `at` (monotonic seconds). The verdict is in `now.states`.
 
-    `parts` has the fields of this program alone, `totals` the fields that only its totals have.
+    `parts` has the fields that only this program has, `totals` those that only the totals of this program have.
     """
     minute_start, recent_start = recent.before(at, RATE_WINDOW_S), recent.before(at, RECENT_S)
     return {
@@ -173,5 +175,6 @@ def _table(series: Mapping[Labels, float]) -> dict[str, int]:
 
 
 def _latencies(shape: StatusLayout, snapshot: Snapshot) -> dict[str, dict[str, float]]:
+    """Return percentiles by stage, in ms. The receiver's histogram has no label: its only stage is ANSWERED."""
     stages = snapshot.histograms.get(shape.latency.name, {})
     return {labels[0] if labels else ANSWERED: histogram.summary() for labels, histogram in sorted(stages.items())}

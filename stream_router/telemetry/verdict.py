@@ -301,7 +301,10 @@ class VerdictLog:
 
 
 def no_answer(place: str, error: str) -> dict[str, Any]:
-    """Return the verdict on a program that does not answer, with the fields of `/status`. `error` is the reason."""
+    """Return the verdict on a program that does not answer, with the fields of `/status`.
+
+    `place` is the address of its admin port, and `error` says what happened there.
+    """
     verdict = judge([Condition(Code.NO_ANSWER, f"{place} {error}")], 0.0)
     return {**verdict.fields(), "since": None}
 

@@ -32,7 +32,10 @@ VERDICT = ("code", "state", "level", "since", "reason", "meaning", "cure")
 """Fields of the worst verdict, as in `/status`."""
 
 ANSWER_TIMEOUT_S = 3.0
+"""Seconds within which the whole answer of a port must arrive."""
+
 QUIT_KEYS = ("q", "Q", "\x03", "\x1b", "")
+"""Keys that end the live view: q, Ctrl-C, Escape, and the "" that `_on_key` makes of a closed terminal."""
 
 STATUS = "stream-router.status"
 """Name of the status schema without its version. Later versions add fields, and a missing field shows as unknown."""
@@ -76,7 +79,10 @@ def run(settings: Top, options: TopOptions) -> int:
 async def fetch_statuses(
     urls: Sequence[str], token: str, transport: httpx.AsyncBaseTransport | None = None
 ) -> list[Host]:
-    """Return each port's status in the order of the URLs, within ANSWER_TIMEOUT_S."""
+    """Return a Host for each URL, in the same order, within ANSWER_TIMEOUT_S.
+
+    A port that gives no status of ours has the reason in `Host.error`. Raises nothing for it.
+    """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     # The environment's proxy is ignored, since admin ports are on this machine or in this network.
     async with httpx.AsyncClient(
@@ -110,10 +116,14 @@ async def _fetch_status(client: httpx.AsyncClient, url: str) -> Host:
 
 
 def _short_reason(error: BaseException) -> str:
-    """Return the system's own message, which httpx wraps, or the library's if there is none."""
+    """Return why a connection failed, in lower case: the system's own message, else httpx's, else the error's class.
+
+    httpx wraps the system's error, so the chain of causes is searched for it.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno and cause.strerror:
+            # Errors of name resolution have negative numbers, for which `os.strerror` has no text.
             return (os.strerror(cause.errno) if cause.errno > 0 else cause.strerror).lower()
         cause = cause.__cause__ or cause.__context__
     return str(error).rstrip(".").lower() or type(error).__name__
@@ -130,9 +140,13 @@ def _json(hosts: Sequence[Host]) -> str:
 
 
 async def _live(urls: Sequence[str], token: str, console: Console) -> None:
-    """Draw on the alternate screen. `q` and signals end the view at once, even if a host hangs."""
+    """Draw the view on the terminal's alternate screen, until a key of QUIT_KEYS or a signal ends it.
+
+    It ends at once, even if a host hangs.
+    """
     loop, quit_requested = asyncio.get_running_loop(), asyncio.Event()
-    # SIGINT needs a handler too, since a shell's background process ignores it. SIGHUP is a closed terminal.
+    # SIGINT needs a handler too: a shell starts background processes with SIGINT ignored. SIGHUP means that the
+    # terminal was closed.
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(signal_number, quit_requested.set)
     live = Live("asking…", console=console, screen=True, auto_refresh=False, vertical_overflow="crop")

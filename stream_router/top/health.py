@@ -12,9 +12,9 @@ ANSWER_TIMEOUT_S = 3.0
 
 
 def run(name: Literal["receive", "consume"], settings: Top) -> int:
-    """Print the verdict of that program on this host. Return 0 if it needs no restart, otherwise 1.
+    """Print what `/healthz` of the program `name` on this host answers. Return 0 for a 200, otherwise 1.
 
-    An outage of AWS also gives 0, since a restart would not help.
+    The port answers 200 unless a restart of the program would help. So an outage of AWS also gives 0.
     """
     consumer_url, receiver_url = settings.urls
     url = f"{receiver_url if name == 'receive' else consumer_url}/healthz"

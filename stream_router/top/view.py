@@ -1,4 +1,7 @@
-"""View of one moment: the verdict first, then its explanation. It fits 60 columns, and uses more if there are more."""
+"""View of the hosts' status at one moment: the worst verdict first, then the figures that explain it.
+
+The view fits a terminal of 60 columns, and uses more columns if there are more.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -37,10 +40,11 @@ STYLES = {Level.GOOD: "green", Level.WARN: "yellow", Level.BAD: "bold red"}
 SIGNS = {Level.GOOD: "✓", Level.WARN: "◐", Level.BAD: "✗"}
 
 Facts = tuple[tuple[str, str, Callable[[Any], str]], ...]
-"""Figures of one subject: for each its label, its path in `/status`, and its format."""
+"""Figures of one subject: for each its label, its path in `/status`, and the function that makes it a text."""
 
 
 def _how_many(unread: Any) -> str:
+    """Return the number of unread shards as text. A host that does not report them gives UNKNOWN, not 0."""
     return UNKNOWN if unread is None else str(len(unread))
 
 
@@ -132,9 +136,11 @@ def verdict_of(hosts: Sequence[Host]) -> Host:
 
 
 def screen(hosts: Sequence[Host], console: Console, *, live: bool = False) -> RenderableType:
-    """Return the view of all hosts, the worst verdict first. Of several consumers only the worst is shown whole.
+    """Return the view of all hosts, the worst verdict first.
 
-    The shards come last, the worst first, so that a full `live` screen cuts off the least important lines.
+    Of several consumers only the one with the worst verdict is shown with its figures and shards; each of the others
+    has one line. The shards come last, the worst first, so that a full `live` screen cuts off the least important
+    lines.
     """
     consumers = [host for host in hosts if host.program == "consume"]
     chosen = verdict_of(consumers) if consumers else None
@@ -176,7 +182,7 @@ def _first_line(hosts: Sequence[Host]) -> Text:
 
 
 def _advice(host: Host) -> list[RenderableType]:
-    """Return a verdict's meaning for events and its cure; an empty list if all is well."""
+    """Return what the host's verdict means for its events, and the cure; an empty list if the host is well."""
     if host.level is Level.GOOD:
         return []
     texts = [host.verdict.get("meaning"), host.verdict.get("cure")]
@@ -184,7 +190,10 @@ def _advice(host: Host) -> list[RenderableType]:
 
 
 def _lines(hosts: Sequence[Host], most: int, width: int) -> list[RenderableType]:
-    """Return one line for each host. If there are more than `most` hosts, return lines for the worst `most`."""
+    """Return a table with one line for each host, at most `most` lines.
+
+    If there are more hosts, only the worst ones have a line, the worst first, and a last line counts the others.
+    """
     table = _table("host", "state", "lag", "safe for", "events/s" if width >= TERMINAL else "ev/s", "p99")
     shown = sorted(hosts, key=lambda host: rank_of(host.verdict))[:most] if len(hosts) > most else hosts
     for host in shown:
@@ -203,13 +212,16 @@ def _lines(hosts: Sequence[Host], most: int, width: int) -> list[RenderableType]
 
 
 def _figures(status: dict[str, Any], lines: Sequence[Facts], width: int) -> RenderableType:
-    """Return the figures in order, as many on a line as fit. A line breaks between two figures, never inside one."""
+    """Return the figures in their order, as many on a line of `width` columns as fit.
+
+    Each of `lines` begins a line of its own. A line breaks between two figures, never inside one.
+    """
     whole = Text()
     for line in lines:
         used = 0
         for label, path, in_words in line:
             value = in_words(get(status, path))
-            needs = len(label) + 1 + len(value)
+            needs = len(label) + 1 + len(value)  # two blanks separate it from the figure before
             fits = bool(used) and used + 2 + needs <= width
             if fits:
                 whole.append("  ")
@@ -221,7 +233,10 @@ def _figures(status: dict[str, Any], lines: Sequence[Facts], width: int) -> Rend
 
 
 def _latencies(status: dict[str, Any]) -> RenderableType:
-    """Return the percentiles of the last minutes by stage."""
+    """Return a table of the latency of each stage, in percentiles over the last minutes.
+
+    A stage that no event has passed is left out.
+    """
     minutes = (get(status, "recent.seconds") or 0) / 60
     table = _table(f"latency, {minutes:.0f} min" if minutes else "latency", *PERCENTILES.values())
     for stage, title in STAGE_LABELS.items():
@@ -232,7 +247,10 @@ def _latencies(status: dict[str, Any]) -> RenderableType:
 
 
 def _tables(status: dict[str, Any], tables: dict[str, str]) -> list[Text]:
-    """Return counts since the start by reason or code, the largest first."""
+    """Return one line for each of `tables`: the counts since the program's start by reason or code, the largest first.
+
+    `tables` has the key below `totals` in `/status` by the line's title.
+    """
     lines = []
     for title, key in tables.items():
         counts = [pair for pair in (get(status, f"totals.{key}") or {}).items() if pair[1]]
@@ -243,7 +261,10 @@ def _tables(status: dict[str, Any], tables: dict[str, str]) -> list[Text]:
 
 
 def _shards(status: dict[str, Any], width: int) -> RenderableType:
-    """Return notes on the conditions of shards, and a line for each shard, the worst first."""
+    """Return the shards that nobody reads, the reasons of shards that are not well, and a table of all shards.
+
+    The table has the worst shard first.
+    """
     facts = SHARD_WIDE if width >= WIDE else SHARD
     table = _table("shard", "state", *(title for title, _, _ in facts))
     shards = sorted(filter(None, status.get("shards") or []), key=_worst_first)
@@ -270,6 +291,7 @@ def _shards(status: dict[str, Any], width: int) -> RenderableType:
 
 
 def _worst_first(shard: dict[str, Any]) -> tuple[float, float, str]:
+    """Return the key by which shards are sorted: the worst verdict first, of equal verdicts the largest lag."""
     lag = get(shard, "gauges.oldest_unsettled_age_seconds")
     return rank_of(shard), -lag if isinstance(lag, int | float) else 0.0, str(shard.get("shard"))
 

@@ -24,6 +24,7 @@ from stream_router.settings.reading import load, warn_of_failpoints
 log = logging.getLogger("stream_router.shard")
 
 EX_SOFTWARE = 70
+"""Exit status after an unexpected error (sysexits.h)."""
 PARENT_CHECK_INTERVAL_S = 0.5
 """Seconds between two checks that the daemon lives. Used only if the kernel cannot report the daemon's death."""
 
@@ -62,7 +63,10 @@ def main() -> NoReturn:
 
 
 def _serve(settings: Consumer, source: daemon_lines.DaemonInput, output: IO[bytes], stop_signals: list[int]) -> int:
-    """Build the child, run the KCL's main loop, and return the exit code. The imports here save memory, see below."""
+    """Build the child, run the KCL's main loop, and return the exit code.
+
+    Most of the child's modules are imported only after the endpoints are resolved, to use the memory that this frees.
+    """
     from stream_router.aws.credentials import CredentialsError
     from stream_router.consumer.destinations import DestinationEndpoints
 
@@ -121,7 +125,8 @@ def _report_wrong_settings(error: SettingsError) -> int:
 def _exit_if_daemon_dies(daemon_pid: int, record_clean_exit: Callable[[], None]) -> None:
     """Wait until the daemon dies, then end the process at once.
 
-    Another worker may own the shard by then, so a child without its daemon must send nothing.
+    Another worker may own the shard by then, so a child without its daemon must send nothing. The end is recorded as a
+    clean exit, since no event of this shard caused it.
     """
     try:
         select.select([os.pidfd_open(daemon_pid)], [], [])

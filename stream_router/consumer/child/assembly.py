@@ -36,8 +36,10 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """Largest answer of a call, in bytes: GetRecords with one record of 10 MiB (UpdateMaxRecordSize), as base64."""
 
 HEARTBEAT_INTERVAL_S = 1.0
+"""Minimum number of seconds between two touches of the heartbeat file."""
+
 MEMORY_TRIM_INTERVAL_S = 60.0
-"""Seconds after which unused memory is given back to the kernel."""
+"""Seconds between two times at which a child gives unused memory back to the kernel."""
 
 
 class Child:
@@ -79,13 +81,19 @@ class Child:
         self._wait(MAX_IDLE_WAIT_S, True)
 
     def _wait(self, max_wait_s: float, wake_on_daemon_line: bool) -> None:
-        """Handle calls, and wait up to `max_wait_s`. A signal or, if requested, a line of the daemon ends the wait."""
+        """Handle calls, and wait for an answer or a signal, `max_wait_s` seconds at most.
+
+        If `wake_on_daemon_line` is true, a line of the daemon ends the wait too.
+        """
         wake_fds = (self._signal_fd, self._daemon_fd) if wake_on_daemon_line else (self._signal_fd,)
         if self._signal_fd in self._destinations.pump(max_wait_s, wake_fds):
-            os.read(self._signal_fd, 4096)
+            os.read(self._signal_fd, 4096)  # empty the pipe, since a byte left in it would end the next wait at once
 
     def build_shard_processor(self, shard_id: str, start: str) -> ShardProcessor:
-        """Return the processor of this shard. It begins after the checkpoint `start`, "number:subnumber"."""
+        """Return the processor of this shard, which begins after the checkpoint `start`.
+
+        `start` is "number:subnumber". The number is a sequence number or a special position such as TRIM_HORIZON.
+        """
         settings, clock = self._settings, time.monotonic
         guard = CrashGuard(self._crash_markers, shard_id, start)
         ledger = ShardLedger(shard_id, settings, self._transform)
@@ -132,8 +140,8 @@ class Child:
 class Heartbeat:
     """Sign of life inside the daemon's callbacks: a file whose modification time shows the supervisor progress.
 
-    The file is named by the process id. A call touches it if HEARTBEAT_INTERVAL_S has passed. Once a minute, a call
-    also gives memory back that a busy moment has left unused. `clock` is monotonic.
+    The file is named by the process id; there is none if `state_dir` is None. A call touches it if HEARTBEAT_INTERVAL_S
+    has passed. Once a minute, a call also gives memory back that a busy moment has left unused. `clock` is monotonic.
     """
 
     def __init__(self, state_dir: Path | None, clock: Callable[[], float]) -> None:
@@ -142,7 +150,7 @@ class Heartbeat:
         self._touched_at, self._trimmed_at = -HEARTBEAT_INTERVAL_S, clock()
 
     def __call__(self) -> None:
-        """Touch the file if that is due."""
+        """Touch the file, and give unused memory back, each if it is due."""
         now = self._clock()
         if now - self._touched_at < HEARTBEAT_INTERVAL_S:
             return
@@ -159,9 +167,10 @@ class Heartbeat:
 def kill_on_armed_event(
     transform: Callable[[Event | DeadLetter], Transformed],
 ) -> Callable[[Event | DeadLetter], Transformed]:
-    """Return `transform`. If the failpoint `event=segfault:TEXT` is armed, an event with this text kills the process.
+    """Return `transform`, unless the failpoint `event=segfault:TEXT` is armed.
 
-    Tests use the failpoint to make an event that crashes its child.
+    If it is armed, return a function that kills the process at an event that contains TEXT, and otherwise does the same
+    as `transform`. Tests use the failpoint to make an event that crashes its child.
     """
     deadly = killing_text()
     if not deadly:

@@ -104,7 +104,10 @@ class Checkpoints:
         return self._watermark.oldest_unsettled_ms()
 
     def is_covered_by_target_check(self) -> bool:
-        """Return whether a target check has succeeded since the bus accepted the last settled event."""
+        """Return whether the target checks so far cover all events that are settled.
+
+        They do if a successful check began after the bus last accepted one of these events.
+        """
         self._watermark.advance(self._accepted_at())
         self._watermark.release_checked(self._target.proven_s)
         return not self._watermark.has_unchecked_positions
@@ -137,7 +140,7 @@ class Checkpoints:
         self._last_used_check_s = self._target.proven_s
         position = self._watermark.release_checked(self._last_used_check_s)
         if position is None or position == self.last_checkpoint:
-            if self._watermark.has_unchecked_positions:
+            if self._watermark.has_unchecked_positions:  # only a target check is missing, so try again soon
                 self._next_at = now + TARGET_CHECK_POLL_INTERVAL_S
             return True
         if self.last_checkpoint and position < self.last_checkpoint:
@@ -150,7 +153,7 @@ class Checkpoints:
         return True
 
     def _format_sequence_number(self, sequence_number: int) -> str:
-        """Return the number in the form that the daemon uses."""
+        """Return the number as the daemon writes it: with leading zeros if it pads its numbers."""
         return str(sequence_number).zfill(self._digits)
 
     def take_shard_end_checkpoint(self, checkpointer: Checkpointer, wait: Callable[[], None]) -> None:
@@ -167,10 +170,11 @@ class Checkpoints:
 
 
 def _send_checkpoint(checkpointer: Checkpointer, *position: str | int) -> CheckpointError | None:
-    """Send a checkpoint, at the end of the shard if `position` is empty. Return an error after which it may be retried.
+    """Send a checkpoint, at the end of the shard if `position` is empty. Return None if the checkpoint was taken.
 
-    These errors are the KCL's names for throttling and for failures of DynamoDB (docs/facts.md, "KCL"). Raises
-    LeaseLostError if the lease is lost, and any other error as it is.
+    Return the error if the checkpoint may be retried. That is so for the KCL's errors about throttling and failures of
+    DynamoDB (docs/facts.md, "KCL"). Raises LeaseLostError if the lease is lost, which the KCL calls ShutdownException,
+    and any other error as it is.
     """
     try:
         checkpointer.checkpoint(*position)

@@ -60,10 +60,11 @@ class CrashMarker(BaseModel):
     suspect: EventPlace | None = None
     """The event that was in work at the latest death."""
     culprits: list[EventPlace] = []
+    """Events that are not handled again, and become dead letters."""
     taken: tuple[int, int] = (0, 0)
     """Position of the newest record that this child or one before it accepted from the daemon."""
     careful_until: tuple[int, int] = (0, 0)
-    """Position of the newest record that a child had accepted that died."""
+    """Position of the newest record that was accepted by any child that died."""
     alone_ms: float = 0.0
     """Time of the first call of `record_only_sick_left` (epoch ms); 0.0 if there was none."""
 
@@ -82,7 +83,7 @@ class CrashMarker(BaseModel):
         marker.careful_until = max(self.careful_until, self.taken)
         marker.suspect = self.at_work or self.suspect  # a death with nothing in work clears no suspect
         if self.at_work:
-            marker.deaths = self.deaths
+            marker.deaths = self.deaths  # kept even at another checkpoint, so that a careful shard stays careful
             if self.once or self.at_work == self.suspect:
                 marker.culprits.append(self.at_work)
         elif self.checkpoint == checkpoint:
@@ -110,7 +111,7 @@ class CrashGuard:
         self._warning_is_due = LogLimiter(clock)
         self._wall_clock_ms = wall_clock_ms
         self._suspended: EventPlace | None = None
-        """The event in work while its destination is down. The marker does not name it for that time."""
+        """The event in work while its destination is down, since the marker does not name it then; None otherwise."""
         try:
             self._marker = CrashMarker.model_validate_json(path.read_bytes()).for_next_child(checkpoint)
         except (OSError, ValidationError):  # missing, cut off by a power failure, or of another version
@@ -154,11 +155,11 @@ class CrashGuard:
     ) -> None:
         """Route a record's events, each after the event before is in flight. The marker names the event in work.
 
-        This includes culprits. Otherwise a death while a culprit's dead letter is made would make the event before the
-        suspect.
+        The marker names a culprit too, although only its dead letter is made. Otherwise a death at that moment would
+        make the previous event the suspect.
         """
         self._mark_in_work(record, WHOLE_RECORD_LINE, crashed_before=crashed_before)
-        if self._is_culprit(record, WHOLE_RECORD_LINE):
+        if self._is_culprit(record, WHOLE_RECORD_LINE):  # opening the record kills the process, so it is not opened
             for letters in _make_letters_of_lines(record):
                 router.send_dead_letters(letters)
                 wait_until_started()
@@ -239,7 +240,8 @@ class CrashGuard:
     def record_only_sick_left(self) -> None:
         """Record that at the shard's end only sick events are left, which fail while the bus accepts others.
 
-        The time for which they are retried counts from the first such call on, also if another child continues.
+        Sick events are retried for a limited time. It counts from the first call of this method for the shard, even if
+        another child continues.
         """
         if not self._marker.alone_ms:
             self._marker.alone_ms = self._wall_clock_ms()

@@ -111,6 +111,7 @@ class DeadLetterAlarm:
             )
 
     def _current_slot(self) -> Slot:
+        """Return the slot for the present time. Begin a new one if the last one covers SLOT_LENGTH_S already."""
         now = self._clock()
         if not self._slots or now >= self._slots[-1].began_at + SLOT_LENGTH_S:
             self._slots.append(Slot(now, 0, Counter()))

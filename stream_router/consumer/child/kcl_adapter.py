@@ -39,7 +39,10 @@ class DaemonChannel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclp
         return line
 
     def load_action(self, line: bytes) -> Any:
-        """Return the action that a line requests. Raise DaemonGoneError if the line is cut off."""
+        """Return the action that a line requests. Raise DaemonGoneError if the line is cut off.
+
+        Raise kclpy's MalformedAction if the line is not an action.
+        """
         if not line.endswith(b"\n"):
             raise DaemonGoneError(os.EX_TEMPFAIL)
         message = daemon_lines.parse_line(line)
@@ -52,6 +55,7 @@ class DaemonChannel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclp
     def write_line(self, line: str) -> None:
         """Send a line to the daemon. Raise DaemonGoneError if the daemon no longer reads."""
         try:
+            # The newline before the line, as in stock kclpy, separates it from any text that is in the pipe already.
             self.output_file.write(b"\n" + line.encode() + b"\n")
             self.output_file.flush()
         except BrokenPipeError:
@@ -82,6 +86,7 @@ class KclMainLoop(kcl.KCLProcess):  # type: ignore[misc]
         self._is_stop_requested = False
 
     def _perform_action(self, action: Any) -> None:
+        """Carry out one action of the daemon; the first one names the shard. kclpy's main loop calls this."""
         if isinstance(action, messages.InitializeInput):
             start = f"{action.sequence_number}:{action.sub_sequence_number}"
             self._shard = self._build_shard(action.shard_id, start)
@@ -99,7 +104,7 @@ class KclMainLoop(kcl.KCLProcess):  # type: ignore[misc]
             self._wait_idle()
 
     def request_stop(self) -> None:
-        """Handle the supervisor's SIGTERM. If the shard is not known yet, stop it as soon as it is."""
+        """Handle the supervisor's SIGTERM. If the shard is not known yet, stop it as soon as it is known."""
         self._is_stop_requested = True
         if self._shard:
             self._shard.request_stop()

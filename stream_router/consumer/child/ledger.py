@@ -33,7 +33,7 @@ latencies than on events.
 """
 
 MAX_LETTER_LOGS_PER_S = 10
-"""Maximum number of dead letters per second with a log line of their own. One line reports the number of the others."""
+"""Maximum number of dead letters per second with a log line of their own. One more line counts those without a line."""
 
 # Getters by index are a third faster than attributes, and run for every event.
 _EVENT = operator.itemgetter(Entry._fields.index("event"))
@@ -91,7 +91,7 @@ class ShardLedger:
             batch.masked += self._transform.take_masked_counts()
 
     def record_accepted(self, entries: Sequence[Entry], took_s: float = 0.0) -> None:
-        """Count one call's entries as accepted now, `took_s` seconds after the first call with these entries began."""
+        """Count one call's entries as accepted now. `took_s` are the seconds since the first call that carried them."""
         self._accepted_calls.append((self._now_s() * 1000, len(entries), took_s))
         self._alarm.count_accepted(len(entries))
         events = [*map(_EVENT, entries)]
@@ -143,7 +143,10 @@ class ShardLedger:
             entry.event.record.batch.retried += 1
 
     def record_dead_letter(self, letter: DeadLetter) -> None:
-        """Count a dead letter that was stored. Log it, unless MAX_LETTER_LOGS_PER_S were logged in this second."""
+        """Count a dead letter that was stored. Log it, unless MAX_LETTER_LOGS_PER_S were logged in this second.
+
+        A resubmitted event adds neither to the latencies nor to the alarm: it is old, and was counted before.
+        """
         self._counts["dead_lettered"] += 1
         self._dead_lettered_by_reason[letter.reason.value] += 1
         if not letter.event.resubmitted:
@@ -210,7 +213,7 @@ class ShardLedger:
         self._letters_this_second = self._unlogged_letters = 0
 
     def close(self) -> None:
-        """Write the remaining audit records when the child gives up the shard. An unsettled batch gets none."""
+        """Write the remaining audit records when the child gives up the shard. An unsettled batch has no record."""
         if self._audit and (missing := self._audit.close()):
             log.error(
                 "%d audit records were not written before the process ended. Their events are settled. "

@@ -86,6 +86,7 @@ class ShardProcessor:
         self._batch_count = 0
         self._last_position = RecordPosition(-1, -1)
         self._routed_at = clock()
+        """Time at which the last slice was routed, from which BATCHING_DELAY_S counts; 0.0 for no delay."""
         self._hand_off_by = clock() + HAND_OFF_TIMEOUT_S
         self.stop_by = 0.0
         """Latest time to answer the daemon once a stop is requested; 0.0 before. A signal handler may set it."""
@@ -149,7 +150,10 @@ class ShardProcessor:
         self._window.record_batch_opened(batch)
 
     def _route_slice(self, records: list[Record], digits: int, checkpointer: Checkpointer) -> None:
-        """Route the events of a slice. Window and checkpoints count its records before the first event is sent."""
+        """Route the events of a slice. Window and checkpoints count its records before the first event is sent.
+
+        `digits` is the number of digits with which the daemon writes sequence numbers (`Checkpoints.add_records`).
+        """
         self._window.add_records(records)
         self._checkpoints.add_records(records, digits)
         self._ledger.record_opened(records)
@@ -191,7 +195,9 @@ class ShardProcessor:
         while router.backlog or not (self._checkpoints.is_covered_by_target_check() and end_check.is_confirmed):
             end_check.send_next_call(self._checkpoints.last_received)
             if refutation := end_check.refutation:
-                self.request_stop()  # an entry that needs later events as a comparison would wait for ever
+                # A stop limits the wait for pending entries. One that needs later events as a comparison, which do not
+                # come here, would wait for ever.
+                self.request_stop()
             if self.stop_by:
                 is_late = self._clock() >= self.stop_by
                 if is_late or (refutation and not router.backlog):
@@ -242,7 +248,10 @@ class ShardProcessor:
             self._take_checkpoint_if_due(checkpointer)
 
     def _wait_for_calls(self, checkpointer: Checkpointer) -> None:
-        """Wait until few enough events wait for a call. The router calls this between slices of a record's events."""
+        """Wait until few enough events wait for a call, or the child must stop.
+
+        The router calls this after each slice of events, since one record may contain very many.
+        """
         self._work_once(0.0)
         while not self.stop_by and self._window.is_crowded:
             self._work_once(MAX_CALLBACK_WAIT_S)
@@ -300,6 +309,7 @@ class ShardProcessor:
             log.warning("Another worker holds the lease now. This shard stops here.", extra={"event": "lease-lost"})
 
     def _take_checkpoint_if_due(self, checkpointer: Checkpointer) -> None:
+        """Take a checkpoint if one is due, and record it. If it fails, it is retried when the next one is due."""
         previous = self._checkpoints.last_checkpoint
         self._checkpoints.take_checkpoint_if_due(checkpointer)
         self._record_checkpoint_after(previous)
@@ -336,5 +346,5 @@ class ShardProcessor:
 
 
 def _position_of(record: dict[str, Any]) -> RecordPosition:
-    """Return the position of a record as the daemon sends it. Its sub-sequence number may be None."""
+    """Return the position of a record of the daemon. A sub-sequence number of None counts as 0."""
     return RecordPosition(int(record["sequenceNumber"]), int(record["subSequenceNumber"] or 0))

@@ -49,9 +49,10 @@ _REQUIRED_FIELDS = {
 class ShardEndCheck:
     """Verification that a shard has really ended, as the KCL reports. It sends one call at a time.
 
-    `start` is the checkpoint at which the child began, `lease_table` the name of the table. `is_confirmed` becomes true
-    once it is known that nothing comes after the child's last record, and nothing ever will. `refutation` says why the
-    shard has not ended; it is "" as long as that is not known. `clock` is monotonic.
+    `start` is the checkpoint at which the child began: a sequence number, or a special position such as TRIM_HORIZON.
+    `lease_table` is the name of the table. `is_confirmed` becomes true once it is known that nothing comes after the
+    child's last record, and nothing ever will. `refutation` says why the end must not be checkpointed; it is "" as long
+    as no reason is known. `clock` is monotonic.
     """
 
     def __init__(
@@ -115,13 +116,13 @@ class ShardEndCheck:
             self._handle_records(result)
         elif operation == GET_LEASE:
             self._handle_lease(result)
-        elif operation == DESCRIBE_STREAM:  # the stream exists, but no longer the shard
+        elif operation == DESCRIBE_STREAM:  # called only for an unknown shard: the stream exists, the shard no longer
             self.is_confirmed = True
             log.warning(
                 "Kinesis no longer has the shard, since it is older than the stream's retention. It counts as ended.",
                 extra={"event": "shard-past-retention"},
             )
-        else:
+        else:  # GET_ITERATOR, which shows that the shard exists
             self._iterator, self._unknown_answer_count = result["ShardIterator"], 0
 
     def _handle_records(self, result: dict[str, Any]) -> None:
@@ -144,7 +145,10 @@ class ShardEndCheck:
             self.refutation = "the KCL ended a shard that is open"
 
     def _handle_lease(self, result: dict[str, Any]) -> None:
-        """Handle the answer about one child shard's lease. The last lease that exists confirms the end."""
+        """Handle the answer about one child shard's lease. A missing lease refutes the end.
+
+        The end is confirmed once the leases of all child shards are found.
+        """
         self._unchecked_children.pop()
         if "Item" not in result:
             self.refutation = "the KCL ended the shard without leases for its children"
@@ -153,6 +157,7 @@ class ShardEndCheck:
 
     def _handle_refusal(self, operation: str, refusal: Refusal) -> None:
         """Plan the next call. A missing stream refutes the end; otherwise count answers that the shard is unknown."""
+        # Without the iterator the next call requests a new one, since the old one may have expired.
         self._iterator, self._next_call_at = None, self._clock() + RETRY_INTERVAL_S
         is_absent = refusal.code in ABSENT
         if is_absent and operation == DESCRIBE_STREAM:

@@ -64,7 +64,10 @@ class ShardTelemetry:
         self._ledger.close()
 
     def _write(self) -> None:
-        """Write the snapshot to the state folder, whole or not at all. A failure is logged once a minute."""
+        """Check the alarm of dead letters, then write the snapshot to the state folder, whole or not at all.
+
+        A failed write is logged once a minute. Without a folder nothing is written.
+        """
         self._ledger.check_alarm()
         snapshot = Snapshot(round(self._now_s(), 3), states={"shard": self._shard_id, "pid": os.getpid()})
         self._ledger.write_counts_into(snapshot)

@@ -31,7 +31,8 @@ WAIT_ACTIVITIES = ("waiting", "bus", "holding", "deadLetters")
 class ShardVitals:
     """Present state of one shard. Calling the object writes the state into a snapshot.
 
-    `clock` is monotonic. A snapshot has times as seconds ago, since other processes do not have this clock.
+    `is_careful` returns whether the shard is careful (`crash_guard.py`). `clock` is monotonic. A snapshot has times as
+    seconds ago, since other processes do not have this clock.
     """
 
     def __init__(
@@ -55,7 +56,10 @@ class ShardVitals:
         """Arrival of the next record that is not opened yet; None if all are opened."""
 
     def record_callback(self, behind_ms: int | None) -> None:
-        """Record a callback of the daemon, `behind_ms` behind the newest record of the stream."""
+        """Record a callback of the daemon, and how far its records are behind the newest record of the stream.
+
+        `behind_ms` is None if the daemon does not report it. The last known value then stays; it is 0 if there is none.
+        """
         self._callback_at = self._clock()
         if behind_ms is not None:
             self._behind_ms = behind_ms
@@ -63,7 +67,11 @@ class ShardVitals:
             self._behind_ms = 0
 
     def record_next_unopened(self, record: dict[str, Any] | None) -> None:
-        """Record the next record of the daemon's batch that is not opened yet; None if all are opened."""
+        """Record the next record of the daemon's batch that is not opened yet; None if all are opened.
+
+        A record with an unknown time of arrival (None or 0) counts as opened, since nothing can be said about its age.
+        """
+        # The outer condition is `if record`. Inside it, `or None` replaces an arrival time of 0.
         self._next_unopened_ms = int(record["approximateArrivalTimestamp"] or 0) or None if record else None
 
     def measure_waits(self, wait: Wait) -> Wait:
@@ -90,6 +98,7 @@ class ShardVitals:
             return "bus"
         if self._router.backlog:
             return "deadLetters"
+        # Nothing is pending. Between callbacks the child waits for records; inside one, something holds it up.
         return "waiting" if wake_on_daemon_line else "holding"
 
     def __call__(self, snapshot: Snapshot) -> None:
@@ -144,8 +153,8 @@ class ShardVitals:
     def _describe_hold(self, now: float) -> dict[str, Any]:
         """Return the fields about the present hold: why the shard holds, as a code and as text, and for how long.
 
-        A destination that accepts nothing counts even if another one accepts: the checkpoint passes no event that waits
-        for either of them.
+        A destination that accepts nothing counts as a hold even if another destination accepts: an event that waits for
+        either of them stops the checkpoint.
         """
         if problem := self._checkpoints.target_problem:
             return {"holding": "target", "holdReason": problem}

@@ -39,7 +39,11 @@ class Watermark:
         """The first unsettled record and all records after it. A run of settled ones may be merged into a position."""
         self._compact_at = COMPACTION_THRESHOLD
         self._unchecked: deque[tuple[float, RecordPosition]] = deque()
-        """Settled positions that wait for a target check, each with the time of the bus's latest acceptance then."""
+        """Settled positions that wait for a target check, each with a time.
+
+        When the position was stored, the bus had accepted nothing after that time. So a successful check that began
+        later covers the position.
+        """
         self._checked_position: RecordPosition | None = None
 
     def add_records(self, records: Iterable[Record]) -> None:
@@ -52,10 +56,14 @@ class Watermark:
         self._unsettled.extend(records)
 
     def advance(self, accepted_at: float) -> None:
-        """Advance over all records that are settled. The bus accepted nothing after `accepted_at`."""
+        """Advance over all records that are settled.
+
+        `accepted_at` is the time at which the bus last accepted an entry.
+        """
         position = None
         while self._unsettled and _is_settled(self._unsettled[0]):
             item = self._unsettled.popleft()
+            # Keep the earlier position while the next record has the same sequence number (`add_records`).
             position = _end_of(item, self._unsettled[0] if self._unsettled else None) or position
         if len(self._unsettled) > self._compact_at:
             self._compact()
@@ -124,7 +132,10 @@ def _is_settled(item: Record | RecordPosition) -> bool:
 
 
 def _end_of(item: Record | RecordPosition, following: Record | RecordPosition | None) -> RecordPosition | None:
-    """Return the position after which a settled record or run ends; None if the next record shares its number."""
+    """Return the position at which a settled record or run ends; None if the next record has its sequence number.
+
+    No checkpoint may lie between two records with one sequence number (`Watermark.add_records`).
+    """
     if following is not None and following.sequence_number == item.sequence_number:
         return None
     return RecordPosition(item.sequence_number, item.sub_sequence_number)

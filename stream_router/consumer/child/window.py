@@ -43,7 +43,10 @@ MAX_RECORDS_ABOVE_CHECKPOINT = 1_000_000
 """Maximum number of records above the checkpoint, for a shard that is read so fast that MAX_SPAN_S allows more."""
 
 SPARE_BYTES = 2 * 1024 * 1024
-"""Room for small batches beyond MAX_PENDING_BYTES: more than a record of the usual limit (1 MiB)."""
+"""Minimum room for small batches beyond the limit of pending bytes: more than a record of the usual limit (1 MiB).
+
+With MAX_PENDING_BYTES the room is larger, a quarter of that limit.
+"""
 
 MAX_READY_EVENTS = 1_000
 """Number of events ready for a call above which no further record is opened: it would only leave the CPU's caches."""
@@ -113,7 +116,7 @@ def slice_records(
 
 
 class OpenedSlice(NamedTuple):
-    """A slice above the checkpoint, with the child's numbers of events and records up to its end."""
+    """A slice above the checkpoint, with the numbers of all events and records that the child opened up to its end."""
 
     opened_at: float
     end: RecordPosition
@@ -143,6 +146,7 @@ class Window:
         self.pending_bytes = 0
         """Bytes of the records that are not settled."""
         self._settled_at = clock()
+        """Time at which a record was last settled; at first the time at which the child took over the shard."""
         self._opened_slices: deque[OpenedSlice] = deque()
         """Slices above the checkpoint."""
         self._event_count = self._record_count = 0
@@ -152,7 +156,9 @@ class Window:
         self._is_small_batch_admitted = False
         self._small_batch_at = clock() + SMALL_BATCH_INTERVAL_S
         self._waited_at = -RECENT_WAIT_S
+        """Time of the last check at which a record had to wait for room."""
         self._latest_hold_reason = ""
+        """Reason for the hold at that check, a key of HOLD_REASONS; "" if the wait was no hold."""
         self.hold_began_at = 0.0
         """Time since which the shard has held, if it holds."""
         self._warning_is_due = LogLimiter(clock)
@@ -167,7 +173,7 @@ class Window:
             self.pending_bytes += record.size_bytes
 
     def record_opened(self, records: Sequence[Record]) -> None:
-        """Count the events of these records, which are known now."""
+        """Count the events of these records. Their number is known only once the records are opened."""
         self._is_small_batch_admitted = False
         self._record_count += len(records)
         for record in records:
@@ -211,9 +217,10 @@ class Window:
 
     @property
     def is_full(self) -> bool:
-        """Whether the next slice has to wait. If so, the wait is recorded.
+        """Whether the next slice has to wait. Reading this property records the wait, and may admit a small batch.
 
-        A small batch may be admitted instead. It stays admitted until it is opened.
+        A small batch is admitted although the window is full (MAX_SMALL_BATCH_RECORDS). It stays admitted until it is
+        opened.
         """
         if self._is_small_batch_admitted:
             return False
@@ -231,7 +238,10 @@ class Window:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether so many events wait for a call that the rest of a slice has to wait too. If so, that is recorded."""
+        """Whether so many events wait for a call that further events of opened records must wait.
+
+        Reading this property records the wait.
+        """
         if not self._are_calls_behind:
             return False
         self.record_wait("calls")

@@ -1,1 +1,1 @@
-"""The consume program: finds Java, starts the KCL daemon and keeps it running, proves the bus."""
+"""The consume program: finds Java, starts the KCL daemon and keeps it running, checks bus and rule."""

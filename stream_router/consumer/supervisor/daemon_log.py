@@ -46,6 +46,7 @@ lock and assigns nothing (PR #1804, fixed in 3.5.2).
 """
 
 _VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|shardId-\d+|0x[0-9a-f]+|@[0-9a-f]+|\d+")
+"""Parts in which lines of one kind may differ: UUIDs, shard ids, Java's object addresses, numbers."""
 
 
 class DaemonLog:
@@ -89,7 +90,7 @@ class DaemonLog:
                     self.take(line.decode("utf-8", "replace").rstrip("\n"))
 
     def take(self, raw: str) -> None:
-        """Handle one line."""
+        """Handle one line: call the functions for what it reports, and pass it on unless it is a repeat."""
         try:
             line = orjson.loads(raw) if raw.startswith("{") else None
         except orjson.JSONDecodeError:

@@ -88,7 +88,7 @@ class HangWatch:
             if (checks - LOG_AFTER_CHECKS) % LOG_AGAIN_AFTER_CHECKS == 0:
                 _log_hang(names[pid], pid, checks)
         for pid in self._logged.keys() - hanging.keys():
-            if daemon:
+            if daemon:  # otherwise the child has ended with its daemon, and a log line reports that
                 log.info(
                     "%s makes progress again, or was replaced.",
                     self._logged[pid],
@@ -102,7 +102,7 @@ class HangWatch:
                 extra={"event": "hang-killed"},
             )
             self._kill(daemon)
-            self._beats = {}
+            self._beats = {}  # so that the next check does not kill again
 
     def _read_heartbeats(self, daemon: int) -> dict[int, Beat]:
         """Return the heartbeats of the children whose file can be read, none if this process cannot write to it.
@@ -112,7 +112,7 @@ class HangWatch:
         beats, answered = dict[int, Beat](), int(self._services_answer())
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / "supervisor").write_text("here\n")
+            (self._folder / "supervisor").write_text("here\n")  # only to find out whether the folder can be written
             for pid in self._children_of(daemon):
                 if (file := self._folder / str(pid)).exists():
                     at_ns, before = file.stat().st_mtime_ns, self._beats.get(pid)

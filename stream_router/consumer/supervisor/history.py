@@ -36,9 +36,14 @@ class History:
         self._rows: collections.deque[tuple[float, list[float | None]]] = collections.deque(maxlen=MAX_ROWS)
         """Monotonic second and values of each row."""
         self._dead: collections.deque[dict[str, float]] = collections.deque(maxlen=MAX_ROWS)
+        """Dead letters of each row, by reason."""
 
     def add(self, at: float, over_s: float, between: Snapshot, shards: int) -> None:
-        """Add the row of the last `over_s` seconds. Counts cover these seconds, gauges are values at their end."""
+        """Add the row for a period that ends now. Counts cover the period, gauges are values at its end.
+
+        `at` is the present monotonic time, `over_s` the period's length in seconds, `shards` the number of shards that
+        are read here.
+        """
         self._rows.append((at, _row(between, over_s, shards)))
         dead = between.counts.get(COUNTERS["dead_lettered"].name, {})
         self._dead.append({reason: count for (reason,), count in dead.items() if count})
@@ -57,6 +62,7 @@ class History:
 
 
 def _row(between: Snapshot, over_s: float, shards: int) -> list[float | None]:
+    """Return a row's values in the order of COLUMNS, without `at`."""
     latest = between.histogram(STAGE_LATENCY.name, (STAGE,))
     percentiles: list[float | None] = [None] * len(PERCENTILES)
     if latest.count:

@@ -57,16 +57,18 @@ def version_of(artifact: str) -> str:
 
 
 def shares() -> Iterator[Path]:
-    """Yield each possible share folder: of `pip install --target`, of the environment, of `pip install --user`.
+    """Yield each folder `share/stream_router` in which pip may have put the data files of this package.
 
-    The folder that belongs to this package comes first, since the others may hold another version. `sysconfig` knows
-    that Debian's own Python installs under /usr/local, although its prefix is /usr.
+    There is one for `pip install --target`, one for the environment, and one for `pip install --user`. The folder that
+    belongs to this package comes first, since the others may hold another version. `sysconfig` knows that Debian's own
+    Python installs under /usr/local, although its prefix is /usr.
     """
     here = Path(__file__).resolve()
     beside = here.parents[3] / "share" / "stream_router"
     if os.path.isdir(beside):  # noqa: PTH112 - `Path.is_dir` raises before 3.14 if the user has no permission
         yield beside
     bases = [Path(sysconfig.get_path("data")), Path(site.getuserbase())]
+    # The key is False, which sorts first, for the folder in which this package is installed.
     for base in sorted(bases, key=lambda base: not here.is_relative_to(base.resolve())):
         yield base / "share" / "stream_router"
 

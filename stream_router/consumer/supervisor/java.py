@@ -64,6 +64,7 @@ def find_java() -> Path:
 
 
 def _candidates() -> Iterator[tuple[str, Path]]:
+    """Yield each Java that may be used, with a name of its source for the log, in the order of preference."""
     if home := os.environ.get("JAVA_HOME"):
         yield "JAVA_HOME", Path(home) / "bin" / "java"
     if on_path := shutil.which("java"):
@@ -131,6 +132,7 @@ _HALF_OF_MEMORY = "-XX:MaxRAMPercentage=50.0"
 """Option for a heap of up to half of the memory. Java itself knows whether the container or the host limits it."""
 
 _HEAP_OPTIONS = ("-Xmx", "-XX:MaxHeapSize", "-XX:MaxRAM")
+"""Beginnings of the options by which an operator sets the size of the heap."""
 
 
 def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:
@@ -238,6 +240,7 @@ def signs_in(session: Session, credentials: Credentials) -> bool:
     if credentials.method not in _FROM_A_PROFILE:
         return False
     profiles = session.full_config["profiles"]
+    # Follow the chain of source profiles. It ends at a profile without a source, whose name then comes a second time.
     name, seen = session.profile or "default", set[str]()
     while name not in seen:
         seen.add(name)

@@ -56,10 +56,11 @@ MIN_CATCH_UP_SPEED = 0.001
 PARTLY_READ_MEANING = "The shards that are read go on. Events of the others wait in the stream."
 
 ACTIVITIES = ("waiting", "work", "bus", "holding", "deadLetters")
+"""Activities between which a child divides its time: `child/vitals.py` counts their seconds."""
 
 
 class StatusFacts(NamedTuple):
-    """All facts vitals at one time. `at` is the snapshot's time in monotonic seconds."""
+    """All facts about the worker at one time. `at` is the snapshot's time in monotonic seconds."""
 
     at: float
     snapshot: Snapshot
@@ -129,7 +130,7 @@ class ConsumerStatus:
         self._read_at: float | None = None
         """Latest monotonic time at which a shard was read here, or AWS did not answer; at first that of the start."""
         self._all_read_since: float | None = None
-        """Start (epoch seconds) of the daemon since whose start each shard of the stream had a reader at some time."""
+        """Start of a daemon (epoch seconds), set once a check after that start has found a reader for every shard."""
 
     def observe(self) -> StatusFacts:
         """Return all known facts, at most a second old."""
@@ -167,7 +168,10 @@ class ConsumerStatus:
             return self._history.page(self._now_s() - self._clock())
 
     def log_work(self) -> None:
-        """Log the work of the last RECENT_S, the caller's interval, so that an idle consumer and a hung one differ."""
+        """Log the work of the last RECENT_S, so that an idle consumer and a hung one differ.
+
+        The caller runs this every RECENT_S.
+        """
         facts = self.observe()
         with self._lock:
             now, before = facts.snapshot, self._recent.before(facts.at, RECENT_S)
@@ -190,6 +194,7 @@ class ConsumerStatus:
         log.info("The consumer runs.", extra=fields)
 
     def _observe(self, at: float, at_s: float) -> StatusFacts:
+        """Collect all facts, judge them, and add a sample if one is due. `at` is monotonic, `at_s` epoch seconds."""
         merged = self._merger.merge()
         bus, rule = self._target(at, at_s)
         silences = [*self._silences(), *_silent_destinations(merged.shards, at_s)]
@@ -264,7 +269,10 @@ class ConsumerStatus:
         }
 
     def _catch_up_s(self, facts: StatusFacts, now: Snapshot) -> float | None:
-        """Return the seconds until all shards have caught up, at the last minute's speed; None if one does not gain."""
+        """Return the seconds until all shards have caught up, at the last minute's speed.
+
+        Return None if that is not known: no shard is read here, a lag is unknown, or a shard does not catch up.
+        """
         slowest_s, before = 0.0, self._recent.before(facts.at, RATE_WINDOW_S)
         for shard in facts.lags:
             lag_s = now.gauge(metrics.OLDEST_AGE.name, (shard,))
@@ -438,6 +446,7 @@ def conditions(facts: StatusFacts) -> Iterator[Condition]:
         shards = _join_first(facts.not_read_yet, ", ")
         yield Condition(Code.STARTING, f"not read yet: {shards}", vitals.since_s, meaning=PARTLY_READ_MEANING)
     is_young = at_s - vitals.since_s < START_S and (not facts.shards or bool(facts.not_read_yet))
+    # Unread shards are normal while a new daemon takes its leases, and while the lease table is made ready.
     if unread and not is_young and not (facts.table_waits_for and not facts.shards):
         shards = _join_first([f"{shard.shard} ({shard.why})" for shard in unread], ", ")
         yield Condition(Code.SHARDS_UNREAD, f"nobody reads {shards}", min(shard.since_s for shard in unread))
@@ -520,7 +529,10 @@ def rss_bytes(pid: int | None) -> int | None:
 
 
 def sends_zeros(snapshot: Snapshot) -> bool:
-    """Return whether CloudWatch gets a 0 for each counter without events: only if shards are read and none holds."""
+    """Return whether CloudWatch gets a 0 for each counter without events: only if shards are read and none holds.
+
+    If no shard is read, the gauge has no value, so the comparison is false.
+    """
     return snapshot.gauge(metrics.HOLDING.name) == 0
 
 

@@ -109,6 +109,7 @@ class Observation(NamedTuple):
     signs: Mapping[str, Hashable] | None
     """The sign of each shard that could be read and is not; None if the stream or the table did not answer."""
     workers_full: bool
+    """Whether each worker holds as many leases as `maxLeasesForWorker` allows."""
     interval_s: float
     """Planned seconds between two checks."""
 
@@ -171,7 +172,7 @@ class StuckRule:
         """
         before = self._standstills
         gap_s = 0.0 if self._observed_s is None else observation.at_s - self._observed_s
-        if gap_s > 4 * observation.interval_s + LATE_CHECK_MARGIN_S:
+        if gap_s > 4 * observation.interval_s + LATE_CHECK_MARGIN_S:  # nobody knows what happened in the gap
             before = {}
         # After a restart by this rule the signs are kept: health depends on whether that restart has helped.
         if observation.daemon is None and self.state is not StuckState.RESTING:
@@ -194,7 +195,7 @@ class StuckRule:
         return tuple(sorted(shard for shard, still in self._standstills.items() if still.since_s <= latest_s))
 
     def _classify(self, observation: Observation) -> StuckEvent:
-        """Return the event that the observation is in the present state."""
+        """Return the event of the observation, which depends on the present state."""
         is_over = observation.at_s >= self._ends_s
         if self.state is StuckState.RESTING and is_over:
             return StuckEvent.RESTED

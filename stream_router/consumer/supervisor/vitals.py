@@ -28,6 +28,7 @@ class VitalsSnapshot(NamedTuple):
     daemon: int | None
     """Process id of the JVM, None if there is none."""
     restarts: int
+    """Restarts of a daemon that died."""
     healthy: bool
     ready: bool
     hangs: tuple[str, ...] = ()
@@ -64,7 +65,7 @@ class Vitals:
         self._set_state("starting", reason)
 
     def record_daemon_start(self, pid: int) -> None:
-        """Record that the daemon was started."""
+        """Record that a daemon was started. It has no children yet, so none of them hangs."""
         self._daemon = pid
         self._starts += 1
         self._hangs = ()
@@ -117,6 +118,7 @@ class Vitals:
             since_s=since_s,
             reason=reason,
             daemon=self._daemon,
+            # The first start is no restart. A planned restart is counted before its start, so the difference may be -1.
             restarts=max(0, self._starts - 1 - sum(self._planned_restarts.values())),
             healthy=loop_turns and ((daemon_lives and shards_move) or state == "draining"),
             ready=self._starts > 0 and state != "draining" and not hangs,

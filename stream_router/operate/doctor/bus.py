@@ -38,6 +38,7 @@ def _check_bus(world: World) -> Iterator[Finding]:
     settings = world.settings
     answer = AwsTargetCheck(settings)()
     if not isinstance(answer, TargetOk):
+        # The result is of the bus or of the rule. The rule is checked only after the bus was found in order.
         if isinstance(answer, TargetBroken):
             is_bus = answer.part == "bus"
         else:
@@ -99,9 +100,9 @@ def _check_key(world: World) -> Finding:
 
 
 def _check_targets(world: World) -> Iterator[Finding]:
-    """Check that each target has a dead-letter queue, and whether events are in it.
+    """Check that each target has a dead-letter queue, since without one its failed events are lost.
 
-    Without one, failed events are lost.
+    Report the events that are in these queues, and then the targets' policies.
     """
     request = {"Rule": world.settings.rule, "EventBusName": world.settings.event_bus}
     events = world.client("events")
@@ -134,7 +135,10 @@ def _check_targets(world: World) -> Iterator[Finding]:
 
 
 def _check_access(world: World, targets: list[dict[str, Any]]) -> Iterator[Finding]:
-    """Report each target whose resource policy refuses EventBridge: PutEvents succeeds all the same."""
+    """Report each target whose resource policy refuses EventBridge.
+
+    No other sign shows it to a publisher, since PutEvents succeeds all the same.
+    """
     request = {"Name": world.settings.rule, "EventBusName": world.settings.event_bus}
     failed_check, rule = try_call("SR144", RULE, "the rule", lambda: world.client("events").describe_rule(**request))
     if failed_check:
@@ -158,6 +162,7 @@ def _check_access(world: World, targets: list[dict[str, Any]]) -> Iterator[Findi
 
 
 def _count_messages_in(world: World, queue: str) -> int:
+    """Return the number of messages in the queue with this ARN."""
     arn, sqs = arns.parse(queue, UNDELIVERED), world.client("sqs")
     url = sqs.get_queue_url(QueueName=arn.resource, QueueOwnerAWSAccountId=arn.account)["QueueUrl"]
     return count_messages(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"])
@@ -221,6 +226,7 @@ LETTERS = Subject(
 
 
 def _check_deployment(world: World) -> Iterator[Finding]:
+    """Report in one finding what `setup` would make or change. Changes nothing."""
     if world.settings.rule == NO_RULE:
         yield skipped("SR003", "the rules are others' (STREAM_ROUTER_RULE=none), so there is no setup to run")
         return
@@ -236,6 +242,7 @@ def _check_deployment(world: World) -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001 - any failed call of AWS is a finding
         yield report_error("SR003", "setup", "a part of it", error)
         return
+    # The first two characters are the sign of the plan, `+ ` or `~ `.
     differing = [resource.status_line()[2:] for resource in wanted.resources if not resource.is_right]
     differs = "; ".join(text for text in (*differing, wanted.problem, wanted.describe_too_few_groups()) if text)
     cure = "`stream-router setup --plan` shows what `setup` would do"

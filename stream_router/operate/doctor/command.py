@@ -1,6 +1,6 @@
-"""`stream-router doctor`: runs the checks, prints the findings, and ends with a status.
+"""`stream-router doctor`: runs the checks and prints their findings. The exit status says whether all is well.
 
-It changes nothing.
+It changes nothing, except that `--end-to-end` sends a test event and makes a rule and a queue for it (`probe.py`).
 """
 
 import json
@@ -37,9 +37,10 @@ def run(
     end_to_end: bool = False,
     url: str | None = None,
 ) -> int:
-    """Run the checks and print the findings. Return 0 well, 1 something is wrong, 2 cannot judge.
+    """Run the checks of `program`, or of both programs if it is None, and print the findings.
 
-    Wrong settings are findings here, not errors.
+    Return WELL, WRONG or UNJUDGED. Wrong settings are findings here, not errors. With `end_to_end` a test event is sent
+    to the receiver at `url`, or at the address of this host's settings.
     """
     world = World(program, offline=offline)
     console = Console(stderr=True)
@@ -58,10 +59,11 @@ def run(
 
 
 def run_checks(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Finding]:
-    """Return the findings of all checks for the programs of `world`, in the order of the tables, at least one each.
+    """Return the findings of all checks for the programs of `world`, in the order of the tables.
 
-    Each call to AWS is tried once and is bounded. If AWS refuses the credentials, all further AWS
-    checks are skipped.
+    Each check has at least one finding; a check that was not made has one that says why. Each call to AWS is tried
+    once, within the time limits of NO_RETRIES_CONFIG. If AWS refuses the credentials, all further checks that call AWS
+    are skipped.
     """
     findings: list[Finding] = []
     blocked_by = "" if world.common else "waits for the settings (SR001, SR002)"
@@ -82,9 +84,9 @@ def run_checks(world: World, subjects: Sequence[Subject] = SUBJECTS) -> list[Fin
 
 
 def _run_subject(subject: Subject, world: World) -> tuple[list[Finding], str]:
-    """Return a subject's findings, and why its remaining checks did not run.
+    """Return a subject's findings, and the reason why those of its checks without a finding did not run.
 
-    An exception becomes a finding.
+    An exception becomes a finding of the first check that has none, since checks are made in order. Raises nothing.
     """
     findings: list[Finding] = []
     try:
@@ -102,6 +104,8 @@ def _run_subject(subject: Subject, world: World) -> tuple[list[Finding], str]:
 # --- output
 
 WELL, WRONG, UNJUDGED = 0, 1, 2
+"""Exit statuses: all is well, something is wrong, or that cannot be judged."""
+
 SIGNS = {
     CheckVerdict.WRONG: ("failure", "bold red"),
     CheckVerdict.WARNING: ("warning", "yellow"),
@@ -112,7 +116,7 @@ SIGNS = {
 
 
 def status(findings: Sequence[Finding]) -> int:
-    """Return 0 if all is well, 1 if something is wrong, 2 if that cannot be judged."""
+    """Return the exit status of these findings: WRONG before UNJUDGED before WELL. A warning alone counts as well."""
     seen = {finding.verdict for finding in findings}
     if CheckVerdict.WRONG in seen:
         return WRONG
@@ -134,7 +138,10 @@ def verdict(findings: Sequence[Finding], code: int) -> str:
 
 
 def show(findings: Sequence[Finding], code: int) -> None:
-    """Print one line per finding, not folded: a terminal folds long lines itself, and grep sees whole ones."""
+    """Print one line per finding, and a last line with the exit status `code` in words.
+
+    Rich would break long lines. They are printed whole, so that `grep` finds whole findings; a terminal wraps them.
+    """
     console = Console(soft_wrap=True, highlight=False)
     for finding in findings:
         sign, style = SIGNS[finding.verdict]

@@ -48,14 +48,15 @@ from stream_router.top.view import Host
 # --- settings
 
 FREE_WARN_BYTES = 100 * 2**20
-"""Free bytes below which a disk of state or audit log is reported.
+"""Free bytes below which the disk of the state folder or the audit log is reported.
 
-Both are small, so something else fills it.
+Both need little space, so this is no limit of theirs: something else is filling the disk.
 """
 
 
 def _check_settings(world: World) -> Iterator[Finding]:
-    unknown = list(reading.find_unknown())  # programs refuse to start with these, and only warn of the others
+    """Check the names of all settings, then the settings of each program, and the files and disks that they name."""
+    unknown = list(reading.find_unknown())  # programs refuse to start with these, and only warn of `doubtful`
     names = [report_problem("SR004", problem) for problem in unknown]
     doubtful = [report_problem("SR004", problem) for problem in reading.find_warnings(world.receive)]
     names += [finding._replace(verdict=CheckVerdict.WARNING) for finding in doubtful]
@@ -77,7 +78,11 @@ def _check_settings(world: World) -> Iterator[Finding]:
 
 
 def _check_program_settings(code: str, reported: set[SettingProblem], start: Callable[[], str]) -> Iterator[Finding]:
-    """Yield a finding for each problem with which the program would refuse to start, unless it is in `reported`."""
+    """Yield a finding for each problem with which the program would refuse to start, or one that it would start.
+
+    `start` makes the program's checks, and returns a summary. Problems in `reported` are left out, since another check
+    has reported them; new ones are added to it.
+    """
     try:
         yield ok(code, start())
     except SettingsError as error:
@@ -118,9 +123,9 @@ def _load_consume(world: World) -> str:
 
 
 def _read_secrets(world: World, settings: Any, *names: str) -> Any:
-    """Read each of these secrets, and return the settings.
+    """Check each of these secrets, and return the settings. Raises SettingsError.
 
-    Offline a placeholder replaces secrets stored in AWS.
+    With `offline` AWS is not called, so a secret that is stored there is replaced by a placeholder in the result.
     """
     for name in names:
         if world.offline and secret_text(getattr(settings, name)).startswith(AWS_PREFIXES):
@@ -135,13 +140,14 @@ def _render_properties(settings: Consumer) -> properties.Rendered:
 
 
 def _check_writable(variable: str, folder: Path | None) -> None:
-    """Raise SettingsError if the folder is not writable.
+    """Raise SettingsError, which names the setting `variable`, if the folder is not writable.
 
-    A missing folder is made at start, so its parent is tried.
+    A missing folder is made when the program starts, so its nearest existing parent is tried. None means that no folder
+    is set, and is accepted.
     """
     if folder is None:
         return
-    # Only a real write shows it: rights, a read-only disk, or being root make any other test wrong.
+    # A file is made, because any other test can be wrong: on a read-only disk, for root, or with other access rules.
     try:
         TemporaryFile(dir=nearest(folder)).close()
     except OSError as error:
@@ -171,7 +177,10 @@ def _check_disks(world: World) -> Iterator[Finding]:
 
 
 def _check_disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None:
-    """Return a finding if a folder's disk lacks bytes or inodes; None if not, or if the kernel does not tell."""
+    """Return a finding if a folder's disk is full, or has less than `wanted_bytes` for the folder's content.
+
+    Return None if it has room, or if that cannot be found out.
+    """
     cure = "make room on this disk, or name a folder on another one"
     if text := full(folder):
         return wrong("SR015", setting, text, cure)
@@ -181,6 +190,7 @@ def _check_disk(setting: str, folder: Path, wanted_bytes: int) -> Finding | None
         return None
     if not filesystem.f_blocks:  # a file system without blocks, such as /proc
         return None
+    # The spill's present files are part of the space that it may need, so they count as free.
     used_bytes = sum(path.stat().st_size for path in folder.glob("spill-*")) if "SPILL" in setting else 0
     free_bytes, free_mib = filesystem.f_bavail * filesystem.f_frsize, filesystem.f_bavail * filesystem.f_frsize / 2**20
     if free_bytes + used_bytes < wanted_bytes:
@@ -271,6 +281,7 @@ CODES = {"receive": "SR020", "consume": "SR021"}
 
 
 def _check_programs(world: World) -> Iterator[Finding]:
+    """Report the status of the programs that run on this host, by their admin ports."""
     settings = read(Top)
     urls = dict(zip(("consume", "receive"), settings.urls, strict=True))
     wanted = [program for program in CODES if program in world.programs]
@@ -281,9 +292,10 @@ def _check_programs(world: World) -> Iterator[Finding]:
 
 
 def _judge_program(code: str, program: str, host: Host, *, named: bool, expected: bool) -> Finding:
-    """Return the verdict that the program reports.
+    """Return the finding of a program's own verdict, or of its silence.
 
-    A program that does not answer may run on another host.
+    A program that does not answer may run on another host. So its silence is a failure only if the operator `named` the
+    program, and is not even a warning if the program is not `expected` on this host.
     """
     setting = "STREAM_ROUTER_ADMIN_LISTEN" if program == "consume" else "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"
     if host.error and not expected:
@@ -311,12 +323,10 @@ HERE = Subject(
 # --- credentials and clock
 
 SKEW_WARN_S, SKEW_WRONG_S = 5.0, 240.0
-"""Clock differences that are reported.
+"""Differences of this host's clock in seconds from which on it is a warning, and a failure.
 
-AWS refuses signatures from 5 minutes, the receiver from its replay window.
-
-The KCL's leader assigns no lease to a worker whose clock is further behind than
-`workerMetricsReporterFreqInMillis`.
+AWS refuses signatures that differ by 5 minutes, and the receiver webhooks that are older than its replay window. The
+KCL's leader assigns no lease to a worker whose clock is further behind than `workerMetricsReporterFreqInMillis`.
 """
 
 CREDENTIAL_PROBLEMS = describe_codes(
@@ -325,6 +335,7 @@ CREDENTIAL_PROBLEMS = describe_codes(
 
 
 def _check_account(world: World) -> Iterator[Finding]:
+    """Check the AWS credentials with a call to STS, and the clock by the time of its answer."""
     subject = ("SR010", "AWS credentials", "who we are")
     answer: Any = {}
     try:
@@ -354,7 +365,10 @@ def _check_account(world: World) -> Iterator[Finding]:
 
 
 def _check_clock(world: World, aws_time_s: float | None) -> Finding:
-    """Compare this host's clock with the Date of AWS's answer, which a refusal has as well."""
+    """Check this host's clock against `aws_time_s`, the Date of an answer of AWS (epoch seconds).
+
+    A refusal of AWS has a Date as well, so a wrong clock is also found if AWS refuses the call because of it.
+    """
     if not aws_time_s:
         return skipped("SR013", "no answer has a time")
     difference_s = world.now_s() - aws_time_s

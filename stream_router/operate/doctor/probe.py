@@ -1,8 +1,8 @@
 """`doctor --end-to-end`: sends a test event through the whole pipeline to the bus, and times each stage.
 
-A temporary rule and queue, for this event's mark alone, catch it behind the bus. No other event is
-touched, and our own rule never matches the reserved type. A foreign rule that matches the source
-alone delivers the test event as well.
+A temporary rule sends the event to a temporary queue, where it is found again. The rule matches a random mark that only
+this event has, so no other event gets there. Our own rule does not match the event, since its type is reserved for
+these tests. A rule of others that matches every event of our source delivers the test event as well.
 """
 
 import json
@@ -33,19 +33,20 @@ CHECKS = {
 }
 
 POST_S = 5.0
+"""Seconds for which the test event is sent again if the receiver does not accept it."""
+
 ARRIVAL_S = 60.0
-"""Seconds to wait for the event: a consumer that starts needs half a minute to its first record."""
+"""Seconds to wait for the event behind the bus: a consumer that starts needs half a minute to its first record."""
 
 RESEND_AFTER_S = 20.0
-"""Seconds after which a second event is sent, since a new rule may take time to work."""
+"""Seconds after which a second event is sent, since a new rule may miss events for a while."""
 
 
 def run(world: World, url: str) -> list[Finding]:
-    """Return the findings SR201 (stored), SR202 (through the consumer), SR203 (over the bus).
+    """Send a test event to the receiver at `url`, and follow it. Return the findings of CHECKS, one for each.
 
-    Takes up to a minute.
-
-    `url` is the receiver's.
+    SR201 says whether the event was stored, SR202 whether it came through the consumer, SR203 over the bus. This takes
+    up to a minute.
     """
     if world.common is None or world.receive is None:
         return [skipped(code, "waits for SR001") for code in CHECKS]
@@ -59,10 +60,12 @@ def run(world: World, url: str) -> list[Finding]:
         check_url(world.receive, url)
         signer(world.receive)
         with _catch_probe(world, name, mark) as queue:
+            # From here on an exception may come from the deletion at the end of this block.
             leftovers = f"; rule and queue {name} may be left: delete them"
             findings += _follow_probe(world, queue, lambda: _post_probe(world, url, name, mark))
     except Exception as error:  # noqa: BLE001 - it becomes a finding, so that the other findings are printed
-        del findings[len(CHECKS) - 1 :]  # a failed deletion of the rule is reported in place of the last finding
+        # Each check has one finding. If all were made and then the deletion failed, it takes the place of the last one.
+        del findings[len(CHECKS) - 1 :]
         failure = report_error([*CHECKS][len(findings)], "end to end", "the probe's rule or queue", error)
         verdict = failure.verdict if isinstance(error, SettingsError) else CheckVerdict.UNKNOWN
         findings.append(failure._replace(verdict=verdict, observation=failure.observation + leftovers))
@@ -110,6 +113,7 @@ def _post_probe(world: World, url: str, name: str, mark: str) -> DeliveryResult:
 
 
 def _follow_probe(world: World, queue: str, post: Any) -> Iterator[Finding]:
+    """Yield the findings of the test event, stage by stage, until the first failure. `post` sends the event."""
     answer: DeliveryResult = post()
     if answer.status != 202:
         text = answer.body.decode("utf-8", "replace")[:200]
@@ -144,7 +148,7 @@ def _follow_probe(world: World, queue: str, post: Any) -> Iterator[Finding]:
 
 
 def _wait_for_message(world: World, queue: str, timeout_s: float) -> Any | None:
-    """Return the queue's first message; None if none arrives within `timeout_s`."""
+    """Return the queue's first message; None if the queue is still empty after `timeout_s` seconds."""
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
         answer = world.client("sqs").receive_message(

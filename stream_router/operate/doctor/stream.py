@@ -89,12 +89,14 @@ SPILL = Subject(
 # --- its leases
 
 LEASE_READS, LEASE_READ_INTERVAL_S = 7, 1.0
-"""Reads of the lease table, and seconds between them. A worker renews a lease three times in 10 s
-(failoverTimeMillis), so after 7 s each counter has moved.
+"""Reads of the lease table, and seconds between them.
+
+A worker renews a lease three times in 10 s (failoverTimeMillis). So after 7 s the counter of each lease that is renewed
+has changed.
 """
 
 MAX_NAMED = 10
-"""Workers or shards that a finding names."""
+"""Most workers or shards that a finding names, so that its line stays readable."""
 
 RESTART_CURE = (
     "start `stream-router consume`. One that runs restarts its daemon after three to four minutes without a reader, at "
@@ -103,7 +105,7 @@ RESTART_CURE = (
 
 LAG_WARN_S = 300.0
 LAG_SHARDS_MAX = 20
-"""Shards whose lag is read, with one of the five reads a second that a shard serves."""
+"""Most shards whose lag is measured. Each costs one of the five reads a second that the shard serves to all readers."""
 
 
 def _check_leases(world: World) -> Iterator[Finding]:
@@ -117,7 +119,10 @@ def _check_leases(world: World) -> Iterator[Finding]:
 
 
 def _read_view(world: World) -> tuple[Finding | None, Any]:
-    """Return a finding and None, or None and the view for the supervisor's judge."""
+    """Return None and the present view of shards and leases, or a finding and None if they cannot be read.
+
+    The supervisor judges the same kind of view.
+    """
     try:
         lease_rows = leases.read(world.client("dynamodb"), world.settings.application)
         shards = [*list_shards(world.client("kinesis"), world.settings.stream)]
@@ -133,7 +138,11 @@ def _read_view(world: World) -> tuple[Finding | None, Any]:
 
 
 def _check_owners(world: World, first: StreamView) -> Finding:
-    """Check with the supervisor's judge that every readable shard has an owner that renews its lease."""
+    """Check that every readable shard has an owner that renews its lease, by the same function as the supervisor.
+
+    `first` is an earlier view. The leases are read again until no shard is unread compared with it, at most LEASE_READS
+    times.
+    """
     latest, failed_check, unread_shards = first, None, list[UnreadShard]()
     for _ in range(LEASE_READS):
         world.wait(LEASE_READ_INTERVAL_S)
@@ -141,6 +150,7 @@ def _check_owners(world: World, first: StreamView) -> Finding:
         if failed_check:
             continue  # only the last read counts: before it a worker may not have renewed yet
         latest = view
+        # A shard whose lease was renewed since `first` is read.
         unread_shards = unread(latest, first)
         if not unread_shards:
             break
@@ -159,7 +169,10 @@ def _check_owners(world: World, first: StreamView) -> Finding:
 
 
 def _check_lag(world: World, unfinished: list[Lease]) -> Finding:
-    """Check the age of the oldest event after each shard's checkpoint."""
+    """Check the lag: the age of the oldest event after each shard's checkpoint.
+
+    `unfinished` has the leases of the shards that were not read to their end.
+    """
     summary = world.client("kinesis").describe_stream_summary(StreamName=world.settings.stream)
     retention_s = summary["StreamDescriptionSummary"]["RetentionPeriodHours"] * 3600
     lags_s: dict[str, float] = {}
@@ -197,7 +210,10 @@ def _check_lag(world: World, unfinished: list[Lease]) -> Finding:
 
 
 NO_LONGER_THERE = ("it is gone", "")
-"""Answer for a lease whose shard the stream no longer has, or whose checkpoint is of another stream (SR105)."""
+"""Problem and cure if the stream no longer has a lease's shard, or if its checkpoint is of another stream.
+
+It makes the call a definite failure, by which `_check_lag` knows that the lease has no lag; SR105 reports the cause.
+"""
 
 
 def _measure_lag_s(world: World, lease: Lease) -> float | None:
@@ -211,7 +227,7 @@ def _measure_lag_s(world: World, lease: Lease) -> float | None:
     request = {"StreamName": world.settings.stream, "ShardId": lease.shard_id}
     iterator = kinesis.get_shard_iterator(**request, **start)["ShardIterator"]
     answer = kinesis.get_records(ShardIterator=iterator, Limit=1)
-    for record in answer["Records"]:
+    for record in answer["Records"]:  # one at most; a read may also return none although later records exist
         return float(max(0.0, world.now_s() - record["ApproximateArrivalTimestamp"].timestamp()))
     return float(answer.get("MillisBehindLatest", 0)) / 1000
 

@@ -21,7 +21,7 @@ from stream_router.operate.resources import (
 ORDERING, EVENT_TYPES = "STREAM_ROUTER_ORDERING", "STREAM_ROUTER_EVENT_TYPES"
 
 QUOTA_WARN_SHARE = 0.9
-"""Share of a quota from which on it is reported."""
+"""Share of the quota of rules from which on the number of a bus's rules is reported."""
 
 A_V2_BUS = "a v2 bus has subscribers instead of rules"
 
@@ -39,7 +39,7 @@ def _check_surroundings(world: World) -> Iterator[Finding]:
 
 
 def _check_record_distribution(world: World) -> Finding:
-    """Check that Kinesis distributes records by the receiver's hash keys."""
+    """Check that Kinesis distributes records by the hash keys that the receiver sets, so that order is kept."""
     name = world.settings.stream
     kinesis = world.client("kinesis")
     failed_check, answer = try_call(
@@ -96,7 +96,7 @@ def _count_messages_in(world: World, queue: str) -> int:
 
 
 def _check_owner(world: World) -> Finding:
-    """Check which account owns the bus: only its owner can let this account read bus and rules."""
+    """Check whether the bus is of this account: only its owner can let another account read bus and rules."""
     bus = world.settings.event_bus
     if not bus.startswith("arn:"):
         return ok("SR123", "a bus of this account")

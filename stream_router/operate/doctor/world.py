@@ -1,8 +1,8 @@
-"""Environment of the checks: the valid settings of each program, and clients that try each call once.
+"""What every check of `doctor` uses: the valid settings of each program, and clients that try each call once.
 
-A subject (the stream, the bus …) is a table of checks and a generator that yields their findings in
-the table's order. The generator may end early, if its other checks depend on a failed one. A check
-may have several findings.
+Checks of one subject (the stream, the bus …) are together in a `Subject`: a table of checks by code, and a generator
+that yields their findings in the table's order. The generator ends early if its other checks depend on a failed one.
+A check may have several findings.
 """
 
 import time
@@ -31,7 +31,10 @@ GRANT = "grant what `stream-router setup --policy operate` prints"
 
 
 class Check(NamedTuple):
-    """Subject of a stable code, the programs that it concerns, and its page in docs/runbooks."""
+    """What one check is about, the programs that it concerns, and its page in docs/runbooks ("": none).
+
+    Its code, for example SR101, is its key in a table of checks. The code never changes its meaning.
+    """
 
     about: str
     programs: frozenset[str] = BOTH
@@ -41,10 +44,9 @@ class Check(NamedTuple):
 class World:
     """Settings, clients and clock of the checks.
 
-    `common`, `receive`, `consume` and `queue` are None if they are wrong.
-
-    `programs` are the checked programs; `named` is whether the operator named one. `now_s` is the
-    wall clock; `wait` pauses for some seconds.
+    `common`, `receive`, `consume` and `queue` are settings; None if they are not valid. `programs` are the programs
+    to check, and `named` is whether the operator named one. `offline`: no call to AWS or to a running program is made.
+    `now_s` is the wall clock (epoch seconds); `wait` pauses for some seconds.
     """
 
     def __init__(
@@ -66,16 +68,16 @@ class World:
 
     @property
     def settings(self) -> Common:
-        """Settings that all programs share.
+        """Settings that all programs share, for subjects that call AWS.
 
-        Only subjects that need AWS use them, and these run only if they are valid.
+        These subjects run only if the settings are valid, so there is no None to handle.
         """
         assert self.common is not None
         return self.common
 
     @cached_property
     def clients(self) -> Clients:
-        """Control-plane clients for `setup`, whose calls are tried once as well."""
+        """Clients in the form in which the code of `setup` takes them. Their calls are tried once as well."""
         return Clients(self.settings.aws_region, session=self.session, config=NO_RETRIES_CONFIG)
 
     def client(self, service: str) -> Any:
@@ -84,7 +86,7 @@ class World:
 
 
 class Subject(NamedTuple):
-    """Checks that one generator makes in order. `aws`: they call AWS."""
+    """Checks of one subject by code, and the generator that makes them in order. `aws`: they call AWS."""
 
     checks: dict[str, Check]
     check: Callable[[World], Iterator[Finding]]
@@ -92,6 +94,7 @@ class Subject(NamedTuple):
 
 
 def _read(kind: type[S]) -> S | None:
+    """Return the settings of class `kind`; None if they are wrong, which the checks of the settings report."""
     try:
         return read(kind)
     except SettingsError:

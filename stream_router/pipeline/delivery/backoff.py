@@ -37,13 +37,20 @@ class Tries:
         self.first_own_at = 0.0
         """Time of its first failure by itself; 0.0 if there was none."""
         self.budget_from = budget_from
-        """Time at which its budget of retries began; for a conversation, with the first of its items that failed."""
+        """Time at which its budget of retries began; for a conversation, with the first of its items that failed.
+
+        It is 0.0 until an item failed by itself.
+        """
 
     def retry_after_own_failure_at(self, now: float, max_retries: int, random: Callable[[], float]) -> float:
-        """Return when to retry an item that failed by itself. The last retry waits until SPREAD_S are over."""
+        """Return the time of the next try of an item that failed by itself.
+
+        The last retry waits until SPREAD_S are over, so that a short failure of the destination does not use up all
+        retries. If `max_retries` is 0, there is no last retry, and only the backoff counts.
+        """
         at = now + backoff_s(self.own - 1, OWN_BACKOFF_FIRST_S, OWN_BACKOFF_MAX_S, random(), OWN_BACKOFF_FACTOR)
         return max(at, self.budget_from + SPREAD_S) if self.own >= max_retries > 0 else at
 
     def retry_after_call_failure_at(self, now: float, random: Callable[[], float]) -> float:
-        """Return when to retry an item whose whole call failed."""
+        """Return the time of the next try of an item whose whole call failed."""
         return now + backoff_s(self.all - 1, CALL_BACKOFF_FIRST_S, CALL_BACKOFF_MAX_S, random())

@@ -34,14 +34,14 @@ BUDGET_REMEMBERED_S = 600.0
 """Seconds for which the spent budget of a conversation is remembered after one of its items was given up."""
 
 AT_THE_END_S = 900.0
-"""Seconds for which an item that fails alone is retried at a shard's end, when no later item can serve as comparison.
+"""Seconds for which an item that fails by itself is retried at a shard's end, if no other item can be compared with it.
 
 The time that it waited in earlier processes counts, but each process retries for at least SPREAD_S: leases may move
 more often than every 15 minutes, and the KCL reads the child shards only once this shard has ended.
 """
 
 MAX_GIVEN_UP_AT_THE_END = 10
-"""Maximum number of unfinished items at the shard's end with which one is given up after AT_THE_END_S.
+"""Maximum number of unfinished items at the shard's end. While there are more, none is given up after AT_THE_END_S.
 
 A call to a classic bus holds as many. More unfinished items look like a destination that accepts nothing.
 """
@@ -74,7 +74,7 @@ class Decision(enum.Enum):
 
 
 class FirstTries:
-    """Counts of accepted and failed first tries of items in the last minute, by the second of their call's sending."""
+    """Counts of accepted and failed first tries of items in the last minute, by the second at which each was sent."""
 
     def __init__(self) -> None:
         self._counts: dict[int, list[int]] = {}
@@ -94,6 +94,7 @@ class FirstTries:
         self._counts_of(sent_at, now)[1] += 1
 
     def _counts_of(self, sent_at: float, now: float) -> list[int]:
+        """Return the counts of the second `sent_at`, accepted and failed, to be changed. Remove expired counts."""
         counts, second = self._counts, int(sent_at)
         if second not in counts:
             counts[second] = [0, 0]
@@ -133,9 +134,9 @@ class Blame(Generic[T]):
         self.waits_alone = False
         """Whether the item of the latest decision has spent its budget and waits for another item as a comparison."""
         self.sick = 0
-        """Number of items that failed by themselves and have not ended."""
+        """Number of items that failed by themselves and are neither accepted nor given up."""
         self.unanswered = 0
-        """Number of items sent in a call that timed out, so that the destination may have accepted them."""
+        """Number of pending items that were sent in a call that timed out: the destination may have accepted them."""
 
     @property
     def accepted_at(self) -> float:
@@ -170,7 +171,7 @@ class Blame(Generic[T]):
             tries.unanswered = True
             self.unanswered += 1
         if own_failure:
-            self.sick += not tries.own
+            self.sick += not tries.own  # counted once, at the item's first failure by itself
             tries.own += 1
             tries.first_own_at = tries.first_own_at or now
             tries.budget_from = tries.budget_from or now
@@ -178,6 +179,8 @@ class Blame(Generic[T]):
 
     def decide(self, disposition: Disposition | None, tries: Tries, now: float, in_charge: int) -> Decision:
         """Return the decision about an item whose own code has this disposition; `in_charge` counts unfinished items.
+
+        Wrong data is the disposition DEAD_LETTER, and systemic trouble is HOLD. Any other is entry trouble.
 
         | its own code | budget | first tries of the others | decision |
         |---|---|---|---|
@@ -194,6 +197,7 @@ class Blame(Generic[T]):
             return Decision.GIVE_UP
         if disposition is Disposition.HOLD:
             return Decision.WAIT
+        # The budget is left while there are retries, or while the retries are not yet spread over SPREAD_S.
         if tries.own <= self._max_retries or (self._max_retries and now - tries.budget_from < SPREAD_S):
             return Decision.RETRY
         # Calls sent after the item's last try are no evidence about the failure of that try: a slow answer may come
@@ -216,13 +220,19 @@ class Blame(Generic[T]):
     def is_poison(self, refused_at: float, now: float, in_charge: int) -> bool:
         """Return whether an item is to blame whose call, with no other item in it, was refused for its content.
 
-        The item is to blame if a call that was sent after its first refusal, at `refused_at`, was accepted.
+        The item is to blame if a call that was sent after its first refusal, at `refused_at`, was accepted. At the
+        shard's end there may be no such call; then the item is to blame after AT_THE_END_S. `in_charge` counts
+        unfinished items.
         """
         is_proven = self._first_tries.latest_accepted_call_at > refused_at
         return is_proven or self._has_waited_at_the_end(refused_at, now, in_charge)
 
     def _has_waited_at_the_end(self, first_at: float, now: float, in_charge: int) -> bool:
-        """Return whether an item was retried long enough at the shard's end, where nothing later can be compared."""
+        """Return whether an item was retried for AT_THE_END_S at the shard's end, where no more items come to compare.
+
+        Return False if so many items are unfinished that the destination is probably to blame. `first_at` is the time
+        of the item's first failure.
+        """
         if self.ends_since is None or in_charge > MAX_GIVEN_UP_AT_THE_END:
             return False
         return now - max(first_at, self.ends_since) >= self._end_s
@@ -237,7 +247,7 @@ class Blame(Generic[T]):
 
         Return them in groups, each with the seconds since the first call of its items was sent.
         """
-        if not self._tries:
+        if not self._tries:  # no item is failing, so budgets that are remembered too long can be removed
             self._spent_budgets = {key: at for key, at in self._spent_budgets.items() if at > now - BUDGET_REMEMBERED_S}
         at_first_try, retried = items, list[tuple[list[T], float]]()
         if self._tries or self._spent_budgets:
@@ -252,7 +262,7 @@ class Blame(Generic[T]):
         return [(at_first_try, now - sent_at), *retried] if at_first_try else retried
 
     def record_given_up(self, item: T) -> int:
-        """Record that the item is given up. Return the number of its failed attempts."""
+        """Record that the item is given up. Return the number of its failed attempts; 0 if none failed."""
         tries = self._forget(item)
         if tries is None:
             return 0
@@ -264,6 +274,7 @@ class Blame(Generic[T]):
         """Remove and return the item's tries; None if it never failed."""
         tries = self._tries.pop(self._key(item), None)
         if tries:
+            # Both are true or false, and so subtract 1 or 0: the item was counted in each at most once.
             self.sick -= tries.own > 0
             self.unanswered -= tries.unanswered
         return tries

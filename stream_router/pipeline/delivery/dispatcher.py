@@ -4,7 +4,8 @@ Many calls are in flight at once. Items that fail with their whole call are rese
 down. Items that fail by themselves have a budget of retries (`blame.py`). A call that is refused for its content is
 halved, and its halves are sent, until the item at fault is alone in its call.
 
-An item is in exactly one place: ready, in flight, waiting for its retry, suspected, or ended and not yet collected.
+An item is always in exactly one of these states: ready, in flight, waiting for its retry, suspected (its call was
+refused for its content), or accepted or given up and not yet collected.
 """
 
 import heapq
@@ -80,9 +81,10 @@ _DESCRIPTIONS = {
 class Ended(NamedTuple, Generic[T]):
     """Outcomes since the last `collect`, in the order of the answers.
 
-    `accepted` holds lists of accepted items. For each list, `took_s` holds the seconds since the first call that
-    carried its items was sent; an item that was retried has a list of its own. `given_up` holds items that are not
-    sent any more. `retried` holds items that will be sent again, each with AWS's error code.
+    `accepted` holds lists of accepted items. For each list, `took_s` holds the seconds from the sending of its items'
+    first call until they were accepted. An item that was retried has a list of its own, since its first call was an
+    earlier one. `given_up` holds items that are not sent any more. `retried` holds items that will be sent again, each
+    with AWS's error code.
     """
 
     accepted: list[list[T]]
@@ -155,7 +157,9 @@ class Suspects(Generic[T]):
         self._key = key
         self._groups: deque[list[T]] = deque()
         self._refused: dict[Hashable, float] = {}
+        """Time at which each suspect's call was refused for the first time, by the item's identity."""
         self._had_last_turn = True
+        """Whether the latest call was left to the suspects, not to the other items."""
 
     def __len__(self) -> int:
         return sum(map(len, self._groups))
@@ -164,11 +168,12 @@ class Suspects(Generic[T]):
         return bool(self._groups)
 
     def next_group(self, *, alone: bool, others_wait: bool = False) -> list[T]:
-        """Remove and return the next group; only one item of it if `alone`; [] if other items are to be sent now.
+        """Remove and return the next group; [] if there is none, or if an item that is not suspected is to be sent now.
 
-        The caller sets `alone` while the destination accepts nothing. Then a single accepted item shows that the others
-        are at fault. A suspect that is sent alone may be accepted; if all suspects are at fault, only other items can
-        be. So suspects and other items take turns, if others wait.
+        The caller sets `alone` while the destination accepts nothing. Then only one item of the group is returned. If
+        it is accepted, the destination works, so the suspects that it refuses are at fault. But if all suspects are at
+        fault, only an item that is not suspected can show that. So both kinds take turns, if `others_wait` says that
+        such items are ready.
         """
         others_turn = alone and others_wait and self._had_last_turn
         self._had_last_turn = not others_turn
@@ -229,8 +234,12 @@ class Dispatcher(Generic[T]):
         self._failure = ("", "")
         """Code of the latest failure, and AWS's message if it cannot quote a payload."""
         self._hold_log_limiters: dict[str, LogLimiter] = defaultdict(lambda: LogLimiter(clock))
-        """Limiters of the log line about a hold, by AWS's code: in an outage several codes alternate."""
+        """Limiters of the log line about a hold, by AWS's code: in an outage several codes alternate.
+
+        It is empty unless a hold was logged and the destination has accepted nothing since.
+        """
         self._alone_log_limiter = LogLimiter(clock)
+        """Limiter of the log line about an item that no other item can be compared with."""
         self._ended: Ended[T] = Ended([], [], [], [])
 
     @property
@@ -245,12 +254,12 @@ class Dispatcher(Generic[T]):
 
     @property
     def has_only_failing_items(self) -> bool:
-        """Whether each pending item has failed by itself, or is suspected."""
+        """Whether each pending item has failed by itself, or is suspected. False if no item is pending."""
         return 0 < self.backlog <= self.blame.sick + len(self._suspects)
 
     @property
     def held(self) -> HeldDestination | None:
-        """The dispatcher's destination, if it accepts nothing and items wait for it."""
+        """The dispatcher's destination if it accepts nothing and items wait for it; None otherwise."""
         if not (self.gate.holding and self.backlog):
             return None
         return HeldDestination(self._to.name, self.gate.held_since, self._failure[0])
@@ -300,13 +309,16 @@ class Dispatcher(Generic[T]):
     def mark_input_ended(self, already_s: float) -> None:
         """Record that no more items will be submitted.
 
-        From now on an item without others as a comparison is given up after AT_THE_END_S, of which earlier processes
-        have waited `already_s`.
+        From now on an item that fails by itself, while no other item can be compared with it, is given up after
+        AT_THE_END_S. `already_s` are the seconds of these for which earlier processes have retried it.
         """
         self.blame.mark_input_ended(self._clock(), already_s)
 
     def collect(self) -> Ended[T]:
-        """Return the outcomes since the last call. The ended items belong to the caller from now on."""
+        """Return the outcomes since the last `collect`.
+
+        Accepted and given-up items belong to the caller from now on. Retried items stay with the dispatcher.
+        """
         ended, self._ended = self._ended, Ended([], [], [], [])
         return ended
 
@@ -340,7 +352,8 @@ class Dispatcher(Generic[T]):
     def wait_s(self, longest: float) -> float:
         """Return the seconds until a retry or a probe is due, at most `longest`.
 
-        If a call could start now, it waits for an answer or for more items, so there is nothing to wait for by time.
+        Items for which the gate is open wait for an answer or for more items. Neither comes at a known time, so they do
+        not shorten the wait.
         """
         now, wait_s = self._clock(), longest
         gate_wait_s = self.gate.wait_s(now)
@@ -369,7 +382,7 @@ class Dispatcher(Generic[T]):
         return []
 
     def _next_single(self) -> list[T]:
-        """Remove the newest item for a call of its own.
+        """Remove and return the newest ready item, for a call of its own.
 
         Retried items return to the front, so while new items come, none is sent twice before the destination is back.
         Without new items all take turns.
@@ -395,7 +408,10 @@ class Dispatcher(Generic[T]):
             self._handle_failed_items(items, outcome, sent_at, now)
 
     def _record_accepted(self, items: list[T], sent_at: float, now: float) -> None:
-        """End `items` as accepted, and log that the destination accepts again if it was logged as holding."""
+        """Report `items` as accepted in the next `collect`.
+
+        Log that the destination accepts again, if it was logged that it accepts nothing.
+        """
         if self._hold_log_limiters:
             log.info(
                 "%s is back%s",
@@ -427,11 +443,13 @@ class Dispatcher(Generic[T]):
         if accepted := [item for item, outcome in pairs if outcome.disposition is None]:
             self._record_accepted(accepted, sent_at, now)
         systemic = [outcome for _, outcome in failed if outcome.disposition is Disposition.HOLD]
+        # An item that is accepted, or refused for its own data, shows that the destination works.
         if accepted or any(outcome.disposition is Disposition.DEAD_LETTER for _, outcome in failed):
             if systemic:
                 self.gate.record_throttling()
         elif systemic or not all(self.blame.is_sick(item) for item in items):
-            # A call whose items had all failed by themselves before would say nothing about the destination.
+            # A call whose items had all failed by themselves before would say nothing about the destination. A message
+            # about a single item may quote it, so only a message about the destination is kept.
             cause = systemic[0] if systemic else failed[0][1]._replace(message="")
             self._failure = (cause.code, cause.message)
             self.gate.record_failure(now, in_flight=self.flight.calls)
@@ -485,7 +503,8 @@ class Dispatcher(Generic[T]):
             return
         if refusal.code in THROTTLING:
             self.gate.record_throttling()
-        # A call that was sent just before the destination fell silent may be older than its last answer.
+        # An item accepted later shows that the destination answers, and then the lost call is a common failure. But an
+        # item accepted within SLOW_S after this call was sent may be the last one before the destination fell silent.
         if timed_out and self.blame.accepted_at < sent_at + SLOW_S:
             self.gate.record_timeout(now, sent_at)
         else:
@@ -499,7 +518,9 @@ class Dispatcher(Generic[T]):
     def _split_refused_call(self, items: list[T], refusal: Refusal, now: float) -> None:
         """Split a call that was refused for its content into halves, which are sent as calls of their own.
 
-        An item that was alone in its call is given up once a later call is accepted.
+        An item that was alone in its call is given up once a later call is accepted. If the call was refused for its
+        size, its items become ready again, since the destination packs smaller calls from now on. A single item that is
+        too large is given up.
         """
         if self._to.too_large(items, refusal):
             if len(items) == 1:
@@ -511,6 +532,7 @@ class Dispatcher(Generic[T]):
         if len(items) == 1 and self.blame.is_poison(refused_at, now, self.backlog + 1):
             self._give_up(items[0], Reason.REFUSED, refusal.code)
             return
+        # Until a call sent after the first refusal is accepted, the destination may be the one that refuses everything.
         if len(items) == 1 or self.blame.latest_accepted_call_at <= refused_at:
             self.gate.record_failure(now, in_flight=self.flight.calls)
         self._suspects.split(items, now)
@@ -550,6 +572,7 @@ class Dispatcher(Generic[T]):
         self._later.put(at, item)
 
     def _give_up(self, item: T, reason: Reason, code: str) -> None:
+        """Report an item as given up for `reason` in the next `collect`. `code` is AWS's code of the last failure."""
         attempts = self.blame.record_given_up(item)
         self._suspects.acquit([item])
         self._ended.given_up.append((item, GivenUp(reason, code, f"{self._to.name} {_DESCRIPTIONS[reason]}", attempts)))
@@ -565,7 +588,9 @@ def _take_at(at: int, queue: deque[T], take: Callable[[deque[T]], list[T]]) -> l
     behind = len(queue) - at
     queue.rotate(-at)
     items = take(queue)
-    if len(items) > behind:  # some of them are from the queue's beginning, and so go first
+    # If some items are from the queue's beginning, they go first. All items from `at` on are taken then, so what is
+    # left of the queue is in order already.
+    if len(items) > behind:
         return items[behind:] + items[:behind]
     queue.rotate(at)
     return items

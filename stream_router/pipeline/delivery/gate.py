@@ -20,7 +20,7 @@ PROBE_MIN_PAUSE_S = 0.5
 """Minimum time between two probes in seconds, so that a destination gets at most two probes a second in an outage."""
 
 PROBE_MAX_JITTER_S = 2.0
-"""Maximum jitter added to the floor, in seconds: a destination that recovers is noticed within 2.5 s."""
+"""Maximum jitter added to PROBE_MIN_PAUSE_S, in seconds: a destination that recovers is noticed within 2.5 s."""
 
 SILENT_PAUSE_FIRST_S, SILENT_PAUSE_MAX_S = 5.0, 30.0
 """First and longest pause between probes of a silent destination, in seconds; each probe that times out doubles it.
@@ -56,17 +56,21 @@ class Gate:
         self._random = random
         self._ceiling = float(min(max_in_flight, INITIAL_CALLS))
         self._not_before = 0.0
+        """Time before which the breaker allows no call: the next probe."""
         self._retry_after_until = 0.0
+        """Time before which the destination wants no call, by its Retry-After."""
         self._halved_at = -SLOW_S
+        """Time at which a slow call last halved the limit."""
         self._max_rate = max_rate
         self._rate_spent_until = 0.0
+        """Time by which all items sent so far would have been sent at the maximum rate."""
         self._stopped = False
         self.blocked = False
         """Whether the caller forbids calls at present, for a reason that has nothing to do with the destination."""
         self.failures = 0
         """Number of consecutive failed calls, with nothing accepted since."""
         self.last_call_brought_nothing = False
-        """Whether no item of the latest call was accepted, perhaps only because these items fail everywhere."""
+        """Whether no item of the latest call was accepted, perhaps only because these items fail at every try."""
         self.silent = False
         """Whether the breaker is open because calls time out, so that a probe must be a single item."""
         self._silent_pause_s = SILENT_PAUSE_FIRST_S
@@ -106,9 +110,9 @@ class Gate:
     def record_success(self, now: float, took_s: float, *, backlog: bool) -> None:
         """Record that a call took `took_s` and an item of it was accepted: close the breaker.
 
-        If there is a `backlog`, the limit grows by one call. With every call of a round trip accepted it doubles, until
-        there is no backlog, an entry is throttled, or answers take longer than SLOW_S. A pause that the destination
-        asked for by Retry-After stays in force.
+        If there is a `backlog`, the limit of calls in flight grows by one. So it doubles in each round trip in which
+        every call is accepted, until there is no backlog, an entry is throttled, or answers take longer than SLOW_S. A
+        pause that the destination demanded by Retry-After stays in force.
         """
         self.failures = 0
         self.last_call_brought_nothing = self.silent = False

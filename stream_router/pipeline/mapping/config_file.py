@@ -43,10 +43,12 @@ RECEIVED_AT = "receivedAt"
 """Default of a timestamp that gives an event without a timestamp the time of its receipt."""
 
 OWN_METADATA = frozenset({"enrichmentPipeline", "complianceTag", "region", "maskingPolicy", "replayed", "traceparent"})
+"""Fields of an event's metadata that the pipeline sets. The file may not set them."""
 
 # --- constants and defaults: checked at start like values of events, since otherwise no event would pass
 
 _GOOD = {"interactionId": "i", "conversationId": "c", "eventType": "t", "timestamp": "", "payload": {}}
+"""Valid value of each of our fields, for a check of one other value among them."""
 
 
 def _check_field(name: str, value: object) -> None:
@@ -164,6 +166,7 @@ class FieldsTable(CheckedTable):
     payload: FieldSource | None = None
 
     def sources(self) -> Mapping[str, FieldOrigin]:
+        """Return the origin of each field by its name. Without a conversation in the event the field is None."""
         sources = {
             name: table.source() for name in type(self).model_fields if (table := getattr(self, name)) is not None
         }
@@ -175,6 +178,7 @@ class FieldsTable(CheckedTable):
     @field_validator("*")
     @classmethod
     def _constant_fits(cls, table: FieldTable | None, field: ValidationInfo) -> FieldTable | None:
+        """Return a field's table, with RECEIVED for the default `receivedAt`. Raise ValueError for a bad constant."""
         name = str(field.field_name)
         if table is None:
             return None
@@ -217,6 +221,7 @@ def load(path: Path | None) -> Configured:
         raise _wrong_key(path, f"metadata.{min(clash)}", "is set by the pipeline itself", "choose another name")
     own, presets = [], {shape.name: shape for shape in PRESETS}
     for at, table in enumerate(document.shapes):
+        # A shape with a preset's name takes the preset's turn. All other shapes are tried before the presets.
         shape = _shape(table, presets, path, f"shapes[{at}]")
         if shape.name in presets:
             presets[shape.name] = shape
@@ -246,6 +251,10 @@ def _sources(document: MappingFile, known: set[str], path: Path | None) -> Mappi
 
 
 def _shape(table: ShapeTable, presets: Mapping[str, Shape], path: Path | None, key: str) -> Shape:
+    """Return the shape of a table: a new one, or a preset with changes if the table has a preset's name and no fields.
+
+    `key` is the table's key in the file `path`, for errors. Raises SettingsError.
+    """
     zone: tzinfo | None = table.naive_zone
     preset = presets.get(table.name)
     if table.fields is None:
@@ -264,6 +273,7 @@ def _shape(table: ShapeTable, presets: Mapping[str, Shape], path: Path | None, k
 
 
 def _with_defaults(shape: Shape, document: MappingFile) -> Shape:
+    """Return the shape with the file's names of event types, which have precedence, and its zone if it has none."""
     types = {**shape.event_types, **document.event_types}
     return dataclasses.replace(shape, event_types=types, zone=shape.zone or document.naive_zone)
 
@@ -288,4 +298,7 @@ def _presets() -> tuple[Shape, ...]:
 
 PRESETS = _presets()
 DIGITAL_TYPES = PRESETS[1].event_types
-"""Names on the bus of the event types that NICE documents for CXone digital. Some keep their name."""
+"""Names on the bus of the event types that NICE documents for CXone digital. Some keep their name.
+
+The first preset is the default shape, the second the first shape of CXone digital.
+"""

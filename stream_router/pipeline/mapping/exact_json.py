@@ -2,8 +2,8 @@
 
 orjson makes a float of an integer outside 64 bits, keeps the last of two equal keys, and rounds numbers to doubles.
 None of this has happened if the parsed value, written again, equals the sent bytes. The same holds if both are equal
-without blanks, even without those inside strings. JSON without blanks has the same tokens, so both have the same
-members and the same numbers, and no parser changes the content of strings. Otherwise the text is read again, slowly.
+once all blanks are removed, even those inside strings: both then have the same members and the same numbers, and no
+parser changes the content of strings. Otherwise the text is read again, slowly.
 A number whose decimal value would change then keeps its text, and is written with it.
 """
 
@@ -83,6 +83,7 @@ def read(event: Event) -> Any:
         return _read_carefully(event)
     # `,"body":` cannot stand inside a JSON string, and only the last of equal keys counts: so this is the body.
     raw = event.raw
+    # A record of another writer has no envelope: its whole line is the body.
     if raw.endswith(b"".join((_BODY, written, b"}"))) or raw == written:
         return event.body
     # PHP escapes every slash, and so do NICE's examples. Outside of strings JSON has no slash.
@@ -110,6 +111,7 @@ def parse(detail: bytes) -> Any:
 
 
 def _read_carefully(event: Event) -> Any:
+    """Return the event's body from its line, read token by token. Raise Rejected as `read` does."""
     try:
         whole = _EXACT.decode(event.raw.decode())
     except RecursionError:
@@ -129,14 +131,17 @@ def _float(text: str) -> float | ExactNumber:
 
 
 def _integer(text: str) -> int | ExactNumber:
-    if text == "-0":
+    """Return an integer of at most 64 bits. Raise Rejected for a larger one, which EventBridge refuses."""
+    if text == "-0":  # an int has no negative zero
         return ExactNumber(text)
+    # No integer of 64 bits has more than 20 characters. The parsing of a very long one would be slow, or fail.
     if len(text) > 20 or not limits.INT64_MIN <= int(text) <= limits.INT64_MAX:
         raise mismatch("IntegerOutOfRange", "an integer is outside 64 bits")
     return int(text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of these members. Raise Rejected if two have the same key, since one of them would be lost."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise mismatch("DuplicateKey", "an object has the same key twice")

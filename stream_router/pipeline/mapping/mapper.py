@@ -33,6 +33,7 @@ _ENDS = b'"}'
 """End of every envelope with fields besides its body. Hardly any envelope has such fields."""
 
 _BY_THE_BODY = frozenset({"interactionId", "eventType", "timestamp"})
+"""Keys of a body that can be mapped by the default shape, without an event type from a header."""
 
 
 class Mapped(NamedTuple):
@@ -70,7 +71,8 @@ class Validator:
         self._by_name = {shape.name: shape for shape in (*mapping.shapes, mapping.expert)}
         self._source_to_be_said = NameLogLimiter()
         first = self._shapes[0]
-        # A body with valid fields of the default shape has every key by which the shape is recognized.
+        # If the first shape is the default shape, `read` may check a body's fields at once: a body with valid fields
+        # has every key by which that shape is recognized.
         self._quick = first if first.fields is None and not first.deeper and first.keys <= OUR_FIELDS else None
 
     def read(self, event: Event) -> Mapped:
@@ -138,7 +140,11 @@ class Validator:
         return body, self._by_name[preset] if preset else None
 
     def _says_all(self, body: dict[str, Any]) -> bool:
-        """Return whether a body has all fields that we need, for an XML event or an event with its type in a header."""
+        """Return whether a body can be mapped without CXone Expert's shape.
+
+        It can if it has the keys of the default shape, or fits a shape of the user's own. The question arises only for
+        an XML event, and for an event with its type in a header.
+        """
         return body.keys() >= _BY_THE_BODY or any(_fits(shape, body) for shape in self._shapes if not shape.is_preset)
 
     def _shape_of(self, body: dict[str, Any], only: Shape | None) -> Shape:
@@ -159,6 +165,7 @@ def _without(raw: bytes, added: dict[str, Any]) -> bytes:
 
 
 def _xml(body: object, added: dict[str, Any]) -> dict[str, Any]:
+    """Return the object of an XML body, which the envelope holds as a text. Raise Rejected if it is no XML."""
     if type(body) is not str:
         raise mismatch("NotAText", "the envelope says that its body is a text, and it is none")
     try:
@@ -176,10 +183,12 @@ def _fits(shape: Shape, body: dict[str, Any]) -> bool:
 
 
 def _missing(shape: Shape, body: dict[str, Any]) -> list[str]:
+    """Return the dotted paths by which a shape is recognized and which lead to nothing in `body`."""
     return [".".join(map(str, path)) for path in shape.when if find(body, path) is MISSING]
 
 
 def _why(error: Exception) -> str:
+    """Return what is wrong with a timestamp. Only our own errors, which begin with "is ", surely do not quote it."""
     return str(error) if type(error) is ValueError and str(error).startswith("is ") else "is unreadable"
 
 
@@ -200,6 +209,7 @@ def _fields(shape: Shape, body: dict[str, Any], header_type: str) -> dict[str, A
 
 
 def _wrong(shape: Shape, error: ValidationError) -> Rejected:
+    """Return the rejection of an event for the first of its fields that is missing or has a wrong type."""
     first = first_validation_error(error)
     name = first["loc"][0]  # one of the schema's own names, never the event's
     if first["type"] == "missing":

@@ -23,6 +23,8 @@ Path = tuple[str | int, ...]
 """Steps from the event's root: keys, and indexes of arrays. An empty path is the whole event."""
 
 MISSING: Any = object()
+"""Result of a path that leads to no value, and default of a field that an event must have."""
+
 RECEIVED: Any = object()
 """Default of a timestamp that an event may lack: the time of its receipt."""
 
@@ -30,6 +32,7 @@ EVENT_ID = "\0 the event's own id"
 """Default of an interaction that an event may lack, replaced by the event's id. No path leads to such a text."""
 
 _PLACE = re.compile(r"0|[1-9][0-9]{0,8}")
+"""Form of a path's step that may be an index of an array."""
 
 
 @with_config(strict=True, extra="ignore", hide_input_in_errors=True)

@@ -75,19 +75,24 @@ def _from_text(text: str, zone: tzinfo | None) -> tuple[str, float]:
         time = f"{hour}:{minute}:{second or '00'}.{(fraction or '0')[:6]}"
         return _from_moment(_from_iso(f"{year}-{month}-{day}T{time}{offset or ('Z' if is_utc else '')}"), zone)
     if _RFC_2822.fullmatch(text):
+        # An offset of -0000 gives a moment without a zone. By RFC 2822 such a time is in UTC.
         return _from_moment(parsedate_to_datetime(text), UTC)
     raise ValueError("is not a timestamp in a known format")
 
 
 def _from_moment(moment: datetime, zone: tzinfo | None) -> tuple[str, float]:
+    """Return the time of a moment. A moment without an offset is in `zone`; ValueError if the zone skips that time."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone or UTC)
+        # A local time that the zone skips becomes another local time on the way to UTC and back. `fold` is set again,
+        # so that an hour that occurs twice does not look skipped.
         if zone is not None and moment.astimezone(UTC).astimezone(zone).replace(fold=moment.fold) != moment:
             raise ValueError("is a local time that its zone skips (the clocks go forward)")
     return _from_ms((moment - _EPOCH) // _MILLISECOND)
 
 
 def _from_number(number: Decimal) -> tuple[str, float]:
+    """Return the time of epoch seconds or epoch milliseconds, which differ by their number of digits."""
     if _SECONDS_FROM <= number < _SECONDS_TO:
         return _from_ms(int(number * 1000))
     if _SECONDS_FROM * 1000 <= number < _SECONDS_TO * 1000:

@@ -75,6 +75,7 @@ def keep_last(count: int) -> Action:
 
     def action(value: Plain) -> str:
         text = to_text(value)
+        # A text of this form may be a result of this action, and masking it again must not change it.
         if is_mask(text) or (text.startswith(STARS) and len(text) <= len(STARS) + count):
             return text
         return STARS + text[len(text) - min(count, len(text) // 2) :]

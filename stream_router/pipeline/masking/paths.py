@@ -96,6 +96,7 @@ class WalkState:
         self._automaton = automaton
         self._positions = positions
         self._unnamed_steps: dict[bool, Step] = {}
+        """The two steps of keys that no path names, by whether the key looks like a value."""
         self.is_kept = is_kept
         self.steps: dict[str, Step] = {}
         self.element: Step | None = None
@@ -108,7 +109,7 @@ class WalkState:
             is_kept = step[1] is None or step[1].is_kept
         else:
             step, is_kept = self._find_unnamed_step(key)
-        # A state that is not kept must end with its event, so it may not be remembered here.
+        # A state that is not kept must be freed with its event, so its step is not remembered here.
         if is_kept and len(self.steps) < MAX_REMEMBERED_KEYS and len(key) <= MAX_REMEMBERED_KEY_CHARS:
             self.steps[key] = step
         return step
@@ -158,8 +159,11 @@ class Automaton:
         self.is_value_like = is_value_like
         self._states: dict[Positions, WalkState] = {}
         self._positions_before: dict[Token, Positions] = {DEEP: 0, ANY_KEY: 0, ELEMENT: 0, ANYTHING: 0}
+        """Positions directly before each token, in all paths."""
         self._ends: Positions = 0
+        """Positions at the end of a path."""
         self._path_at: dict[int, int] = {}
+        """Index of the path that ends at a position, by the number of the position's bit."""
         first: Positions = 0
         place = 0
         for at, path in enumerate(paths):
@@ -209,6 +213,7 @@ class Automaton:
             ends ^= lowest
 
     def _state(self, positions: Positions) -> WalkState:
+        """Return the state at these positions: a kept one if there is one, otherwise a new one."""
         state = self._states.get(positions)
         if state is None:
             state = WalkState(self, positions, is_kept=len(self._states) < MAX_STATES)

@@ -75,6 +75,8 @@ class Notes:
     """State of the masking of one event.
 
     It holds the counts of actions, the removed values (`removed`), and how many array elements may still be masked.
+    `redacted` and `hidden` count the values redacted without a rule, and the values replaced by `private`.
+    `MaskingPolicy.mask` adds both to the counts at the end.
     """
 
     __slots__ = ("counts", "elements_left", "hidden", "redacted", "removed")
@@ -172,13 +174,14 @@ class MaskingPolicy:
         """Mask payload or extensions. The result is always an object, even if its whole content is redacted."""
         if state is not None:
             return self._mask_object(value, state, notes)
+        # `_mask_whole` returns the same object if it masks nothing.
         whole = self._mask_whole(value, notes) if value else value
         return value if whole is value else {REDACTED: REDACTED}
 
     def _mask_object(self, value: dict[str, Any], state: WalkState, notes: Notes) -> dict[str, Any]:
         """Mask an object. This hot loop is one function, with one call per level; most fields pass or are redacted."""
         steps, closed = state.steps, self._closed
-        masked: dict[str, Any] | None = None
+        masked: dict[str, Any] | None = None  # a copy of `value`, made only once a member changes
         new: Any
         for key, item in value.items():
             try:

@@ -137,6 +137,7 @@ class _File:
         return document
 
     def _check_kind(self, key: str, value: Any) -> None:
+        """Raise SettingsError if the value of a key has a wrong type, or is not allowed."""
         if key in _ALLOWED_VALUES:
             values, words = _ALLOWED_VALUES[key]
             if value not in values or type(value) is not type(values[0]):
@@ -165,6 +166,7 @@ class _File:
         return rules
 
     def _paths(self, name: str, at: int, text: str) -> list[tuple[Token, ...]]:
+        """Return the paths that the text `at` of the list `name` stands for. Raises SettingsError."""
         try:
             paths = parse_paths(text)
         except ValueError as error:

@@ -64,6 +64,7 @@ def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Sho
 
 
 def _parts(validator: Validator, event: Event) -> dict[str, Any]:
+    """Return the parts of the event that a policy masks. An event that `validator` refuses is a payload as a whole."""
     try:
         return validator.read(event).parts
     except Rejected:
@@ -75,6 +76,7 @@ def _parts(validator: Validator, event: Event) -> dict[str, Any]:
 def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterator[ShownValue]:
     """Yield the plain values at and below a place, also those in objects that are masked whole."""
     meaning, state, rule = step
+    # Below a removed key everything is removed. Below a value in which no path continues, no rule is known.
     is_removed = meaning is DROP or meaning is VALUE_LIKE_KEY
     inherited: Step = (meaning, None, rule) if is_removed else (UNKNOWN, None, None)
     if type(value) is dict:
@@ -91,6 +93,7 @@ def _values(policy: MaskingPolicy, value: Any, step: Step, path: str) -> Iterato
 
 
 def _describe_change(step: Step, before: Any, after: Any) -> str:
+    """Return the verdict of a `ShownValue`. A rule with a form either passes or hashes the value."""
     rule = step[2]
     if rule is None:
         return "redacted" if after == REDACTED else "passed"

@@ -90,6 +90,7 @@ class _Folded(dict[int, str | int | None]):
         char = chr(code)
         category = unicodedata.category(char)
         plain: str | int | None = code
+        # Unicode's categories: Cf is invisible, Nd is a digit, Pd is a dash, Zs is a space.
         if category == "Cf" or char in "\u034f\u115f\u1160\u3164" or "\ufe00" <= char <= "\ufe0f":
             plain = None
         elif category == "Nd":
@@ -203,6 +204,8 @@ class TextSearch:
 
     def _find_ibans(self, text: str) -> Spans:
         """Find the longest IBANs with correct check digits: whole words, or texts in their country's form."""
+        # The check of ISO 7064: the first four characters go to the end, a letter is a number of two digits, and the
+        # remainder by 97 is 1. `rest` is the remainder of the characters behind the first four.
         at = 0
         while match := _IBAN.search(text, at):
             start, at, stop = match.start(), match.start() + 1, 0
@@ -230,6 +233,8 @@ class TextSearch:
 
 def _replace_spans(text: str, kind: str, spans: Spans, kinds: list[str]) -> str:
     """Return the text with these places, which may overlap, replaced by the kind's name."""
+    # Overlapping places are joined to one, from `begin` to `end`, which is written when a later place begins behind it.
+    # The last place lies behind the text, so that the place before it is written too.
     parts: list[str] = []
     done = 0
     begin = end = -1
@@ -256,6 +261,7 @@ def _find_cards(text: str) -> Spans:
         digits = "".join([text[begin:stop] for begin, stop in groups])
         if len(digits) < _CARD_DIGITS[0]:
             continue
+        # A number may begin and end with any group. From each beginning the longest with a valid check digit is taken.
         sums = _luhn_sums(digits)
         ends = [*accumulate(stop - begin for begin, stop in groups)]
         place = 0
@@ -287,8 +293,10 @@ def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
 
 
 def _find_ips(text: str) -> Spans:
+    """Find IPv4 and IPv6 addresses. The numbers of an IPv4 address may have leading zeros."""
     for pattern, colons in ((_IPV4, 0), (_IPV6, 2)):
         for match in pattern.finditer(text):
+            # One colon at the end belongs to the sentence, so it is left out; two belong to the address.
             stop = match.end() - (match[0].endswith(":") and not match[0].endswith("::"))
             address = text[match.start() : stop]
             if address.count(":") >= colons and address.strip(":"):

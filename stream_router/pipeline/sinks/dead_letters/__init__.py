@@ -1,1 +1,1 @@
-"""Dead letters: what one looks like as SQS messages, and how each is seen stored."""
+"""Dead letters: their form as SQS messages, how they are stored in the queue, and how they are read."""

@@ -32,7 +32,10 @@ A message without any data would be stored, and its event settled.
 
 
 class LetterMessage(NamedTuple):
-    """One SQS message of a dead letter. `size_bytes` is its size as SQS counts it: body and attributes."""
+    """One SQS message of a dead letter. `size_bytes` is its size as SQS counts it: body and attributes.
+
+    `minimal` is true if it has the form that no queue refuses (`LetterWriter.write_parts`).
+    """
 
     letter: DeadLetter
     body: str
@@ -65,6 +68,8 @@ class LetterWriter:
                     letter, self._build_content(letter, None, {"encoding": "s3", "data": letter.location})
                 )
             ]
+        # The first form that fits is taken: with the entry, without it, then also with gzipped data. The gzip (None) is
+        # made only if the other forms do not fit, since it costs CPU.
         raw = letter.raw
         plain = {"encoding": "base64", "data": base64.b64encode(raw).decode()}
         for entry, record in ((letter.entry, plain), (None, plain), (None, None)):
@@ -99,6 +104,7 @@ class LetterWriter:
         return self._build_message(letter, without_data).size_bytes + _FRAME_BYTES
 
     def _build_content(self, letter: DeadLetter, entry: Entry | None, record: dict[str, str]) -> dict[str, object]:
+        """Return a letter's JSON object (docs/contract.md, "A dead letter"). `record` is the encoding and the data."""
         event = letter.event
         content: dict[str, object] = {
             "schema": SCHEMA,
@@ -128,6 +134,7 @@ class LetterWriter:
         return content
 
     def _build_message(self, letter: DeadLetter, content: dict[str, object], *, minimal: bool = False) -> LetterMessage:
+        """Return the message with this content. In ASCII the number of characters is the number of bytes."""
         body = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
         attributes = {} if minimal else _build_attributes(letter)
         size = len(body) + sum(len(name) + len("String") + len(value.encode()) for name, value in attributes.items())
@@ -136,6 +143,7 @@ class LetterWriter:
 
 
 def _build_attributes(letter: DeadLetter) -> dict[str, str]:
+    """Return a message's attributes, in characters that SQS accepts. Empty ones are left out: SQS refuses them."""
     known = {"reason": letter.reason.value, "eventType": letter.event_type, "eventId": letter.event.event_id}
     clean = {name: _OUTSIDE_XML.sub("\ufffd", value)[:_ATTRIBUTE_CHARS] for name, value in known.items()}
     return {name: value for name, value in clean.items() if value}
@@ -145,10 +153,12 @@ def _build_entry_object(entry: Entry) -> dict[str, object]:
     return {
         "Source": SOURCE,
         "DetailType": entry.detail_type,
+        # The product may be a little less than the whole millisecond, which `int` would then cut off.
         "Time": iso(int(entry.time_s * 1000 + 0.0005)),
         "Detail": entry.detail.decode(),
     }
 
 
 def _gzipped(raw: bytes) -> dict[str, str]:
+    """Return the data gzipped. Without a time in gzip's header, the same letter always has the same bytes."""
     return {"encoding": "base64+gzip", "data": base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode()}

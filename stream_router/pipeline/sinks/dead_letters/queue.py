@@ -37,6 +37,7 @@ class SendMessageCalls:
         self._send = send
         self._queue_url = queue_url
         self._room = limits.SQS_MESSAGE_BYTES
+        """Present limit of a batch in bytes. It is lower once SQS has refused a batch for its size."""
 
     def take(self, ready: deque[LetterMessage]) -> list[LetterMessage]:
         taken: list[LetterMessage] = []
@@ -53,6 +54,7 @@ class SendMessageCalls:
         return sum(item.size_bytes for item in items)
 
     def key(self, item: LetterMessage) -> int:
+        # The dispatcher holds a message for as long as it keeps its id.
         return id(item)
 
     def send(self, items: Sequence[LetterMessage], done: Callable[[Answer], None]) -> None:
@@ -94,6 +96,7 @@ class DeadLetterQueue:
         self.dispatcher = Dispatcher(calls, POLICY, clock, random)
         self._writer = writer
         self._parts: dict[EventPlace, int] = {}
+        """Number of a letter's messages that are not stored yet, by the place of its event."""
 
     def take(self, letters: Iterable[DeadLetter], store_large: Callable[[DeadLetter], object] | None = None) -> None:
         """Take charge of `letters`. Without `store_large` a letter too large for a message becomes several messages.
@@ -128,6 +131,7 @@ class DeadLetterQueue:
                 extra={"event": "dead-letter-minimal", "code": given_up.code},
             )
             minimal = self._writer.write_parts(message.letter, minimal=True)
+            # The new messages replace the refused one.
             self._parts[message.letter.event.place] += len(minimal) - 1
             self.dispatcher.submit(minimal)
         return stored

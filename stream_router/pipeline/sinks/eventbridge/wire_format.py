@@ -55,6 +55,7 @@ class V2Encoder:
         self._head = _map(2) + _text("EventBusArn") + _text(bus_arn) + _text("Entries")
         self._before_detail: dict[str, bytes] = {}
         self._time = _text("Time") + b"\xc1\xfb"  # tag 1 (epoch time), a 64-bit float
+        # 0xa1, 0xa2 and 0xa5 begin a map of one, two and five members.
         metadata, token = _text("SystemMetadata"), _text("DeduplicationId")
         self._alone = metadata + b"\xa1" + token
         self._group_id = metadata + b"\xa2" + _text("EventGroupId")
