@@ -190,7 +190,7 @@ def report_error(
 def report_problem(code: str, problem: SettingProblem) -> Finding:
     """Return a problem of a SettingsError as a finding of the check `code`.
 
-    SR010 alone reports missing credentials; every other check that needs them is skipped.
+    If credentials are missing, the finding of every check but SR010, which reports that, is `skipped`.
     """
     if problem.setting == credentials.SETTING and code != "SR010":
         return skipped(code, "waits for SR010")
@@ -289,7 +289,7 @@ def check_stream_writable(session: Session, name: str) -> Finding:
 def check_dead_letter_queue(session: Session, url: str, region: str) -> Finding:
     """Check that the dead-letter queue exists in this region and keeps letters for MIN_RETENTION_S (SR103)."""
     missing = ("there is no such queue", "run `stream-router setup` without SQS_DLQ_URL, and set what it prints")
-    return _check_queue("SR103", QUEUE, ("the dead-letter queue", "letters"), session, url, region, missing)
+    return _check_queue("SR103", QUEUE, "the dead-letter queue", "letters", session, url, region, missing)
 
 
 def check_spill_queue(session: Session, url: str, region: str) -> Finding:
@@ -298,21 +298,27 @@ def check_spill_queue(session: Session, url: str, region: str) -> Finding:
     The setting itself refuses the URL of a FIFO queue.
     """
     missing = ("there is no such queue", "make it with `stream-router setup`, or name another")
-    return _check_queue("SR107", SPILL_QUEUE, ("the spill queue", "events"), session, url, region, missing)
+    return _check_queue("SR107", SPILL_QUEUE, "the spill queue", "events", session, url, region, missing)
 
 
 def _check_queue(
-    code: str, setting: str, words: tuple[str, str], session: Session, url: str, region: str, missing: ProblemAndCure
+    code: str,
+    setting: str,
+    subject: str,
+    content: str,
+    session: Session,
+    url: str,
+    region: str,
+    missing: ProblemAndCure,
 ) -> Finding:
-    """Check a queue's region, existence and retention. `words` name the queue and its content in the finding."""
-    subject, content = words
+    """Check a queue's region, existence and retention. `subject` and `content` are the finding's words for both."""
     host = urlsplit(url).hostname or ""
     if endpoints.is_aws(url) and f".{region}." not in f".{host}":
         cure = "name one of this region; `stream-router setup` creates one"
         return wrong(code, setting, "the queue is in another region than AWS_REGION", cure)
     sqs = endpoints.create_client(session, "sqs", NO_RETRIES_CONFIG)
     failure, answer = try_call(
-        *(code, setting, subject), lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]), missing
+        code, setting, subject, lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]), missing
     )
     if failure:
         return failure

@@ -189,8 +189,10 @@ def use_one_heap() -> None:
     _call_allocator("mallopt", _M_ARENA_MAX, 1)
 
 
-def release_large_blocks() -> None:
-    """Make glibc return each buffer of over 1 MB to the kernel when it is freed. Call this before there are threads.
+def set_allocator_thresholds() -> None:
+    """Set glibc's thresholds so that it returns each buffer of over 1 MB to the kernel when it is freed.
+
+    Call this before there are threads.
 
     By default glibc raises that limit to the largest size ever freed. After one buffer of ten megabytes, large buffers
     lie in the heap between pending events and leave holes there, 50 MB of them in a receiver under a flood of events of

@@ -229,7 +229,7 @@ class FakeDisk:
 
         self._loop.call_later(self._delay_s, job)
 
-    def settle(self, row: int) -> None:
+    def remove_before(self, row: int) -> None:
         for number in [number for number in self.rows if number < row]:
             del self.rows[number]
 

@@ -1,4 +1,4 @@
-"""Endpoints of the data-plane calls: those of botocore itself, including the `AWS_ENDPOINT_URL*` variables."""
+"""Endpoints of the data-plane calls, as botocore resolves them: by region, and by the `AWS_ENDPOINT_URL*` variables."""
 
 import contextlib
 import functools

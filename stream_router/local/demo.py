@@ -314,31 +314,33 @@ class Demo:
     # --- the main thread
 
     def _watch_progress(self) -> None:
-        """Show the progress and inject the faults, until everything has arrived, or STALL_S have passed in vain.
+        """Show the progress and inject the faults, until everything has arrived, or nothing has for STALL_S.
 
-        Raises the error of a thread's work, and ProgramError if a program has ended.
+        Raises the error that ended a thread, and ProgramError if a program has ended.
         """
         columns = (TextColumn("{task.description:>9}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
         faults = self._plan_faults() if self._options.chaos else []
         with Progress(*columns, console=self._console) as progress:
             posted = progress.add_task("answered", total=self._options.events)
             settled = progress.add_task("settled", total=self._options.events)
-            best, since = (-1, -1), time.monotonic()
-            begun = since
+            best_counts, best_at_s = (-1, -1), time.monotonic()
+            begun_at_s = best_at_s
             while self._is_posting or faults or self.accounts.lost():
                 time.sleep(POLL_S)
                 if self._failed:
                     raise self._failed[0]
-                while faults and time.monotonic() - begun >= faults[0].at_s:
+                while faults and time.monotonic() - begun_at_s >= faults[0].at_s:
                     self._cause_fault(faults.pop(0))
                 self._programs.must_run()
                 inside = self.accounts.expected()
-                now = (self.accounts.answers.total() + len(self.accounts.injected), inside - self.accounts.lost())
-                progress.update(posted, completed=now[0])
-                progress.update(settled, completed=now[1], total=self._options.events if self._is_posting else inside)
-                if now != best:
-                    best, since = now, time.monotonic()
-                elif time.monotonic() - since > STALL_S:
+                counts = (self.accounts.answers.total() + len(self.accounts.injected), inside - self.accounts.lost())
+                progress.update(posted, completed=counts[0])
+                progress.update(
+                    settled, completed=counts[1], total=self._options.events if self._is_posting else inside
+                )
+                if counts != best_counts:
+                    best_counts, best_at_s = counts, time.monotonic()
+                elif time.monotonic() - best_at_s > STALL_S:
                     return
 
     def _plan_faults(self) -> "list[Fault]":

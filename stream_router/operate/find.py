@@ -38,7 +38,7 @@ from stream_router.operate.letters import OurLetter, UndeliveredEvent, read_our_
 from stream_router.operate.queue import QueueAbsentError, QueueError, QueueReader, undelivered_url
 from stream_router.operate.stream import Span, UnreadableError, UserRecord, has_passed
 from stream_router.pipeline.mapping import config_file
-from stream_router.pipeline.mapping.mapper import Validator
+from stream_router.pipeline.mapping.mapper import EventMapper
 from stream_router.pipeline.sinks.dead_letters.reader import StrangeLetterError, UnreadableLetterError
 from stream_router.pipeline.sinks.eventbridge.wire_format import deduplication_id
 from stream_router.process import iso, now_ms
@@ -122,9 +122,10 @@ class SearchCriteria:
                     "give 32 hex digits, or a UUID",
                 )
         mapping = config_file.load(settings.config)
-        self._validator = Validator(mapping)
-        written = re.escape(orjson.dumps(self._name)[1:-1])
-        self._in_raw = re.compile(rb"(?<![\w-])" + written + rb"(?![\w-])")
+        self._mapper = EventMapper(mapping)
+        # The name as JSON writes it between quotes, and not as a part of a longer id.
+        escaped = re.escape(orjson.dumps(self._name)[1:-1])
+        self._raw_pattern = re.compile(rb"(?<![\w-])" + escaped + rb"(?![\w-])")
 
     def matches(self, opened: Event | DeadLetter) -> bool | None:
         """Return whether the search is for this event; None if that is unknown, since masking replaced its name.
@@ -137,7 +138,7 @@ class SearchCriteria:
             return event.event_id in self.ids
         if isinstance(opened, Event):
             try:
-                valid = self._validator.read(opened)
+                valid = self._mapper.read(opened)
             except Rejected:
                 pass
             else:
@@ -145,7 +146,7 @@ class SearchCriteria:
                 if name == self._name:
                     return True
                 return None if _MASKED.search(name) else False
-        return self._in_raw.search(event.raw) is not None
+        return self._raw_pattern.search(event.raw) is not None
 
     def matches_letter(self, letter: OurLetter, clients: Clients) -> bool | None:
         """Return whether the search is for this dead letter; None if it cannot be told.
@@ -159,7 +160,7 @@ class SearchCriteria:
         except UnreadableLetterError:
             return None
         if letter.reason == Reason.CRASHED:  # parsing this event killed a process, and would kill this one
-            return self._in_raw.search(raw) is not None
+            return self._raw_pattern.search(raw) is not None
         matching = [self.matches(opened) for opened in open_record(Record(raw, 0))]
         if True in matching:
             return True

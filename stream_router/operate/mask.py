@@ -12,7 +12,7 @@ from rich.table import Table
 from stream_router.errors import SettingsError
 from stream_router.log import plain
 from stream_router.pipeline.mapping import config_file
-from stream_router.pipeline.mapping.mapper import Validator
+from stream_router.pipeline.mapping.mapper import EventMapper
 from stream_router.pipeline.masking import policy_file, preview
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.settings.operators import Mask
@@ -33,11 +33,11 @@ def run(policy: str, *files: Path, console: Console | None = None) -> int:
     key = settings.secret("masking_key")
     compiled = _load_policy(policy, key.encode())
     mapping = config_file.load(settings.config)
-    validator = Validator(mapping)
+    mapper = EventMapper(mapping)
     shown: list[preview.ShownValue] = []
     for file in files:
         try:
-            shown += preview.show(compiled, validator, file.read_bytes())
+            shown += preview.show(compiled, mapper, file.read_bytes())
         except OSError as error:
             return _report_failure(file, f"cannot be read ({error.strerror}); name a file with JSON events")
         except ValueError as error:

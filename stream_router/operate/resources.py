@@ -845,7 +845,7 @@ class Target(Resource):
     def read_state(self) -> State | None:
         """Return the target of this ARN under any id; None if there is none.
 
-        A second one would deliver events twice.
+        An existing target is used whatever its id is: a second one with this ARN would deliver events twice.
         """
         self._targets = self._rule.targets()
         return next((target for target in self._targets if target["Arn"] == self._arn), None)

@@ -32,7 +32,7 @@ from stream_router.model import (
     new_event,
 )
 from stream_router.pipeline.mapping import config_file, exact_json, timestamps
-from stream_router.pipeline.mapping.mapper import Mapped, Validator
+from stream_router.pipeline.mapping.mapper import EventMapper, Mapped
 
 if TYPE_CHECKING:
     from stream_router.pipeline.masking.policy import MaskingPolicy
@@ -82,7 +82,7 @@ class Transform:
         self._masked_counts: Counter[str] = Counter()
         self._now_ms = now_ms
         mapping = config_file.load(config.config_file)
-        self._read = Validator(mapping).read
+        self._read = EventMapper(mapping).read
         self._fixed_bytes = {name: _fixed_bytes(name) for name in config.event_types}
         """Size of an entry besides its Detail, by event type. The keys are the types that the rule matches."""
         self._unroutable = config.unroutable

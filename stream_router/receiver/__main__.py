@@ -22,7 +22,7 @@ from stream_router.aws.signed_calls import MAX_ANSWER_BYTES, OnAnswer
 from stream_router.checks import check_spill_queue, check_stream_writable, run_start_checks
 from stream_router.errors import SettingsError
 from stream_router.log import LogLimiter, start_logging
-from stream_router.process import end_on_early_signal, leave_no_core_file, release_large_blocks
+from stream_router.process import end_on_early_signal, leave_no_core_file, set_allocator_thresholds
 from stream_router.receiver import status
 from stream_router.receiver.app import App
 from stream_router.receiver.batcher import Batcher
@@ -69,7 +69,7 @@ def run(settings: Receiver) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return the exit status. Raises SettingsError before anything starts."""
     end_on_early_signal(ignore_hangup=True)
     leave_no_core_file()
-    release_large_blocks()
+    set_allocator_thresholds()
     start_logging(settings.log_level, settings.log_format)
     warn(settings)
     listener = bind_socket(settings)

@@ -206,7 +206,7 @@ class Backlog:
             if row not in self._in_flight:
                 free.append(event)
         self._drained(free)
-        self.settle_files()
+        self.delete_settled()
 
     def hold(self, row: int) -> None:
         """Do not drain a row, since a call in flight carries its event. The call began before the row was stored."""
@@ -240,11 +240,11 @@ class Backlog:
 
         self._spill.set_aside(event.line, answered)
 
-    def settle_files(self) -> None:
-        """Remove the files whose rows are all settled, then read more."""
+    def delete_settled(self) -> None:
+        """Remove the files whose rows are all in the stream, or lost, then read more."""
         # Rows are read in order, so the first row in memory tells which files have no unsettled row left.
         while self._ends and next(iter(self._read), self._ends[0]) >= self._ends[0]:
-            self._spill.settle(self._ends.popleft())
+            self._spill.remove_before(self._ends.popleft())
         self.drain()
 
     def begin_close(self) -> None:

@@ -383,7 +383,7 @@ class Batcher:
     def wake_up(self) -> None:
         """Send the events that waited for a call to end or a probe to be due."""
         if self.backlog is not None:
-            self.backlog.settle_files()
+            self.backlog.delete_settled()
         self._send_ready()
 
     def _send_ready(self) -> None:

@@ -192,7 +192,7 @@ class HttpServer:
     def record_held_bytes(self, connection: Connection, size_bytes: int) -> None:
         """Record how many bytes of incomplete or unparsed requests a connection holds.
 
-        If all connections hold more than MAX_READ_BYTES, refuse those that hold the most.
+        If the connections together hold more than MAX_READ_BYTES, refuse those that hold the most.
         """
         stats = self._stats
         stats.read_bytes += size_bytes - connection.held_bytes

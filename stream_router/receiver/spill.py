@@ -199,8 +199,8 @@ class SpillFiles:
         segment.was_read, segment.is_damaged = True, not whole
         return SegmentContent(rows, damaged, segment.end_row)
 
-    def settle(self, row: int) -> None:
-        """Remove the files whose rows are all smaller than `row`: their events are in the stream, or lost.
+    def remove_before(self, row: int) -> None:
+        """Remove the files whose rows are all below `row`: their events are in the stream, or lost.
 
         Removal needs no free space on the disk.
         """
@@ -385,12 +385,12 @@ class Spill:
         """Read the oldest segment that was not read. `done` gets its content."""
         self._jobs.put((self._files.read, done, SegmentContent([], 0, 0)))
 
-    def settle(self, row: int) -> None:
+    def remove_before(self, row: int) -> None:
         """Remove the segments whose rows are all smaller than `row`: their events are in the stream, or lost."""
 
         def settle() -> None:
             failpoint("spill_drained_before_removed")
-            self._files.settle(row)
+            self._files.remove_before(row)
 
         self._jobs.put((settle, lambda _: None, None))
 

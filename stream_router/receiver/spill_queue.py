@@ -358,7 +358,7 @@ class QueueBacklog:
             for message in messages:
                 free += self._open(message)
             self._drained(free)
-            self.settle_files()
+            self.delete_settled()
         finally:
             # If `drain` did not receive (the stream is down, or enough is in memory), try again after a pause.
             if not (self._is_polling or self._is_closing):
@@ -436,7 +436,7 @@ class QueueBacklog:
         self._settled.clear()
         self._own.clear()
 
-    def settle_files(self) -> None:
+    def delete_settled(self) -> None:
         """Delete the messages whose events are all settled, then receive more."""
         handles, self._to_delete = self._to_delete, []
         self._change("DeleteMessageBatch", handles)
@@ -525,7 +525,7 @@ class QueueBacklog:
     async def close(self) -> int:
         """Show the remaining drained messages again. Return 0, since no event is left on this host alone."""
         self._all_changed = asyncio.Event()
-        self.settle_files()
+        self.delete_settled()
         self._show([message.handle for message in self._drained_messages()])
         if self._changes:
             with contextlib.suppress(TimeoutError):

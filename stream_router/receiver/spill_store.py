@@ -55,7 +55,7 @@ class SpillStore(Protocol):
     def settle(self, row: int) -> None:
         """Record that the event of a row is in the stream, or set aside."""
 
-    def settle_files(self) -> None:
+    def delete_settled(self) -> None:
         """Remove the files or messages whose events are all settled, then drain more."""
 
     def set_aside(self, event: PendingEvent, done: Callable[[bool], None]) -> None:

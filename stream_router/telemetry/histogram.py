@@ -48,7 +48,8 @@ class Histogram:
 
     def record(self, values_ms: npt.ArrayLike) -> None:
         """Add many values at once. NaN and negative values, which differing clocks cause, count as 0."""
-        # fmax prefers any number to NaN. Below SMALLEST_MS the logarithm is negative, which gives bucket 0.
+        # fmax prefers any number to NaN. A value below SMALLEST_MS comes out below bucket 1, and is clipped to bucket
+        # 0. The half of SMALLEST_MS keeps 0 out of the logarithm.
         values = np.fmin(np.fmax(np.asarray(values_ms, dtype=np.float64), 0.0), _TOP_MS)
         if not values.size:
             return

@@ -58,7 +58,7 @@ async def read_all(spill: Spill) -> tuple[list[Row], int]:
 
 async def drain(spill: Spill) -> tuple[list[bytes], int]:
     rows, damaged = await read_all(spill)
-    spill.settle(1_000_000)
+    spill.remove_before(1_000_000)
     return [row.line for row in rows], damaged
 
 

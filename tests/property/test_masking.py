@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_router.pipeline.mapping import config_file
-from stream_router.pipeline.mapping.mapper import Validator
+from stream_router.pipeline.mapping.mapper import EventMapper
 from stream_router.pipeline.masking import policy_file, preview
 from stream_router.pipeline.masking.policy import MaskingPolicy
 
@@ -146,6 +146,6 @@ def test_each_leaf_is_allowed_by_a_rule_or_is_a_mask(
         for at, step in enumerate(where[1:], 2):
             named = step is None or any(names_key(path, where[:at]) for path in paths)
             assert named or step == "[REDACTED]" or is_field_name(str(step)), step
-    shown = preview.show(policy, Validator(config_file.load(None)), before)
+    shown = preview.show(policy, EventMapper(config_file.load(None)), before)
     passed = Counter(orjson.dumps(line.after) for line in shown if line.verdict == "passed")
     assert not passed - Counter(orjson.dumps(value) for _, value in leaves(masked))

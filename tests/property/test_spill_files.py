@@ -110,7 +110,7 @@ class World:
         for end in self._ends[:count]:
             for row in [row for row in self._waiting if row < end]:
                 self._ended.add(self._waiting.pop(row))
-            self._files.settle(end)
+            self._files.remove_before(end)
         del self._ends[:count]
 
     def end(self) -> None:

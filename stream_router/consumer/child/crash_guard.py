@@ -191,7 +191,7 @@ class CrashGuard:
                 error.strerror,
                 extra={"event": "careful-without-marker"},
             )
-            # The file still names the event before, which would be suspected of this death. So the file is deleted,
+            # The file still names the previous event, which would be suspected of this death. So the file is deleted,
             # which succeeds even on a full disk.
             with contextlib.suppress(OSError):
                 self._file.remove()

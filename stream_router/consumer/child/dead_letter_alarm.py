@@ -148,7 +148,10 @@ class DeadLetterAlarm:
 
 
 def _make_group(letter: DeadLetter) -> LetterGroup:
-    """Return the group of a letter. Senders choose source and type, so text that is not a name is not shown."""
+    """Return a letter's group: its reason, source and event type.
+
+    Source and type are read from the event, so a value that does not look like a name is not shown.
+    """
     source, event_type = find_source(letter.event.raw), letter.event_type
     return LetterGroup(
         letter.reason.value,

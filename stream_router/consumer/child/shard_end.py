@@ -1,9 +1,9 @@
 """Verification of a shard's end: Kinesis is asked what comes after the last record, before SHARD_END is checkpointed.
 
 If Kinesis answers a single time that it does not know the shard, the KCL ends the shard for good (docs/facts.md,
-"KCL"). An open shard would then get the checkpoint SHARD_END, and nobody would read its later records. If the shard is
-closed, the KCL does not learn of its child shards in that case. It creates no leases for them, and never will once the
-parent has SHARD_END. So the leases of the child shards are checked too.
+"KCL"). An open shard would then get the checkpoint SHARD_END, and nobody would read its later records. If the shard
+really is closed, the KCL still does not learn of its child shards from such an answer. It creates no leases for them,
+and never will once the parent has SHARD_END. So the leases of the child shards are checked too.
 """
 
 import logging

@@ -80,7 +80,7 @@ def read(event: Event) -> Any:
         # Integers beyond 53 bits are refused here, so numbers near the limit of 64 bits are read carefully.
         written = orjson.dumps(event.body, None, orjson.OPT_STRICT_INTEGER)
     except TypeError:
-        return _read_carefully(event)
+        return _read_exactly(event)
     # `,"body":` cannot stand inside a JSON string, and only the last of equal keys counts: so this is the body.
     raw = event.raw
     # A record of another writer has no envelope: its whole line is the body.
@@ -89,7 +89,7 @@ def read(event: Event) -> Any:
     # PHP escapes every slash, and so do NICE's examples. Outside of strings JSON has no slash.
     if _SLASH in raw:
         written = written.replace(b"/", _SLASH)
-    return event.body if _same_tokens(raw, written) else _read_carefully(event)
+    return event.body if _same_tokens(raw, written) else _read_exactly(event)
 
 
 def _same_tokens(raw: bytes, written: bytes) -> bool:
@@ -110,7 +110,7 @@ def parse(detail: bytes) -> Any:
     return value if write(value) == detail else _EXACT.decode(detail.decode())
 
 
-def _read_carefully(event: Event) -> Any:
+def _read_exactly(event: Event) -> Any:
     """Return the event's body from its line, read token by token. Raise Rejected as `read` does."""
     try:
         whole = _EXACT.decode(event.raw.decode())

@@ -63,8 +63,8 @@ _new_mapped: Callable[[tuple[Any, ...]], Mapped] = functools.partial(tuple.__new
 """Constructor of Mapped. It costs a third of the class's own call, and is called for each event."""
 
 
-class Validator:
-    """Mapper of events by the shapes of a config file."""
+class EventMapper:
+    """Mapper of events: it checks an event against the shapes of a config file, and maps its fields."""
 
     def __init__(self, mapping: Configured) -> None:
         self._shapes, self._sources, self._expert = mapping.shapes, mapping.sources, mapping.expert

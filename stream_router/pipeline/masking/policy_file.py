@@ -60,20 +60,20 @@ def load(name: str, key: bytes | None) -> MaskingPolicy:
     sources = [(file, document)]
     if document.get("base") is not None:
         sources.append(_read("default"))
-    private = actions.keyed_hash(key) if key else actions.redact
+    private_action = actions.keyed_hash(key) if key else actions.redact
     search = _search(file, document)
     rules = [rule for source, content in sources for rule in source.rules(content, search.text if search else None)]
-    closed = document.get("unknown", "redact") == "redact"
-    if not closed and all(rule.name.startswith("allow") for rule in rules):
+    redacts_unknown = document.get("unknown", "redact") == "redact"
+    if not redacts_unknown and all(rule.name.startswith("allow") for rule in rules):
         problem = "lets everything pass, and no rule masks anything"
         raise file.wrong_key("unknown", problem, 'set "redact", or add a rule')
     return MaskingPolicy(
         _NAME.sub("_", file.path.stem)[:64],
         hashlib.sha256(orjson.dumps([content for _, content in sources])).hexdigest()[:12],
         rules,
-        private=private,
+        private=private_action,
         mask_dead_letters=document.get("dead_letters", False),
-        closed=closed,
+        closed=redacts_unknown,
         begin=search.begin if search else None,
     )
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from stream_router.dead_letter_reasons import Rejected
 from stream_router.envelope import open_record
 from stream_router.model import DeadLetter, Event, Record
-from stream_router.pipeline.mapping.mapper import Validator
+from stream_router.pipeline.mapping.mapper import EventMapper
 from stream_router.pipeline.masking.actions import REDACTED
 from stream_router.pipeline.masking.paths import Step
 from stream_router.pipeline.masking.policy import (
@@ -35,8 +35,8 @@ class ShownValue(NamedTuple):
     verdict: str
 
 
-def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[ShownValue]:
-    """Return every value of every event in `sample`, in order. An event that `validator` refuses counts as a payload.
+def show(policy: MaskingPolicy, mapper: EventMapper, sample: bytes) -> list[ShownValue]:
+    """Return every value of every event in `sample`, in order. An event that `mapper` refuses counts as a payload.
 
     `sample` has the form of a Kinesis record: one JSON document, or one per line. Raise ValueError, quoting nothing, if
     a line is not a JSON object, or nests too deep to be masked.
@@ -47,7 +47,7 @@ def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Sho
     for opened in open_record(Record(stripped, 0)):
         if isinstance(opened, DeadLetter):
             raise ValueError(f"line {opened.event.line + 1}: {opened.message}")  # noqa: TRY004 - the sample is wrong
-        parts = _parts(validator, opened)
+        parts = _parts(mapper, opened)
         try:
             masked = policy.mask(parts, Counter())
             for name, part in parts.items():
@@ -63,10 +63,10 @@ def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Sho
     return values
 
 
-def _parts(validator: Validator, event: Event) -> dict[str, Any]:
-    """Return the parts of the event that a policy masks. An event that `validator` refuses is a payload as a whole."""
+def _parts(mapper: EventMapper, event: Event) -> dict[str, Any]:
+    """Return the parts of the event that a policy masks. An event that `mapper` refuses is a payload as a whole."""
     try:
-        return validator.read(event).parts
+        return mapper.read(event).parts
     except Rejected:
         if type(event.body) is not dict:
             raise ValueError("the sample holds something that is not a JSON object") from None
