@@ -68,7 +68,7 @@ STATUS_POLL_INTERVAL_S, STATUS_POLL_LIMIT_S = 3.0, 180.0
 QUEUE_WAIT_S = 2
 """Wait time of ReceiveMessage in seconds.
 
-With more than 0 (long polling) SQS asks all of its servers for messages, so an empty answer means an empty queue.
+With more than 0 (long polling) SQS asks all of its servers for messages, not only some of them.
 """
 
 BUCKETS_PER_SHARD, MAX_BUCKETS = 4, 4096

@@ -29,7 +29,7 @@ A record may hold very many tiny events. Entries of all of them at once would ne
 
 
 class Ledger(Protocol):
-    """What the router reports the results of events to."""
+    """Counter of the results of events, to which the router reports them."""
 
     def record_accepted(self, entries: Sequence[Entry], took_s: float) -> None:
         """Count the accepted entries of a call. `took_s` are the seconds since their first call was sent."""

@@ -219,7 +219,7 @@ class SpillFiles:
                 _write_whole(fd, line + b"\n")
                 os.fdatasync(fd)
             except OSError:
-                # A part of the line may be in the file. Without this the next line would continue it.
+                # A part of the line may be in the file. If it stayed there, the next line would continue it.
                 with contextlib.suppress(OSError):
                     os.ftruncate(fd, size_bytes)
                 raise

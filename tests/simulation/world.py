@@ -283,8 +283,8 @@ def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
     looked at calls that were sent after its first failure in this life. So the others may be a few seconds older or
     younger here: it is enough that they were well in a minute that begins a little earlier or later, or, where that
     failure is younger, since then. What was sent with the call that failed first, or before its answer came, was sent
-    before the failure; that answer takes up to some seconds. A call that was still open when the child decided told it
-    nothing.
+    before the failure; that answer takes up to some seconds. A call that was still open when the child decided is no
+    evidence.
     """
     own = [(at, life) for at, life in outside.failed_itself.get(event_id, []) if at <= now]
     if not own:

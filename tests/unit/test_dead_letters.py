@@ -24,7 +24,7 @@ def bury(pipeline: Rig, numbers: range, raw: bytes = b"") -> list[DeadLetter]:
 
 
 def partly(pipeline: Rig, stored: Messages, failed: Messages, **mode: object) -> Answer:
-    """Some messages are stored, of others SQS says `how` they failed."""
+    """Some messages are stored. For the others SQS's answer has the members of `mode`."""
     taken = orjson.loads(pipeline.queue.store(stored).body)
     return ok({**taken, "Failed": [{"Id": message["Id"], **mode} for message in failed]})
 

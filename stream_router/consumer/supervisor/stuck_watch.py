@@ -46,7 +46,7 @@ class StuckWatch:
         self._worker = worker
         self._max_leases = max_leases
         self._clock = clock
-        self._index_is_built = is_index_being_built
+        self._is_index_being_built = is_index_being_built
         self._rule = StuckRule(random_share)
         self._observed: StreamView | None = None
 
@@ -60,7 +60,7 @@ class StuckWatch:
             return
         self._observed = view
         known = self._vitals.read()
-        daemon = known.daemon if known.state == "running" and not self._index_is_built() else None
+        daemon = known.daemon if known.state == "running" and not self._is_index_being_built() else None
         signs = None if view is None else find_unread_signs(view)
         is_full = view is not None and self._are_workers_full(view)
         observation = Observation(self._clock(), daemon, signs, is_full, self._stream.interval_s)

@@ -31,7 +31,7 @@ GRANT = "grant what `stream-router setup --policy operate` prints"
 
 
 class Check(NamedTuple):
-    """What one check is about, the programs that it concerns, and its page in docs/runbooks ("": none).
+    """Description of one check: its subject, the programs that it concerns, and its page in docs/runbooks ("": none).
 
     Its code, for example SR101, is its key in a table of checks. The code never changes its meaning.
     """
