@@ -126,8 +126,8 @@ class QueueReader:
             new = [message for received in self._pool.map(self._receive, range(CALLS)) for message in received]
             empty_rounds = 0 if new else empty_rounds + 1
             yield from new
-        # For up to a minute SQS counts messages as hidden that an earlier command gave back, although this one can read
-        # them. So the hidden ones are counted as well.
+        # For a minute or longer SQS counts messages as hidden that an earlier command gave back, although they can be
+        # read. So the hidden ones are counted as well.
         unseen_count = self.visible + self.hidden - (len(self._seen) - self._sent_later_count)
         if unseen_count > 0:
             self.unseen_reason = (
